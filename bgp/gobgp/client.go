@@ -1,0 +1,264 @@
+// Package gobgp is a bgp.Speaker that drives a gobgp server over its gRPC API: the speaker process that bgp/speaker
+// hosts, or an external gobgpd. No other room imports gobgp's api.
+//
+// One goroutine, Run's, owns everything: it dials, configures a fresh server, repeats the full state, applies what Set
+// left in the mailbox as a difference, and reads back what the server's table really holds. A second one per
+// connection receives gobgp's events and hands them over. Nothing is announced that SpeakerConfig.Validate refuses,
+// and the server's own export policy says the same once more.
+//
+// A server that nobody has started is configured from A to Z. One that already runs with the right AS is used as it
+// is, when its policy is not ours: its operator configured its neighbors and policies, we only add and remove our
+// prefixes.
+//
+// Read Client first, then session.go for the life of one connection.
+package gobgp
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	api "github.com/osrg/gobgp/v3/api"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"failoverd/bgp"
+)
+
+// Options are what a Client can be told besides its configuration. The zero value is usable.
+type Options struct {
+	// Alive is asked before and after anything is announced; false withdraws everything. nil: always true. It is
+	// called from Run's goroutine.
+	Alive func() bool
+	// Silent explains, in reports, why nothing is announced while Alive is false.
+	Silent string
+	// Amend completes a report before it is compared with the last one and sent; nil: nothing to add. It is called from
+	// Run's goroutine.
+	Amend func(*bgp.Report)
+	// Communication is the text of the administrative shutdown at the end (RFC 8203), cut to 128 octets.
+	Communication string
+	// Timeout is the deadline of every call; 0: two seconds.
+	Timeout time.Duration
+	// Resync is how often the server's table and sessions are read and put right; 0: every second.
+	Resync time.Duration
+	// StopWithin bounds the orderly end; 0: 1.2 seconds.
+	StopWithin time.Duration
+	// TLS is used for a target that is not a Unix socket; nil: plain text.
+	TLS *tls.Config
+}
+
+// Client is a bgp.Speaker over gRPC. Set, Wake and Blame may be called from any goroutine, Run once.
+type Client struct {
+	cfg    bgp.SpeakerConfig // constant
+	target string
+	log    *slog.Logger
+	opts   Options
+
+	desired  atomic.Pointer[bgp.Desired] // latest wins
+	born     time.Time
+	answered atomic.Int64  // time since born, when the server answered last
+	mail     chan struct{} // one place: desired, Alive or blame changed
+
+	mu    sync.Mutex
+	blame map[netip.Addr]string // why sessions are not up, not yet in a status
+
+	// Owned by Run.
+	neighbors  []neighbor
+	table      []bgp.Route // ours in the server's table, as read last
+	generation uint64
+	err        string
+	connected  bool
+	configured bool // a server, by this Client; it may have been replaced since
+	reported   bgp.Report
+	report     func(bgp.Report)
+}
+
+var _ bgp.Speaker = (*Client)(nil)
+
+// New returns a Client for the server at target, a gRPC target such as "unix:///run/gobgp.sock" or "127.0.0.1:50051".
+// It refuses a configuration that does not pass its Check. Nothing is dialled before Run.
+func New(cfg bgp.SpeakerConfig, target string, log *slog.Logger, opts Options) (*Client, error) {
+	if err := cfg.Check(); err != nil {
+		return nil, err
+	}
+	if opts.Alive == nil {
+		opts.Alive = func() bool { return true }
+	}
+	if opts.Amend == nil {
+		opts.Amend = func(*bgp.Report) {}
+	}
+	setDefault(&opts.Timeout, 2*time.Second)
+	setDefault(&opts.Resync, time.Second)
+	setDefault(&opts.StopWithin, 1200*time.Millisecond)
+	opts.Communication = Communication(opts.Communication)
+	return &Client{
+		cfg: cfg, target: target, log: log.With("speaker", cfg.Name), opts: opts,
+		mail: make(chan struct{}, 1), blame: map[netip.Addr]string{},
+		neighbors: newNeighbors(&cfg, time.Now()), born: time.Now(),
+	}, nil
+}
+
+func setDefault(d *time.Duration, v time.Duration) {
+	if *d == 0 {
+		*d = v
+	}
+}
+
+// Set replaces what is to be announced. It never blocks.
+func (c *Client) Set(d bgp.Desired) {
+	c.desired.Store(&d)
+	c.Wake()
+}
+
+// Wake makes Run look at everything now: at Alive, at the table, and at a server that was not there. It never blocks.
+func (c *Client) Wake() {
+	select {
+	case c.mail <- struct{}{}:
+	default:
+	}
+}
+
+// Blame says why the session with a neighbor is not up, in words for NeighborStatus.LastError; gobgp's API does not.
+// Neighbors that are not configured are ignored.
+func (c *Client) Blame(neighbor netip.Addr, reason string) {
+	c.mu.Lock()
+	c.blame[neighbor] = reason
+	c.mu.Unlock()
+	c.Wake()
+}
+
+// takeBlame moves what Blame left into the statuses of sessions that are not up.
+func (c *Client) takeBlame() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for addr, reason := range c.blame {
+		if n := find(c.neighbors, addr.String()); n != nil {
+			n.blame = reason
+		}
+	}
+	clear(c.blame)
+	for i := range c.neighbors {
+		// The reason of a loss may come before the loss itself: it waits until the session is seen down.
+		if n := &c.neighbors[i]; n.blame != "" && n.status.State != bgp.Established {
+			n.status.LastError = n.blame
+		}
+	}
+}
+
+// SilentFor is how long the server has not answered. Run asks it something at least every Resync, and as often as it can
+// while it does not answer. Any goroutine may call it.
+func (c *Client) SilentFor() time.Duration {
+	return time.Since(c.born) - time.Duration(c.answered.Load())
+}
+
+// Run implements bgp.Speaker. It returns nil when ctx has ended.
+func (c *Client) Run(ctx context.Context, report func(bgp.Report)) error {
+	c.report = report
+	const shortest, longest = 20 * time.Millisecond, time.Second
+	wait := shortest
+	for ctx.Err() == nil {
+		err := c.connect(ctx)
+		if ctx.Err() != nil {
+			break
+		}
+		if c.connected {
+			wait = shortest
+		}
+		c.lost(err)
+		select {
+		case <-ctx.Done():
+		case <-c.mail: // perhaps a new server is there
+			wait = shortest
+		case <-time.After(wait):
+			wait = min(2*wait, longest)
+		}
+	}
+	c.connected = false
+	c.table, c.err = nil, "stopped"
+	for i := range c.neighbors {
+		c.neighbors[i].forget(time.Now())
+	}
+	c.tell(false)
+	return nil
+}
+
+// lost notes that there is no backend any more.
+func (c *Client) lost(err error) {
+	if c.connected {
+		c.log.Warn("BGP speaker lost", "err", err)
+	}
+	c.connected = false
+	c.table, c.err = nil, err.Error()
+	now := time.Now()
+	for i := range c.neighbors {
+		c.neighbors[i].lost(now)
+	}
+	c.tell(false)
+}
+
+// connect dials and lives one session with the server.
+func (c *Client) connect(ctx context.Context) error {
+	creds := insecure.NewCredentials()
+	if c.opts.TLS != nil {
+		creds = credentials.NewTLS(c.opts.TLS)
+	}
+	conn, err := grpc.NewClient(c.target,
+		grpc.WithTransportCredentials(creds),
+		grpc.WithNoProxy(), grpc.WithDisableServiceConfig(), grpc.WithDisableRetry(),
+		grpc.WithReadBufferSize(4<<10), grpc.WithWriteBufferSize(4<<10))
+	if err != nil {
+		return fmt.Errorf("dial %s: %w", c.target, err)
+	}
+	defer c.hangUp(conn)
+	s := &session{Client: c, api: api.NewGobgpApiClient(conn)}
+	return s.run(ctx)
+}
+
+// hangUp closes a connection. With a server that does not read any more, gRPC takes up to five seconds over its
+// farewell, and Run has better things to do.
+func (c *Client) hangUp(conn *grpc.ClientConn) {
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		if err := conn.Close(); err != nil {
+			c.log.Debug("close connection to BGP speaker", "err", err)
+		}
+	}()
+	select {
+	case <-closed:
+	case <-time.After(50 * time.Millisecond):
+	}
+}
+
+// tell sends a report: always after an Apply, otherwise only when something in it is new.
+func (c *Client) tell(always bool) {
+	c.takeBlame()
+	r := bgp.Report{
+		Speaker: c.cfg.Name, Connected: c.connected, Err: c.err,
+		Announced: slices.Clone(c.table), Generation: c.generation,
+		Neighbors: make([]bgp.NeighborStatus, len(c.neighbors)),
+	}
+	for i := range c.neighbors {
+		r.Neighbors[i] = c.neighbors[i].status
+	}
+	c.opts.Amend(&r)
+	if !always && equalReports(&r, &c.reported) {
+		return
+	}
+	c.reported = r
+	c.report(r)
+}
+
+func equalReports(a, b *bgp.Report) bool {
+	return a.Speaker == b.Speaker && a.Connected == b.Connected && a.Err == b.Err && a.Generation == b.Generation && a.Restarts == b.Restarts &&
+		slices.Equal(a.Neighbors, b.Neighbors) && slices.EqualFunc(a.Announced, b.Announced, func(x, y bgp.Route) bool {
+		return x.Prefix == y.Prefix && x.Attributes.Equal(y.Attributes)
+	})
+}

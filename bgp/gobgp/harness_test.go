@@ -1,0 +1,362 @@
+package gobgp_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	api "github.com/osrg/gobgp/v3/api"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	"failoverd/bgp"
+	"failoverd/bgp/gobgp"
+	"failoverd/bgp/speaker"
+)
+
+// TestMain makes the test binary a speaker process when it is started as one.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "speaker" {
+		o, err := speaker.ParseOptions(os.Args[2:])
+		if err == nil {
+			err = speaker.Main(context.Background(), o)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	flag.Parse()
+	// These tests wait for timers of the protocol, not for the processor.
+	if err := flag.Set("test.parallel", "16"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
+
+var v4 = &api.Family{Afi: api.Family_AFI_IP, Safi: api.Family_SAFI_UNICAST}
+
+// serviceOf is the prefix that the speaker at 127.0.0.x may announce: 198.51.x.0/24.
+func serviceOf(from netip.Addr) netip.Prefix {
+	return netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 51, from.As4()[3], 0}), 24)
+}
+
+// Generous: gobgp dials after one to two seconds, and the machine is shared.
+const soon = 10 * time.Second
+
+// upstream is the one router of this test binary (gobgp servers of one process share variables); every test speaks to
+// it from an address of its own.
+type upstream struct {
+	port uint16
+
+	mu   sync.Mutex
+	best map[netip.Prefix]bgp.BestPath
+	up   map[netip.Addr]uint64 // sessions by neighbor: how often they came up
+}
+
+var theUpstream = sync.OnceValues(func() (*upstream, error) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	u := &upstream{best: map[netip.Prefix]bgp.BestPath{}, up: map[netip.Addr]uint64{}}
+	u.port = uint16(l.Addr().(*net.TCPAddr).Port)
+	if err := l.Close(); err != nil {
+		return nil, err
+	}
+	cfg := gobgp.RouterConfig{
+		LocalAS: 64500, RouterID: netip.MustParseAddr("192.0.2.100"), ListenPort: u.port,
+		ListenAddresses: []netip.Addr{netip.MustParseAddr("127.0.0.1")},
+	}
+	for i := range byte(9) {
+		n := neighbor(netip.AddrFrom4([4]byte{127, 0, 0, 30 + i}), 64501, 0)
+		cfg.Neighbors = append(cfg.Neighbors, gobgp.RouterNeighbor{Neighbor: n, Passive: true})
+	}
+	r, err := speaker.NewUpstream(cfg, quiet())
+	if err != nil {
+		return nil, err
+	}
+	go func() {
+		err := r.Run(context.Background(), func(b bgp.BestPath) {
+			u.mu.Lock()
+			defer u.mu.Unlock()
+			u.best[b.Prefix] = b
+		}, func(s bgp.NeighborStatus) {
+			u.mu.Lock()
+			defer u.mu.Unlock()
+			if s.State == bgp.Established {
+				u.up[s.Address]++
+			}
+		})
+		if err != nil {
+			panic(err)
+		}
+	}()
+	return u, nil
+})
+
+func getUpstream(t *testing.T) *upstream {
+	t.Helper()
+	u, err := theUpstream()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+func (u *upstream) sessions(from netip.Addr) uint64 {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.up[from]
+}
+
+// has waits until the router knows, or does not know, the prefix from a neighbor.
+func (u *upstream) has(t *testing.T, p netip.Prefix, from netip.Addr, want bool) bgp.BestPath {
+	t.Helper()
+	for start := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+		u.mu.Lock()
+		b, ok := u.best[p]
+		u.mu.Unlock()
+		if got := ok && !b.Withdrawn && b.Neighbor == from; got == want {
+			return b
+		}
+		if time.Since(start) > soon {
+			t.Fatalf("upstream: %v from %v: %+v, want it there: %v", p, from, b, want)
+		}
+	}
+}
+
+func neighbor(addr netip.Addr, as uint32, port uint16) bgp.Neighbor {
+	return bgp.Neighbor{
+		Address: addr, RemoteAS: as, Port: port,
+		HoldTime: 9 * time.Second, Keepalive: 3 * time.Second, ConnectRetry: time.Second,
+	}
+}
+
+// speakerAt is AS 64501 with a session to the upstream from 127.0.0.x.
+func speakerAt(u *upstream, from netip.Addr) bgp.SpeakerConfig {
+	n := neighbor(netip.MustParseAddr("127.0.0.1"), 64500, u.port)
+	n.LocalAddress = from
+	return bgp.SpeakerConfig{
+		Name: "EDGE", LocalAS: 64501, RouterID: netip.MustParseAddr("192.0.2.1"),
+		Allow: bgp.AllowList{serviceOf(from)}, Neighbors: []bgp.Neighbor{n},
+	}
+}
+
+// serve starts a bare speaker process and returns its socket.
+func serve(t *testing.T) string {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket := filepath.Join(shortDir(t), "gobgp.sock")
+	start(t, socket, exe, "speaker", "--socket", socket)
+	return socket
+}
+
+// start runs a program until the test ends, and waits for its socket.
+func start(t *testing.T, socket string, argv ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Stderr, cmd.Stdout = t.Output(), t.Output()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	for begin := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+		if c, err := net.Dial("unix", socket); err == nil {
+			_ = c.Close()
+			return cmd
+		}
+		if time.Since(begin) > soon {
+			t.Fatalf("%s does not listen", argv[0])
+		}
+	}
+}
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "fo-bgp-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+// client is a running Client and its reports.
+type client struct {
+	*gobgp.Client
+	t    *testing.T
+	stop func()
+
+	mu   sync.Mutex
+	last bgp.Report
+	n    uint64
+}
+
+func run(t *testing.T, cfg bgp.SpeakerConfig, target string, opts gobgp.Options) *client {
+	t.Helper()
+	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+	c, err := gobgp.New(cfg, target, log, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := &client{Client: c, t: t}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() {
+		done <- c.Run(ctx, func(r bgp.Report) {
+			k.mu.Lock()
+			defer k.mu.Unlock()
+			k.last = r
+		})
+	}()
+	k.stop = sync.OnceFunc(func() {
+		cancel()
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(soon):
+			t.Error("Run does not end")
+		}
+	})
+	t.Cleanup(k.stop)
+	return k
+}
+
+func (c *client) announce(routes ...bgp.Route) {
+	c.n++
+	c.Set(bgp.Desired{Generation: c.n, Routes: routes})
+}
+
+func (c *client) until(what string, ok func(bgp.Report) bool) bgp.Report {
+	c.t.Helper()
+	for start := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+		c.mu.Lock()
+		r := c.last
+		c.mu.Unlock()
+		if ok(r) {
+			return r
+		}
+		if time.Since(start) > soon {
+			c.t.Fatalf("no report with %s; last: %+v", what, r)
+		}
+	}
+}
+
+// connect is another user of the same server.
+func connect(t *testing.T, socket string) api.GobgpApiClient {
+	t.Helper()
+	conn, err := grpc.NewClient("unix://"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return api.NewGobgpApiClient(conn)
+}
+
+// add puts a local path into the table behind the Client's back.
+func add(t *testing.T, c api.GobgpApiClient, prefix string, bits uint32) {
+	t.Helper()
+	pack := func(m any) *anypb.Any {
+		var a *anypb.Any
+		var err error
+		switch m := m.(type) {
+		case *api.IPAddressPrefix:
+			a, err = anypb.New(m)
+		case *api.OriginAttribute:
+			a, err = anypb.New(m)
+		case *api.NextHopAttribute:
+			a, err = anypb.New(m)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	_, err := c.AddPath(context.Background(), &api.AddPathRequest{Path: &api.Path{
+		Family: v4, Nlri: pack(&api.IPAddressPrefix{Prefix: prefix, PrefixLen: bits}),
+		Pattrs: []*anypb.Any{pack(&api.OriginAttribute{}), pack(&api.NextHopAttribute{NextHop: "0.0.0.0"})},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func established(r bgp.Report) bool { return r.Established() }
+
+// proxy stands between a client and a server, and can be cut.
+type proxy struct {
+	t              *testing.T
+	socket, target string
+
+	mu    sync.Mutex
+	l     net.Listener
+	conns []net.Conn
+}
+
+func newProxy(t *testing.T, target string) *proxy {
+	p := &proxy{t: t, socket: filepath.Join(shortDir(t), "proxy.sock"), target: target}
+	p.mend()
+	t.Cleanup(p.cut)
+	return p
+}
+
+func (p *proxy) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_ = p.l.Close()
+	for _, c := range p.conns {
+		_ = c.Close()
+	}
+}
+
+func (p *proxy) mend() {
+	p.t.Helper()
+	l, err := net.Listen("unix", p.socket)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.mu.Lock()
+	p.l = l
+	p.mu.Unlock()
+	go func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial("unix", p.target)
+			if err != nil {
+				_ = in.Close()
+				continue
+			}
+			p.mu.Lock()
+			p.conns = append(p.conns, in, out)
+			p.mu.Unlock()
+			go func() { _, _ = io.Copy(in, out); _ = in.Close() }()
+			go func() { _, _ = io.Copy(out, in); _ = out.Close() }()
+		}
+	}()
+}

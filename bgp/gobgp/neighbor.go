@@ -1,0 +1,135 @@
+package gobgp
+
+import (
+	"net/netip"
+	"time"
+
+	api "github.com/osrg/gobgp/v3/api"
+
+	"failoverd/bgp"
+)
+
+// Pauses before a lost session is built anew. gobgp itself sits in Idle for five seconds first and ignores the
+// neighbor's connections meanwhile; a neighbor deleted and added again connects after one to two. A session that did
+// not last doubles the pause, so that a neighbor that keeps throwing us out is not hammered.
+const (
+	firstKick  = 0
+	secondKick = time.Second
+	maxKick    = 30 * time.Second
+	stable     = 30 * time.Second // a session this old starts over with the first pause
+	// silent is how long a connected neighbor may not answer our OPEN. gobgp would wait for four minutes.
+	silent = 10 * time.Second
+)
+
+// neighbor is one neighbor of the configuration as the Run goroutine knows it.
+type neighbor struct {
+	cfg    *bgp.Neighbor
+	status bgp.NeighborStatus
+
+	blame  string        // what Blame said last, since it was up
+	up     time.Time     // when it became Established
+	pause  time.Duration // before the next kick
+	kickAt time.Time     // when to add it again; zero: it is in gobgp
+}
+
+// newNeighbors is the state before the first report, in configuration order.
+func newNeighbors(cfg *bgp.SpeakerConfig, now time.Time) []neighbor {
+	ns := make([]neighbor, len(cfg.Neighbors))
+	for i := range ns {
+		c := &cfg.Neighbors[i]
+		ns[i] = neighbor{cfg: c, status: bgp.NeighborStatus{Address: c.Address, RemoteAS: c.RemoteAS, Since: now}}
+	}
+	return ns
+}
+
+// observe takes a state over and reports whether that was news. Leaving Established counts as a flap; reaching it
+// clears the error.
+func (n *neighbor) observe(s bgp.SessionState, hold time.Duration, now time.Time) (changed bool) {
+	if s != bgp.Established {
+		hold = 0
+	}
+	if s == n.status.State {
+		changed = n.status.HoldTime != hold
+		n.status.HoldTime = hold
+		return changed
+	}
+	switch {
+	case s == bgp.Established:
+		n.up, n.blame, n.status.LastError = now, "", ""
+	case n.status.State == bgp.Established:
+		n.status.Flaps++
+	}
+	n.status.State, n.status.Since, n.status.HoldTime = s, now, hold
+	return true
+}
+
+// mute reports whether the neighbor took our connection but has not answered our OPEN for too long: its packets are
+// lost on the way, which TTL security at one end only does (RFC 5082).
+func (n *neighbor) mute(now time.Time) bool {
+	return n.status.State == bgp.OpenSent && now.Sub(n.status.Since) > silent
+}
+
+// planKick sets kickAt, and the pause before the next one. A session that lasted starts over with the first pause.
+func (n *neighbor) planKick(now time.Time) {
+	if !n.up.IsZero() && now.Sub(n.up) >= stable {
+		n.pause = firstKick
+	}
+	n.up = time.Time{}
+	n.kickAt = now.Add(n.pause)
+	n.pause = min(max(2*n.pause, secondKick), maxKick)
+}
+
+// lost is what the loss of the whole backend means for a neighbor.
+func (n *neighbor) lost(now time.Time) {
+	if n.status.State == bgp.Established {
+		n.status.Flaps++
+	}
+	n.forget(now)
+}
+
+// forget leaves a neighbor without a state and with nothing planned.
+func (n *neighbor) forget(now time.Time) {
+	if n.status.State != bgp.Unknown {
+		n.status.State, n.status.Since, n.status.HoldTime = bgp.Unknown, now, 0
+	}
+	n.kickAt = time.Time{}
+}
+
+// find returns the neighbor that gobgp calls by this address; events name a link-local one without its zone.
+func find(ns []neighbor, addr string) *neighbor {
+	a, err := netip.ParseAddr(addr)
+	if err != nil { // "<nil>" ends gobgp's list of initial states
+		return nil
+	}
+	for i := range ns {
+		if ns[i].cfg.Address == a {
+			return &ns[i]
+		}
+	}
+	for i := range ns {
+		if ns[i].cfg.Address.WithZone("") == a.WithZone("") {
+			return &ns[i]
+		}
+	}
+	return nil
+}
+
+// sessionState translates gobgp's state. One that is just being torn down has none and counts as Idle.
+func sessionState(s api.PeerState_SessionState) bgp.SessionState {
+	switch s {
+	case api.PeerState_UNKNOWN, api.PeerState_IDLE:
+		return bgp.Idle
+	case api.PeerState_CONNECT:
+		return bgp.Connect
+	case api.PeerState_ACTIVE:
+		return bgp.ActiveState
+	case api.PeerState_OPENSENT:
+		return bgp.OpenSent
+	case api.PeerState_OPENCONFIRM:
+		return bgp.OpenConfirm
+	case api.PeerState_ESTABLISHED:
+		return bgp.Established
+	default: // of a gobgpd newer than we know
+		return bgp.Unknown
+	}
+}

@@ -1,0 +1,254 @@
+package gobgp
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	api "github.com/osrg/gobgp/v3/api"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	"failoverd/bgp"
+)
+
+// addNeighbor adds one neighbor to a server of ours. One that the server refuses is tried again later, and does not
+// keep the others from working.
+func (s *session) addNeighbor(n *neighbor, now time.Time) error {
+	v4, v6 := s.cfg.Families(n.cfg)
+	_, err := invoke(s, s.api.AddPeer, &api.AddPeerRequest{Peer: peer(n.cfg, s.cfg.LocalAS, v4, v6)})
+	n.kickAt = time.Time{}
+	switch {
+	case err == nil:
+		return nil
+	case fatal(err):
+		return fmt.Errorf("add neighbor %v: %w", n.cfg.Address, err)
+	default:
+		n.status.LastError, n.kickAt = "refused by gobgp: "+status.Convert(err).Message(), now.Add(time.Second)
+		return nil
+	}
+}
+
+// addMissing adds the neighbors that a server of ours does not have: all of them, unless only the connection was lost.
+func (s *session) addMissing() error {
+	if !s.ours {
+		return nil
+	}
+	answers, err := list(s, s.api.ListPeer, &api.ListPeerRequest{})
+	if err != nil {
+		return fmt.Errorf("read neighbors: %w", err)
+	}
+	there := map[*neighbor]bool{}
+	for _, a := range answers {
+		there[find(s.neighbors, a.GetPeer().GetConf().GetNeighborAddress())] = true
+	}
+	for i := range s.neighbors {
+		if n := &s.neighbors[i]; !there[n] {
+			if err := s.addNeighbor(n, time.Now()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// readNeighbors reads the state of every session and reports changes. Events only say when to: they do not have the hold
+// time, and those of a deleted neighbor may come after the first ones of its successor.
+func (s *session) readNeighbors() error {
+	answers, err := list(s, s.api.ListPeer, &api.ListPeerRequest{})
+	if err != nil {
+		return fmt.Errorf("read neighbors: %w", err)
+	}
+	now, there := time.Now(), map[*neighbor]bool{}
+	for _, a := range answers {
+		p := a.GetPeer()
+		n := find(s.neighbors, p.GetConf().GetNeighborAddress())
+		if n == nil {
+			continue
+		}
+		there[n] = true
+		if !n.kickAt.IsZero() {
+			continue
+		}
+		was := n.status.State
+		state := sessionState(p.GetState().GetSessionState())
+		hold := time.Duration(p.GetTimers().GetState().GetNegotiatedHoldTime()) * time.Second
+		if n.observe(state, hold, now) {
+			if err := s.follow(n, was, now); err != nil {
+				return err
+			}
+		}
+		if why := s.unwelcome(n, p, now); why != "" {
+			if err := s.drop(n, now); err != nil {
+				return err
+			}
+			n.status.LastError = why
+		}
+	}
+	for i := range s.neighbors {
+		n := &s.neighbors[i]
+		missing := "the gobgpd at " + s.target + " has no such neighbor"
+		switch {
+		case !there[n] && !s.ours:
+			n.status.LastError = missing
+		case n.status.LastError == missing:
+			n.status.LastError = ""
+		}
+	}
+	if s.connected {
+		s.tell(false)
+	}
+	return nil
+}
+
+// follow logs a session that came up or went away, and drops the neighbor after a loss.
+func (s *session) follow(n *neighbor, was bgp.SessionState, now time.Time) error {
+	switch {
+	case n.status.State == bgp.Established:
+		s.log.Info("BGP session established", "peer", n.cfg.Address, "hold_time", n.status.HoldTime)
+	case was == bgp.Established && s.ours:
+		s.log.Warn("BGP session lost", "peer", n.cfg.Address)
+		return s.drop(n, now)
+	case was == bgp.Established:
+		s.log.Warn("BGP session lost", "peer", n.cfg.Address)
+	}
+	return nil
+}
+
+// unwelcome says why we end a session that gobgp would keep; empty: we do not.
+func (s *session) unwelcome(n *neighbor, p *api.Peer, now time.Time) string {
+	switch {
+	case !s.ours:
+		return ""
+	case n.mute(now):
+		return fmt.Sprintf("connected, but no OPEN from the neighbor for %v (TTL security at one end only?)", silent)
+	case n.status.State == bgp.Established && !n.cfg.AllowTwoOctetAS && !fourOctetAS(p):
+		return "the neighbor does not speak four-octet AS numbers (RFC 6793), and four_octet_as_required is on"
+	default:
+		return ""
+	}
+}
+
+// fourOctetAS reports whether the neighbor's OPEN had the capability.
+func fourOctetAS(p *api.Peer) bool {
+	return slices.ContainsFunc(p.GetState().GetRemoteCap(), func(c *anypb.Any) bool {
+		return c.MessageIs(&api.FourOctetASNCapability{})
+	})
+}
+
+// drop takes a neighbor out of the server, to be added again when its kick is due.
+func (s *session) drop(n *neighbor, now time.Time) error {
+	n.planKick(now)
+	_, err := invoke(s, s.api.DeletePeer, &api.DeletePeerRequest{Address: n.cfg.Address.String()})
+	if err != nil && fatal(err) {
+		return fmt.Errorf("delete neighbor %v: %w", n.cfg.Address, err)
+	}
+	n.observe(bgp.Idle, 0, now)
+	return nil
+}
+
+// nextKick is when the first neighbor is to be added again; zero: none.
+func (s *session) nextKick() time.Time {
+	var first time.Time
+	for i := range s.neighbors {
+		if at := s.neighbors[i].kickAt; !at.IsZero() && (first.IsZero() || at.Before(first)) {
+			first = at
+		}
+	}
+	return first
+}
+
+// kickDue adds the neighbors again whose pause is over.
+func (s *session) kickDue(now time.Time) error {
+	for i := range s.neighbors {
+		n := &s.neighbors[i]
+		if n.kickAt.IsZero() || n.kickAt.After(now) {
+			continue
+		}
+		if err := s.addNeighbor(n, now); err != nil {
+			return err
+		}
+	}
+	s.tell(false)
+	return nil
+}
+
+// leave is the orderly end: withdrawals first, then CEASE with the communication, both on the same ordered queue of
+// each session, then wait until the sessions are down.
+func (s *session) leave() {
+	var errs []error
+	for _, r := range s.table {
+		_, err := invoke(s, s.api.DeletePath, withdrawal(r.Prefix))
+		errs = append(errs, err)
+	}
+	if s.ours {
+		errs = append(errs, s.close())
+	}
+	if err := errors.Join(errs...); err != nil {
+		s.log.Warn("orderly end of the BGP sessions", "err", err)
+	}
+}
+
+// close ends the sessions of a server of ours, and then the server's BGP.
+func (s *session) close() error {
+	var errs []error
+	for i := range s.neighbors {
+		n := &s.neighbors[i]
+		if n.status.State != bgp.Established {
+			continue
+		}
+		_, err := invoke(s, s.api.DisablePeer, &api.DisablePeerRequest{
+			Address: n.cfg.Address.String(), Communication: s.opts.Communication,
+		})
+		errs = append(errs, err)
+	}
+	// StopBgp right away would overtake the message and send CEASE 6/3 without a word instead.
+	for s.anyEstablished() {
+		select {
+		case <-s.ctx.Done():
+			return errors.Join(append(errs, s.ctx.Err())...)
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	_, err := invoke(s, s.api.StopBgp, &api.StopBgpRequest{})
+	return errors.Join(append(errs, err)...)
+}
+
+// anyEstablished asks the server; one that does not answer has no sessions that we could wait for.
+func (s *session) anyEstablished() bool {
+	answers, err := list(s, s.api.ListPeer, &api.ListPeerRequest{})
+	if err != nil {
+		return false
+	}
+	for _, a := range answers {
+		if a.GetPeer().GetState().GetSessionState() == api.PeerState_ESTABLISHED {
+			return true
+		}
+	}
+	return false
+}
+
+// Communication cuts s to what fits into an administrative shutdown, at a character, and replaces what is not UTF-8
+// (RFC 8203 section 2, RFC 9003 section 2).
+func Communication(s string) string {
+	s = strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), "\uFFFD")
+	if len(s) <= bgp.MaxCommunication {
+		return s
+	}
+	cut := bgp.MaxCommunication
+	for !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return s[:cut]
+}
+
+// oneLine is an error as the one line that a report has room for.
+func oneLine(err error) string {
+	if err == nil {
+		return ""
+	}
+	return strings.ReplaceAll(err.Error(), "\n", "; ")
+}

@@ -1,0 +1,367 @@
+package gobgp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"slices"
+	"time"
+
+	api "github.com/osrg/gobgp/v3/api"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"failoverd/bgp"
+)
+
+// retry is the pause after the server refused something for a reason that may pass.
+const retry = 100 * time.Millisecond
+
+// session is one connection to a server. Everything in it belongs to Run's goroutine.
+type session struct {
+	*Client
+	api    api.GobgpApiClient
+	ctx    context.Context // outlives Run's, so that the end can be orderly
+	ours   bool            // we configured this server: policies and neighbors are ours too
+	events chan struct{}   // one place: a session changed
+	broken chan error      // the event stream ended
+	again  *time.Timer
+	balked bool // the server refused something the last time
+}
+
+// invoke makes one call with a deadline.
+func invoke[Req, Resp any](s *session, f func(context.Context, Req, ...grpc.CallOption) (Resp, error), req Req) (Resp, error) {
+	ctx, cancel := context.WithTimeout(s.ctx, s.opts.Timeout)
+	defer cancel()
+	m, err := f(ctx, req)
+	s.heard(err)
+	return m, err
+}
+
+// receiver is the part that we use of a stream of answers.
+type receiver[Resp any] interface{ Recv() (*Resp, error) }
+
+// list makes one call whose answer is a stream, with a deadline for all of it.
+func list[Req, Resp any, S receiver[Resp]](s *session, f func(context.Context, Req, ...grpc.CallOption) (S, error), req Req) ([]*Resp, error) {
+	ctx, cancel := context.WithTimeout(s.ctx, s.opts.Timeout)
+	defer cancel()
+	stream, err := f(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	var all []*Resp
+	for {
+		m, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			s.heard(nil)
+			return all, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, m)
+	}
+}
+
+// heard notes an answer: also one that refuses.
+func (s *session) heard(err error) {
+	if !fatal(err) {
+		s.answered.Store(int64(time.Since(s.born)))
+	}
+}
+
+// fatal reports whether err says that the connection, not the request, is bad.
+func fatal(err error) bool {
+	switch status.Code(err) {
+	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled:
+		return true
+	default:
+		return false
+	}
+}
+
+// run lives until the server is gone, with an error, or ctx ends, after which it leaves in order.
+func (s *session) run(ctx context.Context) error {
+	var cancel context.CancelFunc
+	s.ctx, cancel = context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	// Whatever is going on when ctx ends, and the orderly end after it, have so long and no longer.
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(s.opts.StopWithin, cancel) })()
+	if err := s.adopt(); err != nil {
+		return err
+	}
+	s.again = time.NewTimer(time.Hour)
+	defer s.again.Stop()
+	if err := s.start(); err != nil {
+		return err
+	}
+	s.connected = true
+	s.log.Info("BGP speaker connected", "target", s.target, "ours", s.ours)
+	s.tell(true)
+	return s.loop(ctx)
+}
+
+// adopt finds out whose server this is, and configures it when it is nobody's.
+func (s *session) adopt() error {
+	r, err := invoke(s, s.api.GetBgp, &api.GetBgpRequest{})
+	switch {
+	case status.Code(err) == codes.Unimplemented:
+		return fmt.Errorf("%s speaks another version of gobgp's API; version 3 is supported: %w", s.target, err)
+	case err != nil:
+		return fmt.Errorf("reach BGP speaker at %s: %w", s.target, err)
+	}
+	as := r.GetGlobal().GetAsn()
+	if as != 0 && as != s.cfg.LocalAS {
+		return fmt.Errorf("gobgp at %s runs as AS %d, the configuration says %d", s.target, as, s.cfg.LocalAS)
+	}
+	if as != 0 {
+		if s.ours, err = s.configuredByUs(); err != nil || !s.ours || s.configured {
+			return err // not ours to configure, or done before this connection
+		}
+		// Ours, from another life: its neighbors and allow list may be those of another configuration.
+		if _, err := invoke(s, s.api.StopBgp, &api.StopBgpRequest{}); err != nil {
+			return fmt.Errorf("stop leftover configuration: %w", err)
+		}
+	}
+	s.ours = true
+	ctx, cancel := context.WithTimeout(s.ctx, s.opts.Timeout)
+	defer cancel()
+	if err := configure(ctx, s.api, &s.cfg); err != nil {
+		// A half-started server keeps its listeners, and the next attempt would collide with them.
+		_, stopErr := invoke(s, s.api.StopBgp, &api.StopBgpRequest{})
+		return errors.Join(fmt.Errorf("configure BGP speaker: %w", err), stopErr)
+	}
+	s.configured = true
+	return nil
+}
+
+// configuredByUs looks for our export policy.
+func (s *session) configuredByUs() (bool, error) {
+	answers, err := list(s, s.api.ListPolicyAssignment,
+		&api.ListPolicyAssignmentRequest{Name: globalTable, Direction: api.PolicyDirection_EXPORT})
+	if err != nil {
+		return false, fmt.Errorf("read export policy: %w", err)
+	}
+	for _, a := range answers {
+		if slices.ContainsFunc(a.GetAssignment().GetPolicies(), func(p *api.Policy) bool { return p.Name == exportPolicy }) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// start brings a configured server to work: routes, events, neighbors. Routes go in before the neighbors: they are then
+// part of the first UPDATE of each session.
+func (s *session) start() error {
+	if err := s.readTable(); err != nil {
+		return err
+	}
+	if err := s.apply(); err != nil {
+		return err
+	}
+	stream, err := s.api.WatchEvent(s.ctx, &api.WatchEventRequest{Peer: &api.WatchEventRequest_Peer{}})
+	if err != nil {
+		return fmt.Errorf("watch events: %w", err)
+	}
+	s.events, s.broken = make(chan struct{}, 1), make(chan error, 1)
+	go receive(stream, s.events, s.broken)
+	if err := s.addMissing(); err != nil {
+		return err
+	}
+	return s.readNeighbors()
+}
+
+// receive tells of events until the stream ends, which the end of the connection sees to.
+func receive(stream receiver[api.WatchEventResponse], events chan<- struct{}, broken chan<- error) {
+	for {
+		if _, err := stream.Recv(); err != nil {
+			broken <- err
+			return
+		}
+		select {
+		case events <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// loop is the steady state.
+func (s *session) loop(ctx context.Context) error {
+	resync := time.NewTicker(s.opts.Resync)
+	defer resync.Stop()
+	kick := time.NewTimer(time.Hour)
+	defer kick.Stop()
+	for {
+		if at := s.nextKick(); !at.IsZero() {
+			kick.Reset(time.Until(at))
+		}
+		var err error
+		select {
+		case <-ctx.Done():
+			s.leave()
+			return nil
+		case err = <-s.broken:
+			return fmt.Errorf("connection to BGP speaker: %w", err)
+		case <-s.mail:
+			err = s.apply()
+		case <-s.again.C:
+			err = s.apply()
+		case <-s.events:
+			err = s.readNeighbors()
+		case <-kick.C:
+			err = s.kickDue(time.Now())
+		case <-resync.C:
+			err = s.resync()
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// resync reads everything and puts right what is not as it should be.
+func (s *session) resync() error {
+	if err := s.readNeighbors(); err != nil {
+		return err
+	}
+	before := s.table
+	if err := s.readTable(); err != nil {
+		return err
+	}
+	if a, w := bgp.Diff(before, s.table); len(a)+len(w) > 0 {
+		s.log.Warn("routes in the BGP speaker are not as we left them", "changed", len(a), "gone", len(w))
+	}
+	return s.apply()
+}
+
+// apply makes the server's table what is wanted now, reads it back and reports.
+func (s *session) apply() error {
+	d := s.desired.Load()
+	if d == nil {
+		d = &bgp.Desired{}
+	}
+	alive := s.opts.Alive()
+	want, wrong := s.cfg.Validate(d.Routes)
+	if !alive {
+		want, wrong = nil, errors.New(s.opts.Silent)
+	}
+	announce, withdraw := bgp.Diff(s.table, want)
+	generation := d.Generation
+	if !alive && len(d.Routes) > 0 {
+		generation = s.generation // what is there reflects our silence, not d
+	}
+	if len(announce)+len(withdraw) == 0 {
+		s.settle(generation, wrong, generation != s.generation)
+		return nil
+	}
+	refused, err := s.change(announce, withdraw)
+	if err != nil {
+		return err
+	}
+	if err := s.readTable(); err != nil {
+		return err
+	}
+	if refused != nil {
+		if !s.balked {
+			s.again.Reset(retry)
+		}
+		s.balked = true // from now on at every resync
+		s.settle(s.generation, errors.Join(wrong, refused), false)
+		return nil
+	}
+	s.balked = false
+	if a, _ := bgp.Diff(s.table, want); len(a) > 0 {
+		wrong = errors.Join(wrong, fmt.Errorf("%d routes are not in the server's table although it took them: its import policy refuses them", len(a)))
+	}
+	s.settle(generation, wrong, true)
+	return nil
+}
+
+// settle notes the outcome of apply and reports it; answer: also when nothing in the report is new.
+func (s *session) settle(generation uint64, wrong error, answer bool) {
+	s.generation, s.err = generation, oneLine(wrong)
+	if s.connected {
+		s.tell(answer)
+	}
+}
+
+// change withdraws, then announces. What the server refuses is returned first, a lost connection second.
+func (s *session) change(announce []bgp.Route, withdraw []netip.Prefix) (refused, lost error) {
+	took := func(op string, p netip.Prefix, err error) error {
+		if err == nil {
+			return nil
+		}
+		if err = fmt.Errorf("%s %v: %w", op, p, err); fatal(err) {
+			return err
+		}
+		refused = errors.Join(refused, err)
+		return nil
+	}
+	for _, p := range withdraw {
+		_, err := invoke(s, s.api.DeletePath, withdrawal(p))
+		if err := took("withdraw", p, err); err != nil {
+			return refused, err
+		}
+	}
+	for _, r := range announce {
+		if !s.opts.Alive() {
+			break
+		}
+		_, err := invoke(s, s.api.AddPath, &api.AddPathRequest{
+			TableType: api.TableType_GLOBAL, Path: encodePath(r, s.cfg.LocalAS),
+		})
+		if err := took("announce", r.Prefix, err); err != nil {
+			return refused, err
+		}
+	}
+	if len(announce) > 0 && !s.opts.Alive() {
+		// The process slept between the question and the announcement: undo it at once.
+		s.again.Reset(0)
+	}
+	for _, p := range withdraw {
+		s.log.Info("route withdrawn", "prefix", p)
+	}
+	for _, r := range announce {
+		s.log.Info("route announced", "prefix", r.Prefix, "route", r.String())
+	}
+	return refused, nil
+}
+
+// readTable reads which of our routes the server holds. Only prefixes of the allow list are looked at: nothing else
+// can be ours, and an external gobgpd may hold a full table.
+func (s *session) readTable() error {
+	lookup := map[bool][]*api.TableLookupPrefix{}
+	for _, p := range s.cfg.Allow {
+		lookup[p.Addr().Is4()] = append(lookup[p.Addr().Is4()], &api.TableLookupPrefix{Prefix: p.String()})
+	}
+	var table []bgp.Route
+	for is4, prefixes := range lookup {
+		family := familyV6
+		if is4 {
+			family = familyV4
+		}
+		answers, err := list(s, s.api.ListPath, &api.ListPathRequest{
+			TableType: api.TableType_GLOBAL, Family: family, Prefixes: prefixes,
+		})
+		if err != nil {
+			return fmt.Errorf("read table: %w", err)
+		}
+		for _, a := range answers {
+			for _, p := range a.GetDestination().GetPaths() {
+				l, err := decodePath(p)
+				if err != nil {
+					return err
+				}
+				if l.local {
+					table = append(table, l.route())
+				}
+			}
+		}
+	}
+	slices.SortFunc(table, func(a, b bgp.Route) int { return a.Prefix.Compare(b.Prefix) })
+	s.table = table
+	return nil
+}
