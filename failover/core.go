@@ -1,0 +1,320 @@
+package failover
+
+import (
+	"net/netip"
+	"time"
+
+	"failoverd/vrrp"
+	"failoverd/vrrp/wire"
+)
+
+// ReleaseBound is the longest time that a router which lost its role keeps its addresses in order to have its routes
+// withdrawn first: traffic is repelled before it is no longer accepted. A speaker that answers takes a millisecond.
+const ReleaseBound = 250 * time.Millisecond
+
+// StopBound is the longest time that an orderly stop waits for the kernel and the speakers.
+const StopBound = 2 * time.Second
+
+// logGap is the least time between two log events about the same recurring thing, such as a rival's adverts.
+const logGap = 10 * time.Second
+
+// firstLook is how long after the start an interface or a socket that nothing is known of counts as not looked at
+// yet. After that it is missing, which is a fault to be told.
+const firstLook = time.Second
+
+// Core is the single owner of all state of the agent: which routers exist, their roles, what is in the kernel and in
+// BGP as far as reported, and what should be. It is not safe for concurrent use. One loop feeds it:
+//
+//	for each ready packet:  Receive
+//	for each ready input:   Step
+//	then:                   Expire, Flush
+//
+// Inputs go before timers, so that a router that was not scheduled for a while reads what its peer had sent before
+// it concludes that the peer is silent. Flush compares what should be with what was last asked for: desired states
+// are computed from the state as a whole, never patched by events.
+type Core struct {
+	cfg     *Config
+	started vrrp.Instant
+
+	routers []*router // in configuration order
+	leaving []*router // removed by a reload, until their addresses are out
+	sched   schedule
+
+	multicast map[multicastKey]*router
+	unicast   map[unicastKey]*router
+	virtual   map[netip.Addr]bool // addresses that are on an interface because of a role: never a source
+
+	interfaces map[string]*Interface // those that exist
+	local      map[netip.Addr]int    // on how many interfaces an address is
+	links      map[LinkID]LinkChanged
+
+	speakers map[string]*speaker
+	routes   uint64 // generation of the newest desired routes of any speaker
+
+	addresses DesiredAddresses // as last asked for
+	lease     time.Duration    // the shortest among them
+	regroup   bool             // another configuration: they are to be put together anew
+	kernel    kernelView
+	renewAt   vrrp.Instant
+	leaseEnds vrrp.Instant // the kernel may have let go of addresses from then on, unless they are renewed
+	pacers    []*pacer
+
+	stopping bool
+	stopAt   vrrp.Instant // the orderly stop is declared complete then, whatever is missing
+	stopped  bool         // it is complete
+	dirty    bool         // a role, a presence or a report changed: Flush has work
+	reloads  uint64
+}
+
+type multicastKey struct {
+	link LinkID
+	vrid uint8
+}
+
+type unicastKey struct {
+	local netip.Addr
+	vrid  uint8
+}
+
+// New returns a core for cfg, with every router in Initialize, at the instant now. It returns an error when a router's
+// parameters are out of range or two routers have one key, which a configuration from package conf never has.
+func New(cfg *Config, now vrrp.Instant) (*Core, error) {
+	routers, err := newRouters(cfg, now)
+	if err != nil {
+		return nil, err
+	}
+	c := &Core{
+		cfg: cfg, started: now, routers: routers, stopAt: vrrp.Never, renewAt: vrrp.Never, leaseEnds: vrrp.Never,
+		interfaces: make(map[string]*Interface), local: make(map[netip.Addr]int), links: make(map[LinkID]LinkChanged),
+		speakers: make(map[string]*speaker),
+		dirty:    true,
+	}
+	c.adoptSpeakers()
+	c.index()
+	for _, r := range c.routers {
+		c.reschedule(r)
+	}
+	return c, nil
+}
+
+// Config returns the configuration in force.
+func (c *Core) Config() *Config { return c.cfg }
+
+// index rebuilds the tables by which packets find their router and addresses what is known of them, and the set of
+// virtual addresses.
+func (c *Core) index() {
+	c.kernel.keep(c.routers, c.leaving)
+	c.multicast = make(map[multicastKey]*router, len(c.routers))
+	c.unicast = make(map[unicastKey]*router)
+	c.virtual = make(map[netip.Addr]bool)
+	for _, r := range c.routers {
+		k := r.cfg.VRRP.Key
+		c.multicast[multicastKey{LinkID{k.Interface, k.Family}, k.VRID}] = r
+		if r.usesUnicast() && r.fsm.Source().IsValid() {
+			c.unicast[unicastKey{r.fsm.Source(), k.VRID}] = r
+		}
+		c.setVirtual(r, r.cfg.Addresses)
+	}
+	for _, r := range c.leaving {
+		c.setVirtual(r, r.held.addresses)
+	}
+}
+
+// setVirtual makes addresses of r virtual. What an owner advertises really is its own.
+func (c *Core) setVirtual(r *router, addresses []Address) {
+	for i := range addresses {
+		if r.cfg.VRRP.Priority != wire.PriorityOwner || addresses[i].Excluded {
+			c.virtual[addresses[i].Prefix.Addr()] = true
+		}
+	}
+}
+
+// setSource makes a the source of r's advertisements, and r the receiver of what is sent to it by unicast.
+func (c *Core) setSource(r *router, a netip.Addr) {
+	a = a.WithZone("")
+	old := r.fsm.Source()
+	if a == old {
+		return
+	}
+	r.fsm.SetSource(a)
+	if !r.usesUnicast() {
+		return
+	}
+	vrid := r.cfg.VRRP.Key.VRID
+	if k := (unicastKey{old, vrid}); c.unicast[k] == r {
+		delete(c.unicast, k)
+	}
+	if a.IsValid() {
+		c.unicast[unicastKey{a, vrid}] = r
+	}
+}
+
+// Receive processes a packet that wire.Parse accepted, heard on a link. It reports what became of it: a refusal by a
+// router is counted there and changes nothing else; wire.DropVRID means that nobody is there for the packet. The
+// packet is not kept.
+func (c *Core) Receive(now vrrp.Instant, link LinkID, p *wire.Packet, fx *Effects) wire.DropReason {
+	r, why := c.find(link, p)
+	if r == nil {
+		return why
+	}
+	e, why := r.fsm.Receive(now, p)
+	if why != wire.Accepted {
+		return why
+	}
+	c.awake(now, fx)
+	c.noteInterval(now, r, fx)
+	c.apply(now, r, e, fx)
+	if e.Rival {
+		c.rival(now, r, p.Src, fx)
+	}
+	c.reschedule(r)
+	return wire.Accepted
+}
+
+// find returns the router that a packet is for. A unicast packet reaches both the link of the interface it came by
+// and the unicast link; it counts on the latter.
+func (c *Core) find(link LinkID, p *wire.Packet) (*router, wire.DropReason) {
+	if link.Interface == "" {
+		if r := c.unicast[unicastKey{p.Dst, p.VRID}]; r != nil {
+			return r, wire.Accepted
+		}
+		return nil, wire.DropVRID
+	}
+	r := c.multicast[multicastKey{link, p.VRID}]
+	if r == nil {
+		return nil, wire.DropVRID
+	}
+	if !p.Dst.IsMulticast() && r.usesUnicast() {
+		return nil, wire.Accepted
+	}
+	return r, wire.Accepted
+}
+
+// Step processes one input, which belongs to the core from then on.
+func (c *Core) Step(now vrrp.Instant, in Input, fx *Effects) {
+	c.awake(now, fx)
+	switch in := in.(type) {
+	case InterfaceChanged:
+		c.interfaceChanged(now, &in.Interface, fx)
+	case LinkChanged:
+		c.links[in.Link] = in
+		c.evaluateFor(now, in.Link.Interface, fx)
+	case AddressesReported:
+		c.addressesReported(now, &in.Report, fx)
+	case SpeakerReported:
+		c.speakerReported(now, &in.Report, fx)
+	case Reconfigured:
+		c.reconfigure(now, in.Config, fx)
+	case Stop:
+		c.stop(now, in.Reason, fx)
+	default:
+		panic(in)
+	}
+}
+
+// Deadline returns when Expire wants to be called.
+func (c *Core) Deadline() vrrp.Instant {
+	d := min(c.sched.next(), c.renewAt, c.stopAt)
+	for _, p := range c.pacers {
+		d = min(d, p.due())
+	}
+	return d
+}
+
+// Expire fires every deadline that is due at now.
+func (c *Core) Expire(now vrrp.Instant, fx *Effects) {
+	c.awake(now, fx)
+	for c.sched.next() <= now {
+		r := c.sched[0]
+		c.expire(now, r, fx)
+		c.reschedule(r)
+		if r.due <= now {
+			// Whatever is still due waits for the next batch; a router must not be able to hold the loop.
+			c.sched.set(r, now+1)
+		}
+	}
+	if c.renewAt <= now || c.stopAt <= now {
+		c.dirty = true
+	}
+	for _, p := range c.pacers {
+		c.drain(now, p, fx)
+	}
+}
+
+// expire fires what is due of one router.
+func (c *Core) expire(now vrrp.Instant, r *router, fx *Effects) {
+	if r.fault == unseen || r.fault == waitStartup {
+		c.evaluate(now, r, fx)
+	}
+	late := r.fsm.LateWakeups()
+	c.apply(now, r, r.fsm.Expire(now), fx)
+	if r.fsm.LateWakeups() != late && r.lateLog.allows(now) {
+		fx.about(r, Event{Kind: EventLate, At: now})
+	}
+	c.updateHold(now, r, fx)
+	c.announceDue(now, r, fx)
+	if r.releasing && r.releaseUntil <= now {
+		c.dirty = true
+	}
+}
+
+// reschedule tells the heap when r next wants to be looked at.
+func (c *Core) reschedule(r *router) { c.sched.set(r, r.nextDue(c)) }
+
+// awake looks whether this process stood still for so long that the kernel may have let go of the addresses. Then
+// nothing is known of them any more. Who is still Active asks for them again, and until they are reported in they are
+// not announced, neither on the LAN nor in BGP. Who is not has nothing left to release: to hold on to an address for
+// the sake of order would bring it back.
+func (c *Core) awake(now vrrp.Instant, fx *Effects) {
+	if now < c.leaseEnds {
+		return
+	}
+	c.leaseEnds, c.renewAt, c.dirty = vrrp.Never, now, true
+	for _, r := range c.leaving {
+		r.releasing = false
+	}
+	for _, r := range c.routers {
+		r.attracting, r.releasing = false, false
+		if r.fsm.State() != vrrp.Active {
+			continue
+		}
+		if r.addressesIn {
+			fx.about(r, Event{Kind: EventAddresses, At: now, To: "unknown", Reason: "this process stood still for longer than vip_lease"})
+		}
+		r.forgetAddresses()
+		r.addressGeneration = c.addresses.Generation + 1
+		c.reschedule(r)
+	}
+}
+
+// stop begins the orderly stop: every role is released in one batch.
+func (c *Core) stop(now vrrp.Instant, reason string, fx *Effects) {
+	if c.stopping {
+		return
+	}
+	c.stopping, c.stopAt, c.dirty = true, now.Add(StopBound), true
+	for _, r := range c.routers {
+		r.fault, r.retired = reason, true
+		c.shutdown(now, r, fx)
+		c.reschedule(r)
+	}
+}
+
+func (fx *Effects) event(e Event) { fx.Events = append(fx.Events, e) }
+
+// about is event for something that concerns a router.
+func (fx *Effects) about(r *router, e Event) {
+	e.Router, e.Key = r.cfg.Name, r.cfg.VRRP.Key
+	fx.event(e)
+}
+
+// limiter lets one event through per logGap. The zero value lets the first one through.
+type limiter struct{ next vrrp.Instant }
+
+func (l *limiter) allows(now vrrp.Instant) bool {
+	if now < l.next {
+		return false
+	}
+	l.next = now.Add(logGap)
+	return true
+}

@@ -1,0 +1,159 @@
+package failover
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"failoverd/bgp"
+	"failoverd/vrrp"
+	"failoverd/vrrp/wire"
+)
+
+// Snapshot describes the core at now. The caller adds what only it knows: the agent's version, the links, the file.
+// wall turns an instant into wall-clock time. The result shares nothing with the core.
+func (c *Core) Snapshot(now vrrp.Instant, wall func(vrrp.Instant) time.Time) *Snapshot {
+	s := &Snapshot{
+		RouterID:  c.cfg.RouterID,
+		StartedAt: wall(c.started),
+		TakenAt:   wall(now),
+		Config:    ConfigStatus{Hash: c.cfg.Hash, Reloads: c.reloads},
+		Routers:   make([]RouterStatus, 0, len(c.routers)),
+		Speakers:  make([]SpeakerStatus, 0, len(c.cfg.Speakers)),
+		Agent:     AgentStatus{AddressWrites: c.addresses.Generation, Stopping: c.stopping},
+	}
+	for _, r := range c.routers {
+		s.Routers = append(s.Routers, c.describe(now, r, wall))
+	}
+	for i := range c.cfg.Speakers {
+		s.Speakers = append(s.Speakers, c.speakers[c.cfg.Speakers[i].Name].describe())
+	}
+	return s
+}
+
+func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+func (c *Core) describe(now vrrp.Instant, r *router, wall func(vrrp.Instant) time.Time) RouterStatus {
+	v := r.fsm.Config()
+	st := RouterStatus{
+		Name: r.cfg.Name, Key: v.Key, VRID: v.Key.VRID, State: r.stateWord(), Since: wall(r.since), Why: r.why,
+		Waiting: c.waiting(now, r), Interface: v.Key.Interface, Version: uint8(v.Version),
+		Unicast: v.Unicast, PriorityBase: v.Priority, PriorityEffective: r.fsm.Priority(),
+		Preempt:           v.Preempt,
+		Master:            r.master(now),
+		AdvertIntervalMS:  millis(v.Interval.Duration()),
+		LearnedIntervalMS: millis(r.fsm.LearnedInterval().Duration()),
+		SkewMS:            millis(r.fsm.SkewTime()),
+		ActiveDownMS:      millis(r.fsm.ActiveDownInterval()),
+		Addresses:         make([]AddressStatus, 0, len(r.cfg.Addresses)),
+		Routes:            make([]RouteStatus, 0, len(r.cfg.Announce)),
+		Counters:          r.count(),
+	}
+	if src := r.fsm.Source(); src.IsValid() {
+		st.Source = src.String()
+	}
+	if d := r.fsm.Deadline(); d != vrrp.Never {
+		ms := millis(d.Sub(now))
+		st.NextTimerMS = &ms
+	}
+	for _, s := range r.own.slots {
+		st.Addresses = append(st.Addresses, c.kernel.describe(s))
+	}
+	for i := range r.cfg.Announce {
+		st.Routes = append(st.Routes, c.describeRoute(r, &r.cfg.Announce[i]))
+	}
+	return st
+}
+
+func (v *kernelView) describe(s *slot) AddressStatus {
+	st := AddressStatus{
+		Address: s.key.Prefix, Interface: s.key.Interface, Wanted: v.sets > 0 && s.wanted == v.sets, Present: v.has(s), Error: s.err,
+	}
+	if s.leftover {
+		st.Present, st.Error = true, notRemoved
+	}
+	return st
+}
+
+// waiting says what keeps r from going on, in words; empty: nothing.
+func (c *Core) waiting(now vrrp.Instant, r *router) string {
+	switch {
+	case c.stopping:
+		return "the agent stops"
+	case r.fault != "":
+		return r.fault
+	case r.fsm.Held():
+		return fmt.Sprintf("for an established session of speaker %s, at most %.0f s more, before it takes the role from a live MASTER",
+			c.waitsFor(r), r.holdUntil.Sub(now).Seconds())
+	case r.fsm.State() == vrrp.Active && !r.addressesIn:
+		return "for the kernel to report the addresses in"
+	case r.releasing:
+		return "for the speaker to withdraw before the addresses go"
+	}
+	return ""
+}
+
+// master says who is Active as far as r knows; nil when nobody was heard.
+func (r *router) master(now vrrp.Instant) *MasterStatus {
+	if r.fsm.State() == vrrp.Active {
+		return &MasterStatus{Address: r.fsm.Source(), Priority: r.fsm.Priority(), Self: true}
+	}
+	h := r.fsm.Heard()
+	if !h.Address.IsValid() {
+		return nil
+	}
+	return &MasterStatus{Address: h.Address, Priority: h.Priority, HeardMSAgo: millis(now.Sub(h.At))}
+}
+
+func (r *router) count() RouterCounters {
+	n := r.counters
+	n.AdvertsReceived, n.ListMismatches, n.LateWakeups = r.fsm.Received(), r.fsm.ListMismatches(), r.fsm.LateWakeups()
+	drops, forms := r.fsm.Drops(), r.fsm.ChecksumForms()
+	n.Drops, n.Checksums = drops.Map(), make(map[string]uint64)
+	for i, f := range forms {
+		if f != 0 {
+			n.Checksums[wire.ChecksumForm(i).String()] = f
+		}
+	}
+	return n
+}
+
+func (c *Core) describeRoute(r *router, a *Announcement) RouteStatus {
+	st := RouteStatus{Prefix: a.Route.Prefix, Speaker: a.Speaker, When: a.When.String(), Route: a.Route.String()}
+	role, ok := r.role()
+	st.Wanted = ok && role == a.When
+	s := c.speakers[a.Speaker]
+	if s == nil {
+		return st
+	}
+	same := func(x bgp.Route) bool { return x.Prefix == a.Route.Prefix }
+	// A prefix in the table belongs to the line that wants it, or, when none does, to all that could have wanted it.
+	st.Announced = s.report.Connected && slices.ContainsFunc(s.report.Announced, same) &&
+		(st.Wanted || !slices.ContainsFunc(s.desired.Routes, same))
+	for i := range s.report.Neighbors {
+		if s.report.Neighbors[i].State == bgp.Established {
+			st.Sessions++
+		}
+	}
+	if st.Wanted && !st.Announced {
+		st.Error = s.report.Err
+		if s.refused != "" {
+			st.Error = s.refused
+		}
+	}
+	return st
+}
+
+func (s *speaker) describe() SpeakerStatus {
+	st := SpeakerStatus{
+		Name: s.cfg.Name, LocalAS: s.cfg.LocalAS, Connected: s.report.Connected, Error: s.report.Err,
+		Restarts: s.report.Restarts, Neighbors: append([]bgp.NeighborStatus{}, s.report.Neighbors...), Announced: []string{},
+	}
+	if s.refused != "" {
+		st.Error = s.refused
+	}
+	for _, r := range s.report.Announced {
+		st.Announced = append(st.Announced, r.String())
+	}
+	return st
+}

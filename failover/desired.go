@@ -1,0 +1,202 @@
+package failover
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"failoverd/bgp"
+	"failoverd/vrrp"
+)
+
+// Flush ends a batch: it compares what should be in the kernel and in BGP with what was last asked for, and asks for
+// the difference. Routes come first, because a route must be withdrawn before its addresses go.
+func (c *Core) Flush(now vrrp.Instant, fx *Effects) {
+	if !c.dirty {
+		return
+	}
+	c.dirty = false
+	for i := range c.cfg.Speakers {
+		c.flushRoutes(now, c.speakers[c.cfg.Speakers[i].Name], fx)
+	}
+	c.finishReleases(now)
+	c.flushAddresses(now, fx)
+	c.dismiss()
+	if c.stopping && (c.stopped || c.nothingLeft() || now >= c.stopAt) {
+		c.stopped, c.stopAt, fx.Stopped = true, vrrp.Never, true
+	}
+}
+
+// flushRoutes asks a speaker for another set of routes if it should announce another one.
+func (c *Core) flushRoutes(now vrrp.Instant, s *speaker, fx *Effects) {
+	want, err := s.cfg.Validate(c.wantedRoutes(s.cfg.Name))
+	refused := ""
+	if err != nil {
+		refused = err.Error()
+	}
+	if refused != s.refused {
+		s.refused = refused
+		if refused != "" {
+			fx.event(Event{Kind: EventRefused, At: now, Speaker: s.cfg.Name, Reason: refused})
+		}
+	}
+	announce, withdraw := bgp.Diff(s.desired.Routes, want)
+	if len(announce) == 0 && len(withdraw) == 0 {
+		return
+	}
+	// One count for all speakers: a late report of a speaker that a reload removed and another one put back must not
+	// pass for an answer.
+	c.routes++
+	s.desired = bgp.Desired{Generation: c.routes, Routes: want}
+	fx.Routes = append(fx.Routes, SpeakerRoutes{Speaker: s.cfg.Name, Desired: s.desired})
+}
+
+// wantedRoutes returns what the routers' roles entitle them to announce through a speaker, sorted by prefix. Where two
+// routers want one prefix, an Active one goes before a Backup, and then the first in the configuration decides.
+func (c *Core) wantedRoutes(speaker string) []bgp.Route {
+	var want []bgp.Route
+	taken := make(map[netip.Prefix]bool)
+	for _, when := range []Role{RoleActive, RoleBackup} {
+		for _, r := range c.routers {
+			if role, ok := r.role(); !ok || role != when {
+				continue
+			}
+			for i := range r.cfg.Announce {
+				a := &r.cfg.Announce[i]
+				if a.Speaker == speaker && a.When == when && !taken[a.Route.Prefix] {
+					taken[a.Route.Prefix] = true
+					want = append(want, a.Route)
+				}
+			}
+		}
+	}
+	slices.SortFunc(want, func(a, b bgp.Route) int { return a.Prefix.Compare(b.Prefix) })
+	return want
+}
+
+// finishReleases lets go of the addresses of routers whose routes are withdrawn, or that have waited long enough.
+func (c *Core) finishReleases(now vrrp.Instant) {
+	for _, routers := range [...][]*router{c.routers, c.leaving} {
+		for _, r := range routers {
+			c.finishRelease(now, r)
+		}
+	}
+}
+
+// dismiss forgets those that a reload has removed and that hold nothing any more.
+func (c *Core) dismiss() {
+	before := len(c.leaving)
+	c.leaving = slices.DeleteFunc(c.leaving, func(r *router) bool {
+		if !r.releasing {
+			c.sched.remove(r)
+		}
+		return !r.releasing
+	})
+	if len(c.leaving) != before {
+		c.index()
+	}
+}
+
+func (c *Core) finishRelease(now vrrp.Instant, r *router) {
+	if !r.releasing {
+		return
+	}
+	if r.releaseGeneration == 0 {
+		r.releaseGeneration = c.routes
+	}
+	r.attracting = c.unanswered(r)
+	r.releasing = r.attracting && now < r.releaseUntil
+	c.reschedule(r)
+}
+
+// unanswered reports whether a speaker has not acknowledged yet that r's routes are to be withdrawn.
+func (c *Core) unanswered(r *router) bool {
+	return slices.ContainsFunc(r.through, func(name string) bool {
+		s := c.speakers[name]
+		return s != nil && !s.acknowledged(r.releaseGeneration)
+	})
+}
+
+// flushAddresses asks the kernel worker for another set of addresses if another one should be there, or for a renewal
+// of the leases if that is due.
+func (c *Core) flushAddresses(now vrrp.Instant, fx *Effects) {
+	changed := c.reclaim()
+	renew := c.lease != NoLease && c.renewAt <= now
+	if changed {
+		c.addresses.Generation++
+	}
+	if renew {
+		c.addresses.Renewal++
+	}
+	if c.lease == NoLease {
+		c.renewAt, c.leaseEnds = vrrp.Never, vrrp.Never
+	} else {
+		if next := now.Add(c.lease / 3); renew || c.renewAt > next {
+			c.renewAt = next
+		}
+		c.leaseEnds = c.renewAt.Add(c.lease - c.lease/3)
+	}
+	if changed || renew {
+		d := c.addresses
+		fx.Addresses = &d
+	}
+}
+
+// reclaim brings what is asked for in line with what the routers are entitled to, and reports whether it is to be asked
+// for: it is another set, or a router waits for a report on one that looks the same.
+func (c *Core) reclaim() bool {
+	another, waited := c.regroup, false
+	c.regroup = false
+	for _, routers := range [...][]*router{c.routers, c.leaving} {
+		for _, r := range routers {
+			next := r.claim()
+			another = another || !next.same(r.held)
+			waited = waited || r.fsm.State() == vrrp.Active && r.addressGeneration > c.addresses.Generation
+			r.held = next
+		}
+	}
+	if !another {
+		return waited
+	}
+	want, lease := c.wantedAddresses()
+	another = !slices.Equal(want, c.addresses.Addresses)
+	c.addresses.Addresses, c.lease = want, lease
+	return another || waited
+}
+
+// wantedAddresses returns what all routers hold, without duplicates - of two entries for one address, the first in the
+// configuration decides - and the shortest lease among it.
+func (c *Core) wantedAddresses() (want []Address, lease time.Duration) {
+	want = make([]Address, 0, len(c.addresses.Addresses)+1)
+	c.kernel.sets++
+	for _, routers := range [...][]*router{c.routers, c.leaving} {
+		for _, r := range routers {
+			for i, s := range r.held.slots {
+				if s.wanted == c.kernel.sets {
+					continue
+				}
+				s.wanted = c.kernel.sets
+				a := &r.held.addresses[i]
+				want = append(want, *a)
+				if a.Lease != NoLease && (lease == NoLease || a.Lease < lease) {
+					lease = a.Lease
+				}
+			}
+		}
+	}
+	return want, lease
+}
+
+// nothingLeft reports whether an orderly stop has done its work: nothing of ours in the kernel, nothing announced. The
+// first report comes after leftovers of a dead predecessor were swept, so without one nothing is known.
+func (c *Core) nothingLeft() bool {
+	if c.kernel.reports == 0 || len(c.addresses.Addresses) > 0 || c.kernel.generation < c.addresses.Generation || len(c.kernel.leftover) > 0 {
+		return false
+	}
+	for _, s := range c.speakers {
+		if !s.acknowledged(s.desired.Generation) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,97 @@
+package failover
+
+import (
+	"net/netip"
+	"time"
+
+	"failoverd/bgp"
+	"failoverd/vrrp"
+)
+
+// Effects is what a step of the Core asks for. The daemon carries them out in the order of the fields: advertisements
+// leave first, inline and without waiting, then what tells the LAN where an address is; desired states go to workers
+// whose mailboxes keep the newest only, routes before addresses. So gaining the role is advertisement, addresses,
+// gratuitous ARP, route, and losing it is the withdrawal before the addresses go.
+//
+// A caller reuses one Effects: Reset empties it and keeps the storage. Slices are valid until then.
+type Effects struct {
+	// Adverts are to be sent at once, in order.
+	Adverts []Advert
+	// Announcements are gratuitous ARPs and neighbor advertisements to send now, in order.
+	Announcements []LinkAnnouncement
+	// Routes are new desired states of speakers: withdrawals are among them, so they go before addresses.
+	Routes []SpeakerRoutes
+	// Addresses is the new desired state of the kernel; nil: as before.
+	Addresses *DesiredAddresses
+	// Events are for the log, in order.
+	Events []Event
+	// Stopped reports that an orderly stop is complete.
+	Stopped bool
+
+	buf []byte // backing of the adverts' payloads
+}
+
+// Reset empties fx for another step.
+func (fx *Effects) Reset() {
+	*fx = Effects{
+		Adverts: fx.Adverts[:0], Routes: fx.Routes[:0], Announcements: fx.Announcements[:0], Events: fx.Events[:0],
+		buf: fx.buf[:0],
+	}
+}
+
+// Advert is one packet to send.
+type Advert struct {
+	Link     LinkID
+	Src, Dst netip.Addr
+	TTL      uint8
+	Payload  []byte
+}
+
+// SpeakerRoutes is the desired state of one speaker.
+type SpeakerRoutes struct {
+	Speaker string
+	Desired bgp.Desired
+}
+
+// LinkAnnouncement asks for one gratuitous ARP or unsolicited neighbor advertisement.
+type LinkAnnouncement struct {
+	Interface string
+	Address   netip.Addr
+}
+
+// EventKind says what an event is about.
+type EventKind uint8
+
+// Kinds of events.
+const (
+	EventTransition    EventKind = iota // a router changed its role; From, To, Reason
+	EventFault                          // a router cannot run; Reason
+	EventAddresses                      // all addresses of a router are in (To "present"), or not ("absent", "unknown": Reason)
+	EventRestored                       // an address that somebody else removed was put back; Address
+	EventSwept                          // a leftover of a dead predecessor was removed; Address
+	EventAddressFailed                  // an address could not be added, or not removed; Address, Reason
+	EventRoutes                         // the set announced for a router changed; To "announced" or "withdrawn", Reason
+	EventRival                          // another router that believed to be Active was heard; Peer
+	EventSession                        // a BGP session changed; Speaker, Peer, From, To, Reason
+	EventSpeaker                        // a speaker's process came or went; Speaker, To, Reason
+	EventRefused                        // the rails refused a route; Speaker, Reason
+	EventHold                           // a returning router waits for its upstream session, or stops waiting; To, Reason
+	EventInterval                       // another advertisement interval was adopted; From, To
+	EventLate                           // this node woke up late and listens once more before it takes over
+	EventReconfigured                   // a new configuration is in force; To its hash
+)
+
+// Event is something that people should be able to read about later.
+type Event struct {
+	Kind    EventKind
+	At      vrrp.Instant
+	Router  string // name, empty when the event is not about one
+	Key     vrrp.Key
+	From    string
+	To      string
+	Reason  string
+	Speaker string
+	Peer    netip.Addr
+	Address AddressKey
+	Took    time.Duration
+}

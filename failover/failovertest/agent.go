@@ -1,0 +1,405 @@
+package failovertest
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"failoverd/bgp"
+	"failoverd/failover"
+	"failoverd/vrrp"
+	"failoverd/vrrp/wire"
+)
+
+// agent is a running failoverd: a core and what the daemon puts around it.
+type agent struct {
+	world *World
+	host  *Host
+	core  *failover.Core
+	text  string // the configuration in force
+
+	offset    time.Duration // what its clock shows more than the world's
+	inbox     []any         // packet or failover.Input, in order of arrival
+	results   vrrp.Instant  // when the last result arrives: results do not overtake each other
+	wakeAt    vrrp.Instant  // Never: not planned
+	frozen    bool
+	since     vrrp.Instant  // when it started, froze or thawed last
+	frozenFor time.Duration // how long it was frozen last
+	thaw      []func()      // what its other goroutines do when it thaws
+
+	fx       failover.Effects
+	open     map[failover.LinkID]bool
+	indexes  map[string]int // of the interfaces that links are open on
+	worker   worker
+	speakers []*Speaker
+	desired  map[string]bgp.Desired // as last set
+	states   map[vrrp.Key]*state
+	configs  []*failover.Config // all that were in force, the newest last
+	adopted  []vrrp.Instant     // when each of them was
+	stopAt   vrrp.Instant       // when it was asked to stop; Never: it was not
+	spins    int                // batches in a row after which more was due
+	sent     failover.Advert    // the last one; for StubbornActive
+}
+
+// state is what an observer knows of a router, from the events that the core tells.
+type state struct {
+	word   string
+	active vrrp.Instant // when it became Active, or stopped being it
+	heard  vrrp.Instant // when an advertisement of at least its priority arrived last; -1: never
+	down   time.Duration
+}
+
+type packet struct {
+	link failover.LinkID
+	p    *wire.Packet
+}
+
+// inboxLimit is how many packets the sockets of a process keep that does not read.
+const inboxLimit = 512
+
+// start starts an agent with the host's configuration file.
+func (h *Host) start() {
+	if h.agent != nil {
+		return
+	}
+	w := h.world
+	w.log(h, "agent starts")
+	a := &agent{
+		world: w, host: h, text: h.Config, offset: time.Duration(w.rand.Int64N(1e15)), wakeAt: vrrp.Never, since: w.now,
+		open: make(map[failover.LinkID]bool), indexes: make(map[string]int),
+		desired: make(map[string]bgp.Desired), states: make(map[vrrp.Key]*state), stopAt: vrrp.Never,
+	}
+	h.agent = a
+	cfg := MustParseConfig(h.Config)
+	var err error
+	if a.core, err = failover.New(cfg, a.local()); err != nil {
+		panic(err)
+	}
+	a.configs, a.adopted = append(a.configs, cfg), append(a.adopted, w.now)
+	a.worker = worker{agent: a, written: make(map[failover.AddressKey]bool)}
+	a.worker.set(failover.DesiredAddresses{})
+	a.adoptSpeakers(cfg)
+	for _, f := range []wire.Family{wire.IPv4, wire.IPv6} {
+		a.arrives(failover.LinkChanged{Link: failover.LinkID{Family: f}, Open: true})
+	}
+	for _, l := range h.Kernel.links {
+		a.arrives(failover.InterfaceChanged{Interface: l.describe()})
+	}
+}
+
+// crash kills the agent. The kernel keeps what it has; the speakers notice, and end.
+func (h *Host) crash() {
+	if a := h.agent; a != nil {
+		h.world.log(h, "agent crashes")
+		h.gone(a)
+	}
+}
+
+func (h *Host) gone(a *agent) {
+	h.agent = nil
+	for k, st := range a.states {
+		if st.word == "MASTER" {
+			h.world.checker.unheard[k] = true
+		}
+	}
+	for _, s := range a.speakers {
+		s.end()
+	}
+}
+
+// freeze stops the process; its sockets fill up.
+func (h *Host) freeze() {
+	a := h.agent
+	if a == nil || a.frozen {
+		return
+	}
+	w := h.world
+	w.log(h, "agent freezes")
+	a.frozen, a.wakeAt, a.since = true, vrrp.Never, w.now
+	w.after(a.core.Config().BGPLease, func() {
+		if h.agent == a && a.frozen && w.now.Sub(a.since) >= a.core.Config().BGPLease {
+			for _, s := range a.speakers {
+				if s.up && !s.ended {
+					s.silent()
+				}
+			}
+		}
+	})
+}
+
+// resume lets the process go on.
+func (h *Host) resume() {
+	a := h.agent
+	if a == nil || !a.frozen {
+		return
+	}
+	h.world.log(h, "agent thaws, %d in its inbox", len(a.inbox))
+	a.frozen, a.since, a.frozenFor = false, h.world.now, h.world.now.Sub(a.since)
+	for _, f := range a.thaw {
+		f()
+	}
+	a.thaw = nil
+	a.arm()
+}
+
+func (a *agent) local() vrrp.Instant { return a.world.now.Add(a.offset) }
+
+// arrives hands the loop an input.
+func (a *agent) arrives(in failover.Input) {
+	a.inbox = append(a.inbox, in)
+	a.arm()
+}
+
+func (a *agent) arrivesPacket(p packet) {
+	if len(a.inbox) >= inboxLimit {
+		return
+	}
+	a.world.checker.arrived(a, p.p)
+	a.inbox = append(a.inbox, p)
+	a.arm()
+}
+
+// result hands the loop the result of a worker, in the order in which they are handed over.
+func (a *agent) result(in failover.Input) {
+	w := a.world
+	a.results = max(a.results, w.now.Add(w.upTo(resultDelay)))
+	w.after(a.results.Sub(w.now), func() {
+		if a.host.agent == a {
+			a.arrives(in)
+		}
+	})
+}
+
+// arm plans the next batch.
+func (a *agent) arm() {
+	if a.frozen || a.host.agent != a {
+		return
+	}
+	w, at := a.world, vrrp.Never
+	if d := a.core.Deadline(); d != vrrp.Never {
+		at = max(w.now, d.Add(-a.offset))
+	}
+	if len(a.inbox) > 0 {
+		at = w.now
+	}
+	if a.wakeAt <= at {
+		return
+	}
+	at = at.Add(w.upTo(loopDelay) + w.upTo(a.host.mood.lateness))
+	if a.wakeAt <= at {
+		return
+	}
+	a.wakeAt = at
+	w.after(at.Sub(w.now), func() {
+		if a.wakeAt == at && a.host.agent == a && !a.frozen {
+			a.wakeAt = vrrp.Never
+			a.batch()
+			a.arm()
+		}
+	})
+}
+
+// batch is the daemon's loop once around.
+func (a *agent) batch() {
+	inputs := a.inbox
+	a.inbox = nil
+	now := a.local()
+	if a.world.mutation == TimersFirst && a.core.Deadline() <= now {
+		a.core.Expire(now, &a.fx)
+	}
+	for _, in := range inputs {
+		switch in := in.(type) {
+		case packet:
+			if a.world.mutation != DeafWhenActive || a.word(in.p) != "MASTER" {
+				a.core.Receive(now, in.link, in.p, &a.fx)
+			}
+		case failover.Input:
+			a.step(now, in)
+		}
+	}
+	if a.core.Deadline() <= now {
+		a.core.Expire(now, &a.fx)
+	}
+	a.core.Flush(now, &a.fx)
+	a.perform()
+}
+
+// step feeds one input to the core; the daemon opens and closes sockets before.
+func (a *agent) step(now vrrp.Instant, in failover.Input) {
+	switch in := in.(type) {
+	case failover.InterfaceChanged:
+		i := in.Interface
+		for _, f := range []wire.Family{wire.IPv4, wire.IPv6} {
+			id := failover.LinkID{Interface: i.Name, Family: f}
+			if a.open[id] && a.indexes[i.Name] != i.Index {
+				a.open[id] = false
+				a.core.Step(now, failover.LinkChanged{Link: id, Err: "interface is gone"}, &a.fx)
+			}
+			if !a.open[id] && i.Index != 0 {
+				a.open[id] = true
+				a.core.Step(now, failover.LinkChanged{Link: id, Open: true}, &a.fx)
+			}
+		}
+		a.indexes[i.Name] = i.Index
+	case failover.LinkChanged:
+		a.open[in.Link] = in.Open
+	case failover.SpeakerReported:
+		if a.world.mutation == EarlyAcknowledgement {
+			in.Report.Generation = 1 << 40
+			a.core.Step(now, in, &a.fx)
+			return
+		}
+	case failover.Stop:
+		a.stopAt = min(a.stopAt, a.world.now)
+	case failover.Reconfigured:
+		if a.stopAt != vrrp.Never {
+			return
+		}
+		a.adoptSpeakers(in.Config)
+		a.configs, a.adopted = append(a.configs, in.Config), append(a.adopted, a.world.now)
+		for _, st := range a.states {
+			st.heard = -1 // another configuration may see it differently
+		}
+		if a.world.mutation == ForgetfulReload {
+			a.forget(now, in.Config)
+			return
+		}
+	}
+	a.core.Step(now, in, &a.fx)
+}
+
+// forget is a reload that starts over.
+func (a *agent) forget(now vrrp.Instant, cfg *failover.Config) {
+	var err error
+	if a.core, err = failover.New(cfg, now); err != nil {
+		panic(err)
+	}
+	a.states = make(map[vrrp.Key]*state)
+	for id, open := range a.open {
+		if open {
+			a.core.Step(now, failover.LinkChanged{Link: id, Open: true}, &a.fx)
+		}
+	}
+	for _, l := range a.host.Kernel.links {
+		a.core.Step(now, failover.InterfaceChanged{Interface: l.describe()}, &a.fx)
+	}
+}
+
+// reload has the agent read the host's configuration file.
+func (h *Host) reload() {
+	if a := h.agent; a != nil {
+		h.world.log(h, "reload")
+		a.text = h.Config
+		a.arrives(failover.Reconfigured{Config: MustParseConfig(h.Config)})
+	}
+}
+
+// stop asks the agent for an orderly end.
+func (h *Host) stop() {
+	if a := h.agent; a != nil {
+		h.world.log(h, "stop")
+		a.arrives(failover.Stop{Reason: "terminated"})
+	}
+}
+
+// adoptSpeakers starts, restarts and ends speakers as the configuration has it.
+func (a *agent) adoptSpeakers(cfg *failover.Config) {
+	var kept []*Speaker
+	for _, s := range a.speakers {
+		if c := cfg.Speaker(s.cfg.Name); c != nil && reflect.DeepEqual(*c, s.cfg) {
+			kept = append(kept, s)
+			continue
+		} else if c == nil {
+			delete(a.desired, s.cfg.Name)
+		}
+		s.end()
+	}
+	for _, c := range cfg.Speakers {
+		if !slices.ContainsFunc(kept, func(s *Speaker) bool { return s.cfg.Name == c.Name }) {
+			kept = append(kept, newSpeaker(a, c, a.desired[c.Name]))
+		}
+	}
+	a.speakers = kept
+}
+
+func (a *agent) speaker(name string) *Speaker {
+	i := slices.IndexFunc(a.speakers, func(s *Speaker) bool { return s.cfg.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return a.speakers[i]
+}
+
+// perform carries out the effects of a batch as the daemon does, and lets the checker look at them first.
+func (a *agent) perform() {
+	w, fx := a.world, &a.fx
+	w.mutation.distort(a)
+	if w.trace != nil {
+		for _, line := range describe(fx) {
+			if !strings.HasPrefix(line, "advert") || strings.Contains(line, "priority 0") {
+				w.log(a.host, "%s", line)
+			}
+		}
+	}
+	w.checker.batch(a)
+	for i := range fx.Adverts {
+		w.send(a.host, &fx.Adverts[i])
+	}
+	for _, n := range fx.Announcements {
+		w.announced(a.host, n)
+	}
+	for i := range fx.Routes {
+		a.desired[fx.Routes[i].Speaker] = fx.Routes[i].Desired
+		if s := a.speaker(fx.Routes[i].Speaker); s != nil {
+			s.set(fx.Routes[i].Desired)
+		}
+	}
+	if fx.Addresses != nil {
+		a.worker.set(*fx.Addresses)
+	}
+	for _, s := range a.speakers {
+		s.touched()
+	}
+	stopped := fx.Stopped
+	fx.Reset()
+	w.checker.settled(a, stopped)
+	if stopped {
+		w.log(a.host, "agent has stopped")
+		a.host.gone(a)
+	}
+}
+
+// word returns the state of the router that a packet is for.
+func (a *agent) word(p *wire.Packet) string {
+	return a.state(vrrp.Key{Interface: "eth0", Family: p.Family(), VRID: p.VRID}).word
+}
+
+// state returns what is known of a router.
+func (a *agent) state(k vrrp.Key) *state {
+	s := a.states[k]
+	if s == nil {
+		s = &state{word: "INIT", heard: -1, active: -1}
+		a.states[k] = s
+	}
+	return s
+}
+
+// String returns the host with its kernel, the routers and the tables of the speakers, for whoever reads a failure.
+func (h *Host) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s:\n%s", h.Name, h.Kernel)
+	a := h.agent
+	if a == nil {
+		return b.String() + "  no agent\n"
+	}
+	fmt.Fprintf(&b, "  agent frozen=%v\n", a.frozen)
+	for _, line := range DescribeSnapshot(a.core.Snapshot(a.local(), wall)) {
+		fmt.Fprintf(&b, "    %s\n", line)
+	}
+	for _, s := range a.speakers {
+		fmt.Fprintf(&b, "    speaker %s up=%v wants #%d, announces #%d: %s\n", s.cfg.Name, s.up, s.want.Generation, s.applied, describeRoutes(s.Table))
+	}
+	return b.String()
+}

@@ -1,0 +1,539 @@
+package failovertest
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"failoverd/bgp"
+	"failoverd/failover"
+	"failoverd/vrrp"
+	"failoverd/vrrp/wire"
+)
+
+// checker watches a World. The rules are those of the safety properties for one site (S1 to S5, S10, S12, S14, L1,
+// L2); what it knows of the roles it knows from events and packets, and the rest from the kernels and speakers.
+type checker struct {
+	w      *World
+	broken string // the first rule that was broken, with the circumstances
+
+	// disturbed is when something last happened that is not the protocol's own course; impaired counts what is going
+	// on. Rules on how quickly something happens count from the end of it all.
+	disturbed vrrp.Instant
+	impaired  int
+
+	// How long things may take: the configuration says.
+	interval time.Duration // of advertisements
+	rtt      time.Duration // of an exchange, on calm paths and loops
+	longest  time.Duration // until an election is over, whatever was before
+	lease    time.Duration
+
+	hosts    []hostView
+	keys     []vrrp.Key // the virtual routers that the base configurations have
+	lans     []lanView  // by key
+	expected []expectation
+	cache    map[netip.Addr]*Host // whom the LAN believes to have an address
+	moved    vrrp.Instant         // when a router changed its state last
+	// unheard: one of two Active routers has gone in a way that the other one could not hear, so that nobody has told
+	// the LAN again.
+	unheard map[vrrp.Key]bool
+
+	// wasActive are the routers that were Active before or during the batch that is looked at, left those that stopped
+	// being it, farewell those that said so, gained those that became it.
+	wasActive, left, farewell, gained map[vrrp.Key]bool
+}
+
+// hostView is what is remembered of a host.
+type hostView struct {
+	entitled map[failover.AddressKey]vrrp.Instant // when it was last entitled to have the address
+	gone     map[failover.AddressKey]loss
+	slow     vrrp.Instant // when it last was slow or hung
+}
+
+type loss struct {
+	at vrrp.Instant
+	by remover
+}
+
+// lanView says since when a virtual router has been without an Active router, or had two; Never: it is not so.
+type lanView struct{ none, two vrrp.Instant }
+
+// expectation says that somebody has to be Active by an instant.
+type expectation struct {
+	key vrrp.Key
+	by  vrrp.Instant
+	why string
+}
+
+func newChecker(w *World) *checker {
+	return &checker{w: w, cache: make(map[netip.Addr]*Host), unheard: make(map[vrrp.Key]bool), wasActive: make(map[vrrp.Key]bool), left: make(map[vrrp.Key]bool), farewell: make(map[vrrp.Key]bool), gained: make(map[vrrp.Key]bool)}
+}
+
+// begin is called when the hosts and their configurations are there.
+func (c *checker) begin() {
+	for _, h := range c.w.Hosts {
+		c.hosts = append(c.hosts, hostView{
+			entitled: make(map[failover.AddressKey]vrrp.Instant), gone: make(map[failover.AddressKey]loss), slow: -1,
+		})
+		for _, r := range MustParseConfig(h.Config).Routers {
+			if !slices.Contains(c.keys, r.VRRP.Key) {
+				c.keys = append(c.keys, r.VRRP.Key)
+				c.lans = append(c.lans, lanView{none: c.w.now, two: vrrp.Never})
+			}
+		}
+	}
+}
+
+func (c *checker) fail(rule, format string, args ...any) {
+	if c.broken == "" {
+		c.broken = fmt.Sprintf("%s at %s: %s", rule, at(c.w.now), fmt.Sprintf(format, args...))
+		c.w.log(nil, "BROKEN %s", c.broken)
+	}
+}
+
+// disturb notes that something happened from outside.
+func (c *checker) disturb() {
+	c.disturbed, c.expected = c.w.now, nil
+}
+
+// impair notes that something unfavorable begins (+1) or ends (-1).
+func (c *checker) impair(by int) {
+	c.impaired += by
+	c.disturb()
+}
+
+// calm returns since when nothing has disturbed the LAN; Never: something does.
+func (c *checker) calm() vrrp.Instant {
+	if c.impaired > 0 {
+		return vrrp.Never
+	}
+	return c.disturbed
+}
+
+// over reports whether a condition that began at since has lasted longer than limit in calm times.
+func (c *checker) over(since vrrp.Instant, limit time.Duration) bool {
+	calm := c.calm()
+	return since != vrrp.Never && calm != vrrp.Never && c.w.now.Sub(max(since, calm)) > limit
+}
+
+// slack is how long the host may take for what is to happen at once.
+func (c *checker) slack(h *Host) time.Duration {
+	d := 2*(loopDelay+workerDelay+resultDelay) + speakerDelay
+	if v := &c.hosts[h.index]; v.slow >= 0 && c.w.now.Sub(v.slow) < 2*time.Second || h.slow() {
+		d += time.Second
+	}
+	return d
+}
+
+func (h *Host) slow() bool { return h.mood != mood{} }
+
+// batch looks at the effects of a batch before they are carried out.
+func (c *checker) batch(a *agent) {
+	clear(c.wasActive)
+	clear(c.left)
+	clear(c.farewell)
+	clear(c.gained)
+	for k, st := range a.states {
+		c.wasActive[k] = st.word == "MASTER"
+	}
+	for i := range a.fx.Events {
+		if e := &a.fx.Events[i]; e.Kind == failover.EventTransition {
+			c.transition(a, e)
+		}
+	}
+	for i := range a.fx.Adverts {
+		c.advert(a, &a.fx.Adverts[i])
+	}
+	for _, n := range a.fx.Announcements {
+		if c.entitledTo(a, func(x *failover.Address) bool {
+			return x.Interface == n.Interface && x.Prefix.Addr() == n.Address && c.supported(a.host, x.Key())
+		}) == nil {
+			c.fail("S4", "%s announces %s on %s without being Active with the address in", a.host.Name, n.Address, n.Interface)
+		}
+	}
+}
+
+func (c *checker) transition(a *agent, e *failover.Event) {
+	c.moved = c.w.now
+	st := a.state(e.Key)
+	if e.From == "BACKUP" && e.To == "MASTER" && st.heard >= 0 && c.w.now.Sub(st.heard) < st.down-time.Millisecond {
+		c.fail("S11", "%s takes %s over %v after it heard a router that it has to leave alone for %v", a.host.Name, e.Key, c.w.now.Sub(st.heard), st.down)
+	}
+	if e.From != "MASTER" && e.To == "BACKUP" {
+		st.heard = -1
+	}
+	switch {
+	case e.From == "MASTER" && (e.To != "BACKUP" || c.impaired > 0):
+		c.unheard[e.Key] = true
+	case e.To == "MASTER":
+		c.unheard[e.Key] = false
+	}
+	if (st.word == "MASTER") != (e.To == "MASTER") {
+		st.active = c.w.now
+	}
+	st.word = e.To
+	c.wasActive[e.Key] = c.wasActive[e.Key] || e.To == "MASTER"
+	c.gained[e.Key] = c.gained[e.Key] || e.To == "MASTER"
+	c.left[e.Key] = c.left[e.Key] || e.From == "MASTER"
+}
+
+// arrived notes what the process could have heard, whether it has read it or not.
+func (c *checker) arrived(a *agent, p *wire.Packet) {
+	k := vrrp.Key{Interface: "eth0", Family: p.Family(), VRID: p.VRID}
+	st := a.state(k)
+	r := router(a.core.Config(), k)
+	switch {
+	case r == nil:
+	case p.Priority == wire.PriorityRelease:
+		st.heard = -1
+	case p.Priority >= r.VRRP.Priority:
+		interval := p.Interval.Duration()
+		st.heard, st.down = c.w.now, 3*interval+skew(r.VRRP.Priority, interval)
+	}
+}
+
+func skew(priority uint8, interval time.Duration) time.Duration {
+	return time.Duration(256-int(priority)) * interval / 256
+}
+
+func router(cfg *failover.Config, k vrrp.Key) *failover.RouterConfig {
+	for i := range cfg.Routers {
+		if cfg.Routers[i].VRRP.Key == k {
+			return &cfg.Routers[i]
+		}
+	}
+	return nil
+}
+
+// advert: who speaks is Active, or has just stopped being it and says so (S3).
+func (c *checker) advert(a *agent, v *failover.Advert) {
+	var p wire.Packet
+	if why := wire.Parse(v.Payload, wire.Header{Src: v.Src, Dst: v.Dst, TTL: wire.TTL}, &p); why != wire.Accepted {
+		c.fail("S3", "%s sends what no one accepts: %s", a.host.Name, why)
+		return
+	}
+	k := vrrp.Key{Interface: "eth0", Family: p.Family(), VRID: p.VRID}
+	is := a.state(k).word
+	if !c.wasActive[k] || p.Priority == wire.PriorityRelease && !c.left[k] {
+		c.fail("S3", "%s sends priority %d for %s as %s", a.host.Name, p.Priority, k, is)
+	}
+	// An answer may go out in the batch in which the role is lost, but not after the farewell.
+	if p.Priority == wire.PriorityRelease {
+		c.farewell[k] = true
+	} else if c.farewell[k] && is != "MASTER" && !c.gained[k] {
+		c.fail("S3", "%s goes on to send for %s as %s", a.host.Name, k, is)
+	}
+	if !slices.ContainsFunc(a.host.Kernel.link("eth0").static, func(x netip.Prefix) bool { return x.Addr() == v.Src }) && c.over(0, time.Second) {
+		c.fail("S3", "%s sends from %s, which is not its own", a.host.Name, v.Src)
+	}
+}
+
+// entitledTo returns a router of the agent that is Active and has such an address; nil: there is none.
+func (c *checker) entitledTo(a *agent, has func(*failover.Address) bool) *failover.RouterConfig {
+	cfg := a.core.Config()
+	for i := range cfg.Routers {
+		r := &cfg.Routers[i]
+		if a.state(r.VRRP.Key).word != "MASTER" {
+			continue
+		}
+		for j := range r.Addresses {
+			if has(&r.Addresses[j]) {
+				return r
+			}
+		}
+	}
+	return nil
+}
+
+// supported reports whether the kernel has the address, or lost it so recently that nobody can know. What the owner
+// itself removed it has to know, and that it stood still for longer than the lease.
+func (c *checker) supported(h *Host, k failover.AddressKey) bool {
+	if there, _ := h.Kernel.has(k); there {
+		return true
+	}
+	l, ok := c.hosts[h.index].gone[k]
+	if !ok || l.by == byOwner || h.agent == nil || l.by == byLease && l.at < h.agent.since && h.agent.frozenFor >= c.lease {
+		return false
+	}
+	return c.w.now.Sub(max(l.at, h.agent.since)) <= c.slack(h)
+}
+
+// removed notes that an address has left the kernel.
+func (c *checker) removed(h *Host, k failover.AddressKey, by remover) {
+	c.hosts[h.index].gone[k] = loss{c.w.now, by}
+}
+
+// settled looks at what an agent wants once a batch is done.
+func (c *checker) settled(a *agent, stopped bool) {
+	if a.core.Deadline() > a.local()+1 {
+		a.spins = 0
+	} else if a.spins++; a.spins > 3 {
+		c.fail("SPIN", "%s does what is due again and again, and more is due in %d ns", a.host.Name, a.core.Deadline().Sub(a.local()))
+	}
+	for _, s := range a.speakers {
+		for _, r := range a.desired[s.cfg.Name].Routes {
+			c.route(a, s, r)
+		}
+		if a.stopAt != vrrp.Never && len(a.desired[s.cfg.Name].Routes) > 0 {
+			c.fail("S14", "%s stops, and still wants %s", a.host.Name, describeRoutes(a.desired[s.cfg.Name].Routes))
+		}
+	}
+	if stopped {
+		c.stopped(a)
+	}
+}
+
+// route: nothing leaves that the configuration does not have, and nothing without the role that it depends on (S4, S12).
+func (c *checker) route(a *agent, s *Speaker, want bgp.Route) {
+	if !s.cfg.Allow.Permits(want.Prefix) {
+		c.fail("S12", "%s wants %s, which is not on the list", a.host.Name, want)
+	}
+	cfg := a.core.Config()
+	for i := range cfg.Routers {
+		r := &cfg.Routers[i]
+		for _, x := range r.Announce {
+			if x.Speaker == s.cfg.Name && equal(x.Route, want) && c.inRole(a, r, x.When) {
+				return
+			}
+		}
+	}
+	c.fail("S4", "%s wants %s by right of no router", a.host.Name, want)
+}
+
+func equal(a, b bgp.Route) bool { return a.Prefix == b.Prefix && a.Attributes.Equal(b.Attributes) }
+
+func (c *checker) inRole(a *agent, r *failover.RouterConfig, when failover.Role) bool {
+	word := a.state(r.VRRP.Key).word
+	if when == failover.RoleBackup {
+		return word == "BACKUP"
+	}
+	if word != "MASTER" {
+		return false
+	}
+	for i := range r.Addresses {
+		if k := r.Addresses[i].Key(); !c.supported(a.host, k) && !c.given(a, r.VRRP.Key, k) {
+			return false
+		}
+	}
+	return true
+}
+
+// given reports whether a reload has given the router the address so recently that it may not be in yet. The router's
+// routes stay meanwhile.
+func (c *checker) given(a *agent, k vrrp.Key, address failover.AddressKey) bool {
+	for n := len(a.configs) - 1; n > 0 && c.w.now.Sub(max(a.adopted[n], a.since)) < c.slack(a.host); n-- {
+		if before := router(a.configs[n-1], k); before != nil && !hasAddress(before, address) {
+			return true
+		}
+	}
+	return false
+}
+
+func hasAddress(r *failover.RouterConfig, k failover.AddressKey) bool {
+	return slices.ContainsFunc(r.Addresses, func(a failover.Address) bool { return a.Key() == k })
+}
+
+// removing: when an owner removes an address, the routes that lead to it are withdrawn, unless nobody answered.
+func (c *checker) removing(a *agent, k failover.AddressKey) {
+	if c.w.now.Sub(a.since) < time.Second {
+		return // just started, or thawed: what is removed is a leftover
+	}
+	for _, cfg := range a.configs {
+		for i := range cfg.Routers {
+			r := &cfg.Routers[i]
+			st := a.state(r.VRRP.Key)
+			if !hasAddress(r, k) || st.word == "MASTER" || c.w.now.Sub(st.active) >= failover.ReleaseBound {
+				continue
+			}
+			if now := router(a.core.Config(), r.VRRP.Key); now != nil && !hasAddress(now, k) {
+				continue // a reload took the address from the router, whatever its role
+			}
+			for _, x := range r.Announce {
+				if s := a.speaker(x.Speaker); s != nil && x.When == failover.RoleActive && c.leadsAstray(a, s, x.Route) {
+					c.fail("ORDER", "%s removes %s while %s announces %s", a.host.Name, k, s.cfg.Name, x.Route)
+				}
+			}
+		}
+	}
+}
+
+// leadsAstray reports whether a route is announced that nobody is entitled to, by a speaker that could have been told.
+func (c *checker) leadsAstray(a *agent, s *Speaker, r bgp.Route) bool {
+	announced := slices.ContainsFunc(s.Table, func(x bgp.Route) bool { return equal(x, r) })
+	if !announced || !s.up || slices.ContainsFunc(a.desired[s.cfg.Name].Routes, func(x bgp.Route) bool { return equal(x, r) }) {
+		return false
+	}
+	return s.connected(a)
+}
+
+// connected reports whether the core knows the speaker to be there.
+func (s *Speaker) connected(a *agent) bool {
+	n := a.core.Snapshot(a.local(), wall)
+	i := slices.IndexFunc(n.Speakers, func(x failover.SpeakerStatus) bool { return x.Name == s.cfg.Name })
+	return i >= 0 && n.Speakers[i].Connected
+}
+
+// stopped: an orderly stop leaves nothing behind, and takes its time only when somebody does not answer (S14).
+func (c *checker) stopped(a *agent) {
+	if took := c.w.now.Sub(a.stopAt); took >= failover.StopBound {
+		if !c.excused(a) {
+			c.fail("S14", "%s took %v to stop", a.host.Name, took)
+		}
+		return
+	}
+	if left := a.host.Kernel.keys(); len(left) > 0 {
+		c.fail("S14", "%s has stopped, and left %v", a.host.Name, left)
+	}
+	for _, s := range a.speakers {
+		if s.up && len(s.Table) > 0 && s.connected(a) {
+			c.fail("S14", "%s has stopped, and %s still announces %s", a.host.Name, s.cfg.Name, describeRoutes(s.Table))
+		}
+	}
+}
+
+func (c *checker) excused(a *agent) bool {
+	v := &c.hosts[a.host.index]
+	return a.host.slow() || v.slow >= 0 && c.w.now.Sub(v.slow) < 2*failover.StopBound || c.w.now.Sub(a.since) < failover.StopBound+time.Second
+}
+
+// announced notes whom the LAN believes.
+func (c *checker) announced(h *Host, a failover.LinkAnnouncement) { c.cache[a.Address] = h }
+
+// look looks at the world after each event.
+func (c *checker) look() {
+	c.addresses()
+	for i, k := range c.keys {
+		c.election(k, &c.lans[i])
+	}
+	c.expectations()
+}
+
+// addresses: an address is in a kernel only while its owner is Active, lets go of it, or has not been dead for longer
+// than the lease (S5).
+func (c *checker) addresses() {
+	for _, h := range c.w.Hosts {
+		c.addressesOf(h)
+	}
+}
+
+func (c *checker) addressesOf(h *Host) {
+	v, a := &c.hosts[h.index], h.agent
+	for _, l := range h.Kernel.links {
+		for _, x := range l.addresses {
+			k := failover.AddressKey{Interface: l.name, Prefix: x.prefix}
+			running := a != nil && !a.frozen
+			if running && c.entitledTo(a, func(y *failover.Address) bool { return y.Key() == k }) != nil {
+				v.entitled[k] = c.w.now
+				continue
+			}
+			since, limit := max(v.entitled[k], c.lost(a, k)), c.lease+time.Second
+			if running {
+				since, limit = max(since, a.since), failover.ReleaseBound+c.slack(h)
+			}
+			if c.w.now.Sub(since) > limit {
+				c.fail("S5", "%s has had %s for %v without a right to it", h.Name, k, c.w.now.Sub(since))
+			}
+		}
+	}
+}
+
+// lost returns when the agent's routers that had the address lost their role last.
+func (c *checker) lost(a *agent, k failover.AddressKey) (last vrrp.Instant) {
+	if a == nil {
+		return 0
+	}
+	for _, cfg := range a.configs {
+		for i := range cfg.Routers {
+			r := &cfg.Routers[i]
+			if hasAddress(r, k) {
+				last = max(last, a.state(r.VRRP.Key).active)
+			}
+		}
+	}
+	return last
+}
+
+// election: in calm times a LAN has an Active router, and never two for longer than an exchange (S1, S2).
+func (c *checker) election(k vrrp.Key, v *lanView) {
+	active, eligible := 0, 0
+	for _, h := range c.w.Hosts {
+		if a := h.agent; a != nil && !a.frozen && a.stopAt == vrrp.Never && h.Kernel.up("eth0") && router(a.core.Config(), k) != nil {
+			eligible++
+			if a.state(k).word == "MASTER" {
+				active++
+			}
+		}
+	}
+	v.none, v.two = began(v.none, active == 0 && eligible > 0, c.w.now), began(v.two, active > 1, c.w.now)
+	if c.over(v.none, c.longest) {
+		c.fail("S1", "nobody has been Active for %s since %s", k, at(v.none))
+	}
+	if c.over(v.two, c.interval+c.rtt) {
+		c.fail("S2", "two have been Active for %s since %s", k, at(v.two))
+	}
+}
+
+// began returns since when something has been so, given since when it was so before.
+func began(since vrrp.Instant, so bool, now vrrp.Instant) vrrp.Instant {
+	switch {
+	case !so:
+		return vrrp.Never
+	case since == vrrp.Never:
+		return now
+	}
+	return since
+}
+
+// expect says that a host's roles are about to end: somebody has to take them within the time that the protocol gives,
+// after a silence (L1) or a farewell (L2), if nothing else happens.
+func (c *checker) expect(h *Host, farewell bool) {
+	a, calm := h.agent, c.over(0, c.longest)
+	c.disturb()
+	if a == nil || a.frozen || !calm {
+		return
+	}
+	for _, k := range c.keys {
+		if a.state(k).word != "MASTER" {
+			continue
+		}
+		best := uint8(0)
+		for _, o := range c.w.Hosts {
+			if o != h && o.agent != nil && !o.agent.frozen && o.agent.stopAt == vrrp.Never && o.agent.state(k).word == "BACKUP" {
+				best = max(best, router(o.agent.core.Config(), k).VRRP.Priority)
+			}
+		}
+		if best == 0 {
+			continue
+		}
+		e := expectation{key: k, by: c.w.now.Add(skew(best, c.interval) + c.rtt), why: "L2"}
+		if !farewell {
+			e.by, e.why = e.by.Add(3*c.interval), "L1"
+		}
+		c.expected = append(c.expected, e)
+	}
+}
+
+func (c *checker) expectations() {
+	c.expected = slices.DeleteFunc(c.expected, func(e expectation) bool {
+		if slices.ContainsFunc(c.w.Hosts, func(h *Host) bool {
+			return h.agent != nil && h.agent.stopAt == vrrp.Never && h.agent.state(e.key).word == "MASTER"
+		}) {
+			return true
+		}
+		if c.w.now > e.by {
+			c.fail(e.why, "nobody has taken %s over by %s", e.key, at(e.by))
+		}
+		return false
+	})
+}
+
+// String returns the world for whoever reads a failure.
+func (w *World) String() string {
+	var b strings.Builder
+	for _, h := range w.Hosts {
+		b.WriteString(h.String())
+	}
+	return b.String()
+}

@@ -1,0 +1,161 @@
+package failovertest
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"failoverd/bgp"
+	"failoverd/failover"
+	"failoverd/vrrp"
+	"failoverd/vrrp/wire"
+)
+
+// describe returns the effects in words, a line each, in the order in which they are carried out.
+func describe(fx *failover.Effects) (lines []string) {
+	say := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+	for i := range fx.Adverts {
+		say("%s", describeAdvert(&fx.Adverts[i]))
+	}
+	for i, a := range fx.Announcements {
+		if i == 0 || fx.Announcements[i-1].Interface != a.Interface {
+			say("announce on %s:", a.Interface)
+		}
+		lines[len(lines)-1] += " " + a.Address.String()
+	}
+	for i := range fx.Routes {
+		say("routes %s #%d: %s", fx.Routes[i].Speaker, fx.Routes[i].Desired.Generation, describeRoutes(fx.Routes[i].Desired.Routes))
+	}
+	if d := fx.Addresses; d != nil {
+		var list []string
+		for i := range d.Addresses {
+			list = append(list, FormatAddress(&d.Addresses[i]))
+		}
+		renewal := ""
+		if d.Renewal > 0 {
+			renewal = fmt.Sprintf(" renewal %d", d.Renewal)
+		}
+		say("addresses #%d%s: %s", d.Generation, renewal, orNone(list))
+	}
+	for i := range fx.Events {
+		say("%s", describeEvent(&fx.Events[i]))
+	}
+	if fx.Stopped {
+		say("stopped")
+	}
+	return lines
+}
+
+func orNone(list []string) string {
+	if len(list) == 0 {
+		return "none"
+	}
+	return strings.Join(list, ", ")
+}
+
+func describeRoutes(routes []bgp.Route) string {
+	var list []string
+	for _, r := range routes {
+		list = append(list, r.String())
+	}
+	return orNone(list)
+}
+
+func describeAdvert(a *failover.Advert) string {
+	var p wire.Packet
+	s := fmt.Sprintf("advert %s %s > %s", a.Link, a.Src, a.Dst)
+	if why := wire.Parse(a.Payload, wire.Header{Src: a.Src, Dst: a.Dst, TTL: a.TTL}, &p); why != wire.Accepted {
+		return s + ": not a packet: " + why.String()
+	}
+	if a.TTL != wire.TTL {
+		s += fmt.Sprintf(" ttl %d", a.TTL)
+	}
+	return s + fmt.Sprintf(": vrid %d priority %d interval %v", p.VRID, p.Priority, p.Interval.Duration())
+}
+
+var eventWords = map[failover.EventKind]string{
+	failover.EventTransition: "transition", failover.EventFault: "fault", failover.EventAddresses: "addresses",
+	failover.EventRestored: "restored", failover.EventSwept: "swept", failover.EventAddressFailed: "address failed",
+	failover.EventRoutes: "route", failover.EventRival: "rival", failover.EventSession: "session",
+	failover.EventSpeaker: "speaker", failover.EventRefused: "refused", failover.EventHold: "hold",
+	failover.EventInterval: "interval", failover.EventLate: "late", failover.EventReconfigured: "reconfigured",
+}
+
+// describeEvent returns "log KIND SUBJECT: FROM > TO, REASON".
+func describeEvent(e *failover.Event) string {
+	word, ok := eventWords[e.Kind]
+	if !ok {
+		panic(e.Kind)
+	}
+	s := "log " + word
+	for _, subject := range []string{e.Router, e.Speaker} {
+		if subject != "" {
+			s += " " + subject
+		}
+	}
+	if e.Address.Prefix.IsValid() {
+		s += " " + e.Address.String()
+	}
+	if e.Peer.IsValid() {
+		s += " peer " + e.Peer.String()
+	}
+	if e.From != "" {
+		s += ": " + e.From + " > " + e.To
+	} else if e.To != "" {
+		s += ": " + e.To
+	}
+	if e.Reason != "" {
+		s += " (" + e.Reason + ")"
+	}
+	return s
+}
+
+// status writes what people see, apart from counters.
+func (s *script) status() {
+	for _, line := range DescribeSnapshot(s.core.Snapshot(s.now, wall)) {
+		s.say("%s", line)
+	}
+}
+
+func wall(i vrrp.Instant) time.Time { return time.Unix(0, int64(i)).UTC() }
+
+// DescribeSnapshot returns the part of a snapshot that no discarded packet may change, in words.
+func DescribeSnapshot(n *failover.Snapshot) (lines []string) {
+	say := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+	for i := range n.Routers {
+		r := &n.Routers[i]
+		say("%s %s since %s (%s)", r.Name, r.State, at(vrrp.Instant(r.Since.UnixNano())), r.Why)
+		if r.Waiting != "" {
+			say("  waits: %s", r.Waiting)
+		}
+		if m := r.Master; m != nil {
+			say("  master %s priority %d", m.Address, m.Priority)
+		}
+		say("  source %q priority %d learned %v down %v%s", r.Source, r.PriorityEffective, r.LearnedIntervalMS, r.ActiveDownMS, timer(r))
+		for _, a := range r.Addresses {
+			say("  address %s dev %s%s%s%s", a.Address, a.Interface, when(a.Wanted, " wanted"), when(a.Present, " present"), when(a.Error != "", " error: "+a.Error))
+		}
+		for _, x := range r.Routes {
+			say("  route %s via %s when %s%s%s%s", x.Route, x.Speaker, x.When, when(x.Wanted, " wanted"), when(x.Announced, " announced"), when(x.Error != "", " error: "+x.Error))
+		}
+	}
+	for i := range n.Speakers {
+		p := &n.Speakers[i]
+		say("%s%s%s: %s", p.Name, when(p.Connected, " connected"), when(p.Error != "", " error: "+p.Error), orNone(p.Announced))
+	}
+	return lines
+}
+
+func timer(r *failover.RouterStatus) string {
+	if r.NextTimerMS == nil {
+		return ""
+	}
+	return fmt.Sprintf(" timer in %v", *r.NextTimerMS)
+}
+
+func when(b bool, s string) string {
+	if b {
+		return s
+	}
+	return ""
+}

@@ -1,0 +1,98 @@
+package failovertest
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"failoverd/bgp"
+	"failoverd/failover"
+)
+
+// Mutation is a rule broken on purpose, in the core's effects or in what surrounds it.
+type Mutation uint8
+
+// The mutations. Each is something that a program of this kind has got wrong.
+const (
+	Faithful             Mutation = iota
+	EarlyAnnouncement             // the route and the gratuitous ARP do not wait for the kernel
+	LostRemoval                   // the one request to remove an address gets lost, and nobody asks again
+	LostWithdrawal                // the same with a route
+	EarlyAcknowledgement          // addresses are not kept until the routes are withdrawn
+	HastyStop                     // the process ends without waiting for anything
+	NoFarewell                    // no advertisement of priority 0
+	EternalLease                  // addresses are written without a lifetime
+	DeafWhenActive                // an Active router does not listen to others
+	OptimisticReport              // what was asked for is reported, not what is there
+	TimersFirst                   // timers before inputs
+	ForgetfulReload               // a reload starts from nothing
+	CarelessReader                // the TTL of a received packet is not looked at
+	BeyondTheList                 // a route leaves that no configuration has
+	StubbornActive                // an advertisement goes on being sent after the role is lost
+
+	numMutations
+)
+
+var mutationNames = [numMutations]string{
+	"faithful", "early announcement", "lost removal", "lost withdrawal", "early acknowledgement", "hasty stop", "no farewell",
+	"eternal lease", "deaf when active", "optimistic report", "timers first", "forgetful reload", "careless reader",
+	"beyond the list", "stubborn active",
+}
+
+// String returns the mutation in words.
+func (m Mutation) String() string { return mutationNames[m] }
+
+// Mutations returns every mutation but Faithful.
+func Mutations() (all []Mutation) {
+	for m := Faithful + 1; m < numMutations; m++ {
+		all = append(all, m)
+	}
+	return all
+}
+
+// distort changes the effects of a batch before they are carried out.
+func (m Mutation) distort(a *agent) {
+	fx, now := &a.fx, a.local()
+	switch m {
+	case EarlyAnnouncement:
+		if fx.Addresses == nil {
+			return
+		}
+		rep := failover.AddressReport{Generation: fx.Addresses.Generation}
+		for i := range fx.Addresses.Addresses {
+			rep.Present = append(rep.Present, fx.Addresses.Addresses[i].Key())
+		}
+		a.core.Step(now, failover.AddressesReported{Report: rep}, fx)
+		a.core.Expire(now, fx)
+		a.core.Flush(now, fx)
+	case LostRemoval:
+		if fx.Addresses != nil && len(fx.Addresses.Addresses) < len(a.worker.want.Addresses) {
+			fx.Addresses = nil
+		}
+	case LostWithdrawal:
+		fx.Routes = slices.DeleteFunc(fx.Routes, func(r failover.SpeakerRoutes) bool {
+			return len(r.Desired.Routes) < len(a.desired[r.Speaker].Routes)
+		})
+	case HastyStop:
+		fx.Stopped = fx.Stopped || a.stopAt == a.world.now
+	case NoFarewell:
+		fx.Adverts = slices.DeleteFunc(fx.Adverts, func(v failover.Advert) bool {
+			return strings.Contains(describeAdvert(&v), "priority 0")
+		})
+	case BeyondTheList:
+		for i := range fx.Routes {
+			d := &fx.Routes[i].Desired
+			d.Routes = append(slices.Clone(d.Routes), bgp.Route{Prefix: netip.MustParsePrefix("203.0.113.0/24")})
+		}
+	case StubbornActive:
+		for i := range fx.Events {
+			if e := &fx.Events[i]; e.Kind == failover.EventTransition && e.From == "MASTER" && len(a.sent.Payload) > 0 {
+				fx.Adverts = append(fx.Adverts, a.sent)
+			}
+		}
+		for _, v := range fx.Adverts {
+			v.Payload = slices.Clone(v.Payload)
+			a.sent = v
+		}
+	}
+}

@@ -1,0 +1,137 @@
+package failovertest
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"failoverd/bgp"
+	"failoverd/failover"
+)
+
+// Speaker is a BGP speaker process of an agent, and the worker that talks to it: a table of routes that follows the
+// newest desired state some time later. What is in the table counts as announced.
+type Speaker struct {
+	Table []bgp.Route
+
+	agent       *agent
+	cfg         bgp.SpeakerConfig
+	up          bool // the process answers
+	established bool
+	fenced      bool // it has withdrawn everything because its agent was silent
+	want        bgp.Desired
+	applied     uint64
+	restarts    uint64
+	planned     bool
+	ended       bool // by a reload, or with the agent
+}
+
+func newSpeaker(a *agent, cfg bgp.SpeakerConfig, want bgp.Desired) *Speaker {
+	s := &Speaker{agent: a, cfg: cfg, want: want}
+	s.start(speakerDelay)
+	return s
+}
+
+// start starts the process within a delay; its session comes later.
+func (s *Speaker) start(within time.Duration) {
+	w := s.agent.world
+	w.after(w.upTo(within), func() {
+		if s.ended || s.up {
+			return
+		}
+		s.up, s.applied = true, 0
+		s.report()
+		s.kick()
+		w.after(w.upTo(500*time.Millisecond), func() { s.session(true) })
+	})
+}
+
+// kick has the newest desired state applied soon.
+func (s *Speaker) kick() {
+	if s.planned {
+		return
+	}
+	s.planned = true
+	w := s.agent.world
+	w.after(w.upTo(speakerDelay), func() {
+		s.planned = false
+		if s.ended || !s.up || s.fenced || s.agent.host.mood.hung {
+			return
+		}
+		if s.agent.frozen { // so is the worker
+			s.planned, s.agent.thaw = true, append(s.agent.thaw, func() { s.planned = false; s.kick() })
+			return
+		}
+		if s.applied != s.want.Generation {
+			w.log(s.agent.host, "speaker %s announces #%d: %s", s.cfg.Name, s.want.Generation, describeRoutes(s.want.Routes))
+		}
+		s.Table, s.applied = s.want.Routes, s.want.Generation
+		s.report()
+	})
+}
+
+// set takes a newer desired state.
+func (s *Speaker) set(d bgp.Desired) {
+	s.want = d
+	s.kick()
+}
+
+// session makes the session come or go.
+func (s *Speaker) session(established bool) {
+	if !s.ended && s.up && s.established != established {
+		s.established = established
+		s.report()
+	}
+}
+
+// die kills the process: its sessions are closed, and so its routes are gone. It is started again.
+func (s *Speaker) die() {
+	if s.ended || !s.up {
+		return
+	}
+	s.agent.world.log(s.agent.host, "speaker %s dies", s.cfg.Name)
+	s.Table, s.up, s.established, s.fenced, s.applied = nil, false, false, false, 0
+	s.restarts++
+	s.report()
+	s.start(time.Second)
+}
+
+// end ends the process for good; it withdraws on the way out.
+func (s *Speaker) end() {
+	w := s.agent.world
+	w.after(w.upTo(speakerDelay), func() { s.Table, s.up, s.ended = nil, false, true })
+}
+
+// silent is what the process does when its agent has been silent for bgp_lease; touched, when it is back.
+func (s *Speaker) silent() {
+	s.agent.world.log(s.agent.host, "speaker %s withdraws everything: its agent is silent", s.cfg.Name)
+	s.Table, s.applied, s.fenced = nil, 0, true
+}
+
+func (s *Speaker) touched() {
+	if s.fenced {
+		s.fenced = false
+		s.report()
+		s.kick()
+	}
+}
+
+func (s *Speaker) report() {
+	n := bgp.NeighborStatus{Address: netip.MustParseAddr("203.0.113.1"), RemoteAS: 64500, State: bgp.Connect}
+	if s.established {
+		n.State = bgp.Established
+	}
+	rep := bgp.Report{
+		Speaker: s.cfg.Name, Connected: s.up, Neighbors: []bgp.NeighborStatus{n}, Announced: slices.Clone(s.Table),
+		Generation: s.applied, Restarts: s.restarts,
+	}
+	if !s.up {
+		rep.Err = "the speaker process has died"
+	}
+	s.agent.result(failover.SpeakerReported{Report: rep})
+}
+
+// announces reports whether the prefix is in the table.
+func (s *Speaker) announces(p netip.Prefix) bool {
+	return slices.ContainsFunc(s.Table, func(r bgp.Route) bool { return r.Prefix == p })
+}

@@ -1,0 +1,231 @@
+package failovertest
+
+import (
+	"container/heap"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/netip"
+	"time"
+
+	"failoverd/failover"
+	"failoverd/vrrp"
+	"failoverd/vrrp/wire"
+)
+
+// World is a LAN of hosts with its own time, which starts at zero and moves from event to event in the order of (time,
+// sequence). Everything that is left to chance is drawn from one source, so that a seed is a course of events.
+type World struct {
+	Hosts []*Host
+
+	now      vrrp.Instant
+	sequence uint64
+	queue    eventQueue
+	rand     *rand.Rand
+	paths    [][]Path // from, to
+	mutation Mutation
+	checker  *checker
+	trace    io.Writer // nil: nobody listens
+}
+
+// Path is what happens to packets from one host to another. The zero value delivers at once.
+type Path struct {
+	Cut       bool
+	Delay     time.Duration // least time on the way
+	Jitter    time.Duration // up to this much more
+	Ordered   bool          // packets do not overtake each other
+	Loss      float64       // chance that a packet is lost
+	Duplicate float64       // chance that it comes twice
+	Corrupt   float64       // chance that one bit is flipped
+
+	last vrrp.Instant // when the last packet arrives
+}
+
+// Host is a machine: a kernel, and an agent while one runs.
+type Host struct {
+	Name   string
+	Kernel *Kernel
+	// Config is the text of the configuration file.
+	Config string
+
+	world *World
+	index int
+	agent *agent // nil: none runs
+	mood  mood
+}
+
+// mood is what keeps a host from being quick.
+type mood struct {
+	lateness time.Duration // of the agent's loop
+	kernel   time.Duration // of its kernel worker
+	hung     bool          // its speakers do not answer
+}
+
+// The usual delays, each up to that long.
+const (
+	loopDelay    = 200 * time.Microsecond
+	workerDelay  = 3 * time.Millisecond
+	resultDelay  = 500 * time.Microsecond
+	speakerDelay = 5 * time.Millisecond
+)
+
+// NewWorld returns a world without hosts in which the seed decides what is left to chance.
+func NewWorld(seed uint64, m Mutation, trace io.Writer) *World {
+	w := &World{rand: rand.New(rand.NewPCG(seed, 0x5eed)), mutation: m, trace: trace}
+	w.checker = newChecker(w)
+	return w
+}
+
+// Add adds a host with an interface eth0 that has the given addresses. It is up, and no agent runs on it.
+func (w *World) Add(name string, addresses ...netip.Prefix) *Host {
+	h := &Host{Name: name, world: w, index: len(w.Hosts)}
+	h.Kernel = newKernel(h, addresses)
+	w.Hosts = append(w.Hosts, h)
+	for i := range w.paths {
+		w.paths[i] = append(w.paths[i], Path{})
+	}
+	w.paths = append(w.paths, make([]Path, len(w.Hosts)))
+	return h
+}
+
+// Path returns the path from one host to another, to be changed in place.
+func (w *World) Path(from, to *Host) *Path { return &w.paths[from.index][to.index] }
+
+// Run lets time pass until the given instant. It ends early when a rule is broken.
+func (w *World) Run(until vrrp.Instant) {
+	for len(w.queue) > 0 && w.queue[0].at <= until && w.checker.broken == "" {
+		e := heap.Pop(&w.queue).(event)
+		w.now = max(w.now, e.at)
+		w.checker.addresses()
+		e.do()
+		w.checker.look()
+	}
+	if w.checker.broken == "" {
+		w.now = max(w.now, until)
+	}
+}
+
+// after has something done after a delay.
+func (w *World) after(d time.Duration, do func()) {
+	w.sequence++
+	heap.Push(&w.queue, event{at: w.now.Add(d), sequence: w.sequence, do: do})
+}
+
+// upTo draws a duration in [0, d).
+func (w *World) upTo(d time.Duration) time.Duration {
+	if d <= 0 {
+		return 0
+	}
+	return time.Duration(w.rand.Int64N(int64(d)))
+}
+
+func (w *World) happens(chance float64) bool { return chance > 0 && w.rand.Float64() < chance }
+
+func (w *World) log(h *Host, format string, args ...any) {
+	if w.trace == nil {
+		return
+	}
+	name := "-"
+	if h != nil {
+		name = h.Name
+	}
+	fmt.Fprintf(w.trace, "%12s %s: %s\n", at(w.now), name, fmt.Sprintf(format, args...))
+}
+
+// send puts an advertisement on the wire.
+func (w *World) send(from *Host, a *failover.Advert) {
+	if !from.Kernel.up("eth0") {
+		return
+	}
+	payload := append([]byte(nil), a.Payload...)
+	for _, to := range w.Hosts {
+		if to != from && (a.Dst.IsMulticast() || to.Kernel.owns(a.Dst)) {
+			w.carry(from, to, wire.Header{Src: a.Src, Dst: a.Dst, TTL: a.TTL}, payload)
+		}
+	}
+}
+
+// carry puts a packet on its way, as the path has it.
+func (w *World) carry(from, to *Host, h wire.Header, payload []byte) {
+	p := w.Path(from, to)
+	if p.Cut || w.happens(p.Loss) {
+		return
+	}
+	copies := 1
+	if w.happens(p.Duplicate) {
+		copies = 2
+	}
+	for range copies {
+		b := payload
+		if w.happens(p.Corrupt) {
+			b = append([]byte(nil), payload...)
+			b[w.rand.IntN(len(b))] ^= 1 << w.rand.IntN(8)
+		}
+		arrives := w.now.Add(p.Delay + w.upTo(p.Jitter))
+		if p.Ordered {
+			arrives = max(arrives, p.last)
+		}
+		p.last = arrives
+		w.after(arrives.Sub(w.now), func() { to.hears(h, b) })
+	}
+}
+
+// hears is what arrives at the host's interface.
+func (h *Host) hears(hdr wire.Header, payload []byte) {
+	if h.agent == nil || !h.Kernel.up("eth0") {
+		return
+	}
+	link := failover.LinkID{Interface: "eth0", Family: wire.FamilyOf(hdr.Dst)}
+	if !hdr.Dst.IsMulticast() {
+		link.Interface = ""
+	}
+	if !h.agent.open[link] {
+		return
+	}
+	var p wire.Packet
+	if h.world.read(payload, hdr, &p) == wire.Accepted {
+		h.agent.arrivesPacket(packet{link: link, p: &p})
+	}
+}
+
+// read is what a reader makes of a packet.
+func (w *World) read(payload []byte, hdr wire.Header, p *wire.Packet) wire.DropReason {
+	if w.mutation == CarelessReader {
+		hdr.TTL = wire.TTL
+	}
+	return wire.Parse(payload, hdr, p)
+}
+
+// announced is what the LAN hears of a gratuitous ARP or neighbor advertisement: everyone hears it.
+func (w *World) announced(from *Host, a failover.LinkAnnouncement) {
+	if from.Kernel.up(a.Interface) {
+		w.checker.announced(from, a)
+	}
+}
+
+// event is something that happens at an instant; of two at the same instant, the one that was planned first goes first.
+type event struct {
+	at       vrrp.Instant
+	sequence uint64
+	do       func()
+}
+
+type eventQueue []event
+
+func (q eventQueue) Len() int { return len(q) }
+
+func (q eventQueue) Less(i, j int) bool {
+	return q[i].at < q[j].at || q[i].at == q[j].at && q[i].sequence < q[j].sequence
+}
+
+func (q eventQueue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
+
+func (q *eventQueue) Push(x any) { *q = append(*q, x.(event)) }
+
+func (q *eventQueue) Pop() any {
+	old := *q
+	e := old[len(old)-1]
+	old[len(old)-1] = event{}
+	*q = old[:len(old)-1]
+	return e
+}

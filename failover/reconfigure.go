@@ -1,0 +1,97 @@
+package failover
+
+import (
+	"reflect"
+	"slices"
+
+	"failoverd/vrrp"
+)
+
+// reconfigure replaces the configuration by difference: a router that is configured as before is not touched, one
+// that can be changed while it runs keeps its state, and only what is left is shut down and made new. A router that
+// cannot be built leaves everything as it was; package conf has validated it before. An agent that stops has no use
+// for another configuration.
+func (c *Core) reconfigure(now vrrp.Instant, cfg *Config, fx *Effects) {
+	if c.stopping {
+		return
+	}
+	routers, err := newRouters(cfg, now)
+	if err != nil {
+		fx.event(Event{Kind: EventRefused, At: now, Reason: err.Error()})
+		return
+	}
+	if cfg.Hash != c.cfg.Hash {
+		fx.event(Event{Kind: EventReconfigured, At: now, To: cfg.Hash})
+	}
+	old := make(map[vrrp.Key]*router, len(c.routers))
+	for _, r := range c.routers {
+		old[r.cfg.VRRP.Key] = r
+	}
+	for i := range cfg.Routers {
+		rc := &cfg.Routers[i]
+		if o := old[rc.VRRP.Key]; o != nil && o.adopt(now, c, rc) {
+			delete(old, rc.VRRP.Key)
+			routers[i] = o
+		}
+	}
+	for _, r := range c.routers {
+		if old[r.cfg.VRRP.Key] == r {
+			c.retire(now, r, fx)
+		}
+	}
+	c.cfg, c.routers, c.dirty, c.regroup = cfg, routers, true, true
+	c.reloads++
+	c.adoptSpeakers()
+	c.index()
+	for _, r := range c.routers {
+		c.evaluate(now, r, fx)
+		c.updateHold(now, r, fx)
+		c.reschedule(r)
+	}
+}
+
+// adopt gives a running router another configuration, if that can be done without disturbing it.
+func (r *router) adopt(now vrrp.Instant, c *Core, cfg *RouterConfig) bool {
+	old := r.cfg
+	if reflect.DeepEqual(old, cfg) {
+		r.cfg = cfg
+		return true
+	}
+	if !r.fsm.Reconfigure(cfg.VRRP) {
+		return false
+	}
+	r.cfg, r.links, r.interval = cfg, cfg.links(), r.fsm.LearnedInterval()
+	r.holdUntil = r.holdUntil.Add(cfg.BGPWait - old.BGPWait)
+	r.gratuitous.adopt(now, &old.GARP, &cfg.GARP, slices.Contains(r.presence, announced))
+	if !slices.Equal(old.Addresses, cfg.Addresses) {
+		// What is in stays in, and announced; the report on the new set decides again.
+		r.presence = r.carryOver(old.Addresses)
+		r.addressGeneration = c.addresses.Generation + 1
+	}
+	return true
+}
+
+// carryOver returns what is known of the addresses of r's configuration from when they were in the list old.
+func (r *router) carryOver(old []Address) []presence {
+	known := make(map[AddressKey]presence, len(old))
+	for i := range old {
+		known[old[i].Key()] = r.presence[i]
+	}
+	p := make([]presence, len(r.cfg.Addresses))
+	for i := range p {
+		p[i] = known[r.cfg.Addresses[i].Key()]
+	}
+	return p
+}
+
+// retire shuts a router down that the new configuration does not have; it lives on until its addresses are out.
+func (c *Core) retire(now vrrp.Instant, r *router, fx *Effects) {
+	r.fault, r.retired = "removed from the configuration", true
+	c.shutdown(now, r, fx)
+	if r.releasing {
+		c.leaving = append(c.leaving, r)
+		c.reschedule(r)
+		return
+	}
+	c.sched.remove(r)
+}

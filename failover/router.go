@@ -1,0 +1,288 @@
+package failover
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"failoverd/vrrp"
+	"failoverd/vrrp/wire"
+)
+
+// router is a virtual router with everything that depends on its role.
+type router struct {
+	cfg   *RouterConfig
+	fsm   *vrrp.Router
+	links []LinkID // the sockets it needs
+
+	// due and place belong to the schedule.
+	due   vrrp.Instant
+	place int
+
+	since vrrp.Instant // of the current state
+	why   string       // what led to it
+	fault string       // why the router cannot run; empty: it runs
+	word  string       // the state as last logged
+	// retired: it does not run on purpose, because of a reload or an orderly stop.
+	retired bool
+
+	// presence says of each of cfg.Addresses what the reports that count said of it: those on addressGeneration or
+	// a later one. addressesIn: they said of each one that it is in.
+	presence          []presence
+	addressesIn       bool
+	addressGeneration uint64
+	// own are the addresses of cfg. held is what was last asked for on behalf of this router; it stays when a reload
+	// changes cfg.
+	own, held claim
+
+	// attracting: routes that lead here may be out. releasing: the role is lost, and what is held stays until
+	// they are withdrawn or releaseUntil has come. through are the speakers to wait for, releaseGeneration (0: not
+	// flushed yet) the newest routes that matter.
+	attracting        bool
+	releasing         bool
+	releaseUntil      vrrp.Instant
+	releaseGeneration uint64
+	through           []string
+
+	holdUntil  vrrp.Instant // bgp_wait ends
+	gratuitous gratuitous
+	counters   RouterCounters
+
+	interval    wire.Centiseconds // last logged learned interval
+	intervalLog limiter
+	rivalLog    limiter
+	lateLog     limiter
+}
+
+// claim is a list of addresses, with what is known of each. Two claims are the same if they share their storage.
+type claim struct {
+	addresses []Address
+	slots     []*slot
+}
+
+func (c claim) same(o claim) bool {
+	return len(c.slots) == len(o.slots) && (len(c.slots) == 0 || &c.slots[0] == &o.slots[0])
+}
+
+// claim returns what the kernel is to have on behalf of r.
+func (r *router) claim() claim {
+	switch {
+	case r.fsm.State() == vrrp.Active:
+		return r.own
+	case r.releasing:
+		return r.held
+	}
+	return claim{}
+}
+
+// presence is what is known of one address of an Active router.
+type presence uint8
+
+const (
+	absent    presence = iota
+	fresh              // in the kernel, and the LAN has not been told
+	announced          // in the kernel, and the LAN has been told
+)
+
+func newRouter(cfg *RouterConfig, now vrrp.Instant) (*router, error) {
+	fsm, err := vrrp.New(cfg.VRRP)
+	if err != nil {
+		return nil, fmt.Errorf("vrrp_instance %s: %w", cfg.Name, err)
+	}
+	return &router{
+		cfg: cfg, fsm: fsm, links: cfg.links(), presence: make([]presence, len(cfg.Addresses)),
+		place: -1, since: now, why: "start", fault: unseen, word: "INIT",
+		gratuitous: idle, interval: cfg.VRRP.Interval,
+	}, nil
+}
+
+// newRouters makes the routers of a configuration.
+func newRouters(cfg *Config, now vrrp.Instant) ([]*router, error) {
+	routers := make([]*router, len(cfg.Routers))
+	keys := make(map[vrrp.Key]bool, len(cfg.Routers))
+	for i := range cfg.Routers {
+		rc := &cfg.Routers[i]
+		if keys[rc.VRRP.Key] {
+			return nil, fmt.Errorf("vrrp_instance %s: another instance is %s too", rc.Name, rc.VRRP.Key)
+		}
+		keys[rc.VRRP.Key] = true
+		r, err := newRouter(rc, now)
+		if err != nil {
+			return nil, err
+		}
+		routers[i] = r
+	}
+	return routers, nil
+}
+
+func (r *router) usesUnicast() bool { return r.cfg.VRRP.Unicast || len(r.cfg.VRRP.Watchers) > 0 }
+
+// role returns the role that announcements depend on; ok is false when the router has none.
+func (r *router) role() (role Role, ok bool) {
+	switch r.fsm.State() {
+	case vrrp.Active:
+		return RoleActive, r.addressesIn
+	case vrrp.Backup:
+		return RoleBackup, true
+	}
+	return 0, false
+}
+
+// nextDue returns the earliest instant at which the router wants to be looked at.
+func (r *router) nextDue(c *Core) vrrp.Instant {
+	d := min(r.fsm.Deadline(), r.gratuitous.next())
+	if r.releasing {
+		d = min(d, r.releaseUntil)
+	}
+	if r.fsm.Held() {
+		d = min(d, r.holdUntil)
+	}
+	switch r.fault {
+	case unseen:
+		d = min(d, c.started.Add(firstLook))
+	case waitStartup:
+		d = min(d, c.started.Add(c.cfg.StartupDelay))
+	}
+	return d
+}
+
+// shutdown takes r out of the election.
+func (c *Core) shutdown(now vrrp.Instant, r *router, fx *Effects) {
+	if r.fsm.State() == vrrp.Initialize {
+		r.why, r.word = r.fault, r.stateWord()
+		return
+	}
+	c.apply(now, r, r.fsm.Shutdown(now), fx)
+}
+
+// apply carries out what the state machine asked for.
+func (c *Core) apply(now vrrp.Instant, r *router, e vrrp.Effect, fx *Effects) {
+	if e.Advert {
+		c.advertise(r, e.Priority, fx)
+	}
+	if e.Changed() {
+		c.transition(now, r, e, fx)
+	}
+}
+
+// transition records a change of state and what follows from it at once. Addresses and routes follow in Flush.
+func (c *Core) transition(now vrrp.Instant, r *router, e vrrp.Effect, fx *Effects) {
+	from := r.word
+	r.since, r.why, r.word = now, e.Cause.String(), r.stateWord()
+	if e.Cause == vrrp.CauseShutdown {
+		r.why = r.fault
+	}
+	c.dirty = true
+	fx.about(r, Event{Kind: EventTransition, At: now, From: from, To: r.word, Reason: r.why, Peer: r.fsm.Heard().Address})
+	switch {
+	case e.To == vrrp.Active:
+		r.counters.BecameMaster++
+		// Only a report on what is asked for from now on counts, also if the addresses never went.
+		r.releasing, r.addressGeneration = false, c.addresses.Generation+1
+	case e.From == vrrp.Active:
+		r.counters.ReleasedMaster++
+		r.forgetAddresses()
+		r.release(now)
+	}
+	if e.To == vrrp.Backup {
+		r.holdUntil = now.Add(r.cfg.BGPWait)
+	}
+	c.updateHold(now, r, fx)
+}
+
+// forgetAddresses makes every address unknown, so that nothing depends on it any more.
+func (r *router) forgetAddresses() {
+	clear(r.presence)
+	r.addressesIn, r.gratuitous = false, idle
+}
+
+// release begins to let go of what is held. There is nothing to wait for if the role came and went before the kernel
+// had answered; what it has not added yet, it will not add.
+func (r *router) release(now vrrp.Instant) {
+	if !r.attracting {
+		return
+	}
+	r.releasing, r.releaseUntil, r.releaseGeneration = true, now.Add(ReleaseBound), 0
+	r.through = r.through[:0]
+	for i := range r.cfg.Announce {
+		if s := r.cfg.Announce[i].Speaker; !slices.Contains(r.through, s) {
+			r.through = append(r.through, s)
+		}
+	}
+}
+
+// stateWord is keepalived's word for the state of r.
+func (r *router) stateWord() string {
+	switch {
+	case r.fsm.State() == vrrp.Active:
+		return "MASTER"
+	case r.fsm.State() == vrrp.Backup:
+		return "BACKUP"
+	case r.retired || r.fault == "" || r.fault == unseen || r.fault == waitStartup:
+		return "INIT"
+	}
+	return "FAULT"
+}
+
+// advertise encodes and queues one advertisement to everyone who should hear it. Nothing can leave through an
+// interface that is down.
+func (c *Core) advertise(r *router, priority uint8, fx *Effects) {
+	v := r.fsm.Config()
+	if i := c.interfaces[v.Key.Interface]; i == nil || !i.Up {
+		return
+	}
+	var a wire.Advertisement
+	r.fsm.Advertisement(&a, priority)
+	if !v.Unicast {
+		c.queueAdvert(r, &a, LinkID{v.Key.Interface, v.Key.Family}, v.Key.Family.Group(), wire.TTL, fx)
+	}
+	ttl := r.cfg.TTL
+	if ttl == 0 {
+		ttl = wire.TTL
+	}
+	for i := range v.Peers {
+		c.queueAdvert(r, &a, LinkID{"", v.Key.Family}, v.Peers[i].Address, ttl, fx)
+	}
+	for i := range v.Watchers {
+		c.queueAdvert(r, &a, LinkID{"", v.Key.Family}, v.Watchers[i].Address, ttl, fx)
+	}
+	r.counters.AdvertsSent++
+	if priority == wire.PriorityRelease {
+		r.counters.PriorityZeroSent++
+	}
+}
+
+// queueAdvert encodes a for one destination: the checksum depends on it.
+func (c *Core) queueAdvert(r *router, a *wire.Advertisement, link LinkID, dst netip.Addr, ttl uint8, fx *Effects) {
+	start := len(fx.buf)
+	buf, err := a.Append(fx.buf, r.fsm.Source(), dst, r.fsm.Config().Checksum)
+	if err != nil {
+		r.counters.NoSource++ // the parameters were validated: only the source can be wrong
+		return
+	}
+	fx.buf = buf
+	fx.Adverts = append(fx.Adverts, Advert{Link: link, Src: r.fsm.Source(), Dst: dst, TTL: ttl, Payload: buf[start:len(buf):len(buf)]})
+}
+
+// rival reacts to another router that believes to be Active: caches may point to it now.
+func (c *Core) rival(now vrrp.Instant, r *router, peer netip.Addr, fx *Effects) {
+	r.counters.Rivals++
+	r.gratuitous.heardRival(now, &r.cfg.GARP)
+	if r.rivalLog.allows(now) {
+		fx.about(r, Event{Kind: EventRival, At: now, Peer: peer})
+	}
+}
+
+// noteInterval logs a change of the adopted interval (V3-RX-16), at most one per logGap: two senders that disagree
+// must not fill the log.
+func (c *Core) noteInterval(now vrrp.Instant, r *router, fx *Effects) {
+	l := r.fsm.LearnedInterval()
+	if r.fsm.State() != vrrp.Backup || l == r.interval || !r.intervalLog.allows(now) {
+		return
+	}
+	fx.about(r, Event{
+		Kind: EventInterval, At: now, Peer: r.fsm.Heard().Address,
+		From: r.interval.Duration().String(), To: l.Duration().String(),
+	})
+	r.interval = l
+}

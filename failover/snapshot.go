@@ -1,0 +1,147 @@
+package failover
+
+import (
+	"net/netip"
+	"time"
+
+	"failoverd/bgp"
+	"failoverd/vrrp"
+)
+
+// Snapshot is the state of an agent as people and programs see it: the body of /v1/status. It is immutable once
+// published. Durations are in the unit that their name ends in; times are wall clock.
+type Snapshot struct {
+	Version    string          `json:"version"`    // of the agent
+	BootID     string          `json:"boot_id"`    // of the kernel
+	PID        int             `json:"pid"`        //
+	RouterID   string          `json:"router_id"`  //
+	StartedAt  time.Time       `json:"started_at"` //
+	TakenAt    time.Time       `json:"taken_at"`   // when the snapshot was built
+	AgeSeconds float64         `json:"age_seconds"`
+	Config     ConfigStatus    `json:"config"`
+	Routers    []RouterStatus  `json:"routers"`
+	Speakers   []SpeakerStatus `json:"speakers"`
+	Links      []LinkStatus    `json:"links"`
+	Agent      AgentStatus     `json:"agent"`
+}
+
+// ConfigStatus says which configuration is in force, and what became of the last attempt to change it.
+type ConfigStatus struct {
+	File       string     `json:"file"`
+	Hash       string     `json:"hash"`
+	LoadedAt   time.Time  `json:"loaded_at"`
+	Reloads    uint64     `json:"reloads"`               // successful ones
+	LastError  string     `json:"last_error,omitempty"`  // of the last reload, if it was refused
+	LastFailed *time.Time `json:"last_failed,omitempty"` // when that was
+}
+
+// AgentStatus is about the process itself.
+type AgentStatus struct {
+	LoopLateMillis float64 `json:"loop_late_ms_max"` // worst lateness of a deadline since start
+	PacketsDropped uint64  `json:"packets_dropped_queue_full"`
+	Batches        uint64  `json:"batches"`
+	AddressWrites  uint64  `json:"address_generations"`
+	Stopping       bool    `json:"stopping"`
+}
+
+// LinkStatus is one socket.
+type LinkStatus struct {
+	Link       string            `json:"link"`
+	Open       bool              `json:"open"`
+	Error      string            `json:"error,omitempty"`
+	Received   uint64            `json:"received"`
+	Sent       uint64            `json:"sent"`
+	SendErrors uint64            `json:"send_errors"`
+	Drops      map[string]uint64 `json:"drops"`
+}
+
+// RouterStatus is one virtual router.
+type RouterStatus struct {
+	Name string   `json:"name"`
+	Key  vrrp.Key `json:"key"`
+	VRID uint8    `json:"vrid"`
+	// State is keepalived's word: MASTER, BACKUP, FAULT or INIT.
+	State string    `json:"state"`
+	Since time.Time `json:"since"`
+	// Why says what led to State; Waiting what keeps the router from going on, if anything does.
+	Why     string `json:"why"`
+	Waiting string `json:"waiting,omitempty"`
+
+	Interface         string `json:"interface"`
+	Version           uint8  `json:"vrrp_version"`
+	Source            string `json:"source,omitempty"`
+	Unicast           bool   `json:"unicast"`
+	PriorityBase      uint8  `json:"priority_base"`
+	PriorityEffective uint8  `json:"priority_effective"`
+	Preempt           bool   `json:"preempt"`
+
+	Master            *MasterStatus `json:"master,omitempty"` // who is MASTER as far as this router knows
+	AdvertIntervalMS  float64       `json:"advert_interval_ms"`
+	LearnedIntervalMS float64       `json:"learned_interval_ms"`
+	SkewMS            float64       `json:"skew_time_ms"`
+	ActiveDownMS      float64       `json:"active_down_interval_ms"`
+	// NextTimerMS is the time to the next timer: the next advertisement of a MASTER, the takeover of a BACKUP.
+	NextTimerMS *float64 `json:"next_timer_ms,omitempty"`
+
+	Addresses []AddressStatus `json:"addresses"`
+	Routes    []RouteStatus   `json:"routes"`
+	Counters  RouterCounters  `json:"counters"`
+}
+
+// MasterStatus is the Active router.
+type MasterStatus struct {
+	Address  netip.Addr `json:"address"`
+	Priority uint8      `json:"priority"`
+	Self     bool       `json:"self"`
+	// HeardMSAgo is the age of its last advertisement; zero for this node itself.
+	HeardMSAgo float64 `json:"heard_ms_ago"`
+}
+
+// AddressStatus is one virtual address.
+type AddressStatus struct {
+	Address   netip.Prefix `json:"address"`
+	Interface string       `json:"interface"`
+	Wanted    bool         `json:"wanted"`
+	Present   bool         `json:"present"`
+	Error     string       `json:"error,omitempty"`
+}
+
+// RouteStatus is one line of bgp_announce.
+type RouteStatus struct {
+	Prefix    netip.Prefix `json:"prefix"`
+	Speaker   string       `json:"speaker"`
+	When      string       `json:"when"`
+	Route     string       `json:"route"` // with its attributes, in configuration words
+	Wanted    bool         `json:"wanted"`
+	Announced bool         `json:"announced"` // in the speaker's table
+	// Sessions is the number of established sessions that it goes to.
+	Sessions int    `json:"sessions"`
+	Error    string `json:"error,omitempty"`
+}
+
+// RouterCounters count since the agent's start.
+type RouterCounters struct {
+	AdvertsSent      uint64            `json:"adverts_sent"`
+	AdvertsReceived  uint64            `json:"adverts_received"`
+	PriorityZeroSent uint64            `json:"priority_zero_sent"`
+	BecameMaster     uint64            `json:"became_master"`
+	ReleasedMaster   uint64            `json:"released_master"`
+	Rivals           uint64            `json:"rivals_heard"`
+	ListMismatches   uint64            `json:"address_list_mismatches"`
+	LateWakeups      uint64            `json:"late_wakeups"`
+	NoSource         uint64            `json:"no_source"`
+	Announcements    uint64            `json:"gratuitous_sent"`
+	Checksums        map[string]uint64 `json:"checksum_forms"`
+	Drops            map[string]uint64 `json:"drops"`
+}
+
+// SpeakerStatus is one bgp_speaker.
+type SpeakerStatus struct {
+	Name      string               `json:"name"`
+	LocalAS   uint32               `json:"local_as"`
+	Connected bool                 `json:"connected"`
+	Error     string               `json:"error,omitempty"`
+	Restarts  uint64               `json:"restarts"`
+	Neighbors []bgp.NeighborStatus `json:"neighbors"`
+	Announced []string             `json:"announced"`
+}

@@ -1,0 +1,111 @@
+package failover
+
+import (
+	"net/netip"
+
+	"failoverd/bgp"
+	"failoverd/vrrp"
+)
+
+// speaker is what the core knows of one bgp_speaker.
+type speaker struct {
+	cfg     *bgp.SpeakerConfig
+	desired bgp.Desired // as last asked for
+	report  bgp.Report
+	refused string // what the rails refused last
+	// troubles limits how often the errors of neighbors that stay down are told; the zero address stands for the
+	// speaker itself.
+	troubles map[netip.Addr]*limiter
+}
+
+// acknowledged reports whether the speaker's table reflects what was asked for up to a generation; a speaker that is
+// not there announces nothing, which is also an answer to a withdrawal.
+func (s *speaker) acknowledged(generation uint64) bool {
+	return !s.report.Connected || s.report.Generation >= min(s.desired.Generation, generation)
+}
+
+// adoptSpeakers makes the set of speakers that of the configuration. What is known of one that stays, stays.
+func (c *Core) adoptSpeakers() {
+	old := c.speakers
+	c.speakers = make(map[string]*speaker, len(c.cfg.Speakers))
+	for i := range c.cfg.Speakers {
+		s := &c.cfg.Speakers[i]
+		o := old[s.Name]
+		if o == nil {
+			o = &speaker{report: bgp.Report{Speaker: s.Name}, troubles: make(map[netip.Addr]*limiter)}
+		}
+		o.cfg = s
+		c.speakers[s.Name] = o
+	}
+}
+
+// speakerReported takes note of a speaker's news.
+func (c *Core) speakerReported(now vrrp.Instant, rep *bgp.Report, fx *Effects) {
+	s := c.speakers[rep.Speaker]
+	if s == nil {
+		return // news of a speaker that a reload removed
+	}
+	c.dirty = true
+	old := s.report
+	s.report = *rep
+	trouble := rep.Err != "" && rep.Err != old.Err
+	if old.Connected != rep.Connected || trouble && s.trouble(netip.Addr{}).allows(now) {
+		to := "down"
+		if rep.Connected {
+			to = "up"
+		}
+		fx.event(Event{Kind: EventSpeaker, At: now, Speaker: rep.Speaker, To: to, Reason: rep.Err})
+	}
+	s.sessionEvents(now, old.Neighbors, fx)
+	s.routeEvents(now, old.Announced, fx)
+	lost := old.Established() && !rep.Established()
+	for _, r := range c.routers {
+		if lost && r.fsm.State() == vrrp.Backup && r.announcesThrough(rep.Speaker) {
+			r.holdUntil = now.Add(r.cfg.BGPWait)
+		}
+		c.updateHold(now, r, fx)
+		c.reschedule(r)
+	}
+}
+
+// sessionEvents tells which sessions came and went since old, and why others do not come.
+func (s *speaker) sessionEvents(now vrrp.Instant, old []bgp.NeighborStatus, fx *Effects) {
+	for i := range s.report.Neighbors {
+		n := &s.report.Neighbors[i]
+		var was bgp.NeighborStatus
+		for j := range old {
+			if old[j].Address == n.Address {
+				was = old[j]
+			}
+		}
+		changed := (was.State == bgp.Established) != (n.State == bgp.Established)
+		trouble := n.LastError != "" && n.LastError != was.LastError
+		if !changed && (!trouble || !s.trouble(n.Address).allows(now)) {
+			continue
+		}
+		fx.event(Event{
+			Kind: EventSession, At: now, Speaker: s.cfg.Name, Peer: n.Address,
+			From: was.State.String(), To: n.State.String(), Reason: n.LastError,
+		})
+	}
+}
+
+func (s *speaker) trouble(a netip.Addr) *limiter {
+	l := s.troubles[a]
+	if l == nil {
+		l = new(limiter)
+		s.troubles[a] = l
+	}
+	return l
+}
+
+// routeEvents tells what came into the speaker's table and left it since old.
+func (s *speaker) routeEvents(now vrrp.Instant, old []bgp.Route, fx *Effects) {
+	added, gone := bgp.Diff(old, s.report.Announced)
+	for _, r := range added {
+		fx.event(Event{Kind: EventRoutes, At: now, Speaker: s.cfg.Name, To: "announced", Reason: r.String()})
+	}
+	for _, p := range gone {
+		fx.event(Event{Kind: EventRoutes, At: now, Speaker: s.cfg.Name, To: "withdrawn", Reason: p.String()})
+	}
+}
