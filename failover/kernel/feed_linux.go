@@ -1,0 +1,193 @@
+package kernel
+
+import (
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// feedBuffer holds the notifications of some thousand changes: the kernel charges about 1 KiB for each.
+const feedBuffer = 8 << 20
+
+// How long a broken subscription waits before it is opened again, and how often an overrun is worth a log line.
+const (
+	reopenAfter  = 200 * time.Millisecond
+	overrunEvery = time.Minute
+)
+
+// netlinkFeed is a subscription to links and addresses. A goroutine waits for notifications and collects them; take
+// also fetches, so that it returns everything that the kernel had said before it was called.
+type netlinkFeed struct {
+	log    *slog.Logger
+	ns     *namespace
+	signal chan struct{}
+	done   chan struct{}
+	ended  chan struct{}
+
+	mu       sync.Mutex
+	sock     *socket
+	buf      []byte
+	changes  []change
+	spare    []change
+	lost     bool
+	overruns int
+	reported time.Time
+	closed   bool
+}
+
+func openFeed(log *slog.Logger, ns *namespace) (*netlinkFeed, error) {
+	f := &netlinkFeed{
+		log: log, ns: ns, buf: make([]byte, receiveSize),
+		signal: make(chan struct{}, 1), done: make(chan struct{}), ended: make(chan struct{}),
+	}
+	if err := f.open(feedBuffer); err != nil {
+		return nil, err
+	}
+	go f.run()
+	return f, nil
+}
+
+func (f *netlinkFeed) open(buffer int) error {
+	sock, err := openSocket(f.ns, buffer, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR)
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return errors.Join(errors.New("rtnetlink: subscription closed"), sock.close())
+	}
+	f.sock = sock
+	return nil
+}
+
+func (f *netlinkFeed) changed() <-chan struct{} { return f.signal }
+
+func (f *netlinkFeed) close() {
+	f.mu.Lock()
+	f.closed = true
+	sock := f.sock
+	f.mu.Unlock()
+	close(f.done)
+	_ = sock.close()
+	<-f.ended
+}
+
+func (f *netlinkFeed) take() ([]change, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	// An error is left to the goroutine, which meets it as well.
+	_ = f.sock.raw.Control(func(fd uintptr) { _, _ = f.fetch(int(fd)) })
+	changes, lost := f.changes, f.lost
+	f.changes, f.spare, f.lost = f.spare[:0], changes, false
+	return changes, lost
+}
+
+// run collects notifications and opens the subscription again when it breaks, until it is closed.
+func (f *netlinkFeed) run() {
+	defer close(f.ended)
+	for {
+		err := f.collect()
+		select {
+		case <-f.done:
+			return
+		default:
+		}
+		f.log.Warn("netlink subscription broke", "err", err)
+		for err != nil {
+			select {
+			case <-f.done:
+				return
+			case <-time.After(reopenAfter):
+			}
+			if err = f.open(feedBuffer); err != nil {
+				f.log.Warn("netlink subscription cannot be opened", "err", err)
+			}
+		}
+		f.mu.Lock()
+		f.lost = true
+		f.mu.Unlock()
+		f.wake()
+	}
+}
+
+// collect returns when the socket fails.
+func (f *netlinkFeed) collect() error {
+	f.mu.Lock()
+	sock := f.sock
+	f.mu.Unlock()
+	defer func() { _ = sock.close() }()
+	for {
+		var failed error
+		err := sock.raw.Read(func(fd uintptr) bool {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			var got bool
+			got, failed = f.fetch(int(fd))
+			return got || failed != nil
+		})
+		if err = errors.Join(err, failed); err != nil {
+			return err
+		}
+		f.wake()
+	}
+}
+
+func (f *netlinkFeed) wake() {
+	select {
+	case f.signal <- struct{}{}:
+	default:
+	}
+}
+
+// fetch reads all that is there and reports whether that was anything. It needs f.mu.
+func (f *netlinkFeed) fetch(fd int) (got bool, err error) {
+	for {
+		n, err := receiveNow(fd, f.buf)
+		switch {
+		case errors.Is(err, unix.EAGAIN):
+			return got, nil
+		case errors.Is(err, unix.ENOBUFS):
+			f.overrun()
+		case err != nil:
+			return got, err
+		}
+		got = true
+		f.parse(f.buf[:n])
+	}
+}
+
+// overrun notes that the kernel had no room for a notification.
+func (f *netlinkFeed) overrun() {
+	f.lost = true
+	f.overruns++
+	if now := time.Now(); now.Sub(f.reported) > overrunEvery {
+		f.log.Warn("netlink notifications lost, listing anew", "overruns", f.overruns)
+		f.reported = now
+	}
+}
+
+func (f *netlinkFeed) parse(b []byte) {
+	for m, body := range messages(b) {
+		var c change
+		var ok bool
+		switch m.Type {
+		case unix.RTM_NEWADDR, unix.RTM_DELADDR:
+			if c.kind = addressChanged; m.Type == unix.RTM_DELADDR {
+				c.kind = addressGone
+			}
+			c.entry, ok = parseAddress(body)
+		case unix.RTM_NEWLINK, unix.RTM_DELLINK:
+			if c.kind = linkChanged; m.Type == unix.RTM_DELLINK {
+				c.kind = linkGone
+			}
+			c.link, ok = parseLink(body)
+		}
+		if ok {
+			f.changes = append(f.changes, c)
+		}
+	}
+}

@@ -1,0 +1,47 @@
+// Package kernel keeps the kernel's addresses as the Core wants them, and tells the Core what the kernel says about
+// its network interfaces. It decides nothing: which addresses are wanted comes in as failover.DesiredAddresses, what
+// is really there goes out as failover.AddressReport, and Watch reports failover.Interface values. It is the only
+// importer of a netlink library in the agent.
+//
+//	daemon --Set--> mailbox (newest only) --> Run: reconciler --report--> daemon
+//	kernel --feed (links, addresses)--------> Run
+//	kernel --feed (links, addresses)--------> Watch ----------deliver---> daemon
+//
+// Run and Watch are one goroutine each, plus one reader per feed. All state of the reconciler belongs to Run.
+//
+// Three rules hold everywhere:
+//
+// A lease is never extended by this package on its own. It counts from the Set that wants the address, and from each
+// one whose Renewal has grown; an address that is put back gets what is left. So an address ends when the loop that
+// calls Set does, with this process or without it (IPv4 and IPv6 valid_lft).
+//
+// Only our own addresses are touched: those that carry Protocol as their IFA_PROTO and whose key this process was
+// told about, by Options.Configured or by having been wanted. Two agents in one network namespace thus leave each
+// other alone as long as they are configured for different addresses, and a leased address of a dead predecessor that
+// is in nobody's configuration any more needs no sweeping: it ends by itself. An address that is there without the
+// tag (an address owner's, an administrator's) serves as well as ours: it counts as present and is never modified.
+// Kernels before 5.18 do not keep IFA_PROTO; there a finite lifetime stands for the tag.
+//
+// What is reported is what the kernel says. Its notifications are merged into a table that is read anew after a
+// notification was lost, after a surprise, and every Options.Resync.
+//
+// Read Worker first, then plan, which is the whole policy in one pure function.
+package kernel
+
+import (
+	"os"
+	"strings"
+)
+
+// Protocol is the IFA_PROTO (rt_addrprotos) number of the addresses that the agent adds: VRRP's own protocol number,
+// so that newer iproute2 shows "proto 112". keepalived uses 18.
+const Protocol = 112
+
+// BootID returns the kernel's boot identifier, a UUID that changes with every boot; empty if it cannot be read.
+func BootID() string {
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(b))
+}

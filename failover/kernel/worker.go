@@ -1,0 +1,143 @@
+package kernel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"failoverd/failover"
+)
+
+// DefaultResync is the period of full comparisons with the kernel when Options.Resync is 0.
+const DefaultResync = 10 * time.Second
+
+// Options are the settings of a Worker. The zero value works.
+type Options struct {
+	// Configured are the addresses of the configuration that the process starts with. Those among them that carry our
+	// tag and are not wanted in the first Set are leftovers of a dead predecessor and are removed. Addresses that a
+	// later configuration adds need not be told: they are known from the first Set that wants them.
+	Configured []failover.AddressKey
+	// Resync is the period of full comparisons with the kernel; 0: DefaultResync.
+	Resync time.Duration
+}
+
+// Worker carries out DesiredAddresses and watches the kernel. Set may be called from any goroutine; Run and Watch are
+// called at most once each, from different goroutines. Everything happens in the network namespace of the thread that
+// called New.
+type Worker struct {
+	log     *slog.Logger
+	options Options
+	writer  host // of Run
+	watcher host // of Watch
+	box     mailbox
+}
+
+// New opens the kernel. It fails if there is no rtnetlink or no /proc; it needs no privilege, writing does
+// (CAP_NET_ADMIN).
+func New(log *slog.Logger, options Options) (*Worker, error) {
+	writer, err := openHost(log)
+	if err != nil {
+		return nil, fmt.Errorf("open kernel: %w", err)
+	}
+	watcher, err := openHost(log)
+	if err != nil {
+		return nil, fmt.Errorf("open kernel: %w", errors.Join(err, writer.close()))
+	}
+	if !writer.tagged() {
+		log.Info("kernel keeps no address protocol, lifetimes tell own addresses", "protocol", Protocol)
+	}
+	return newWorker(log, options, writer, watcher), nil
+}
+
+func newWorker(log *slog.Logger, options Options, writer, watcher host) *Worker {
+	if options.Resync <= 0 {
+		options.Resync = DefaultResync
+	}
+	return &Worker{log: log, options: options, writer: writer, watcher: watcher, box: newMailbox()}
+}
+
+// Close releases the sockets. It must be called after Run and Watch have returned. It removes no address.
+func (w *Worker) Close() error {
+	return errors.Join(w.writer.close(), w.watcher.close())
+}
+
+// Set asks for d and returns at once. A newer d replaces an older one that was not looked at yet. The caller must not
+// change d.Addresses afterwards.
+//
+// The lease of an address counts from the call that wants it when the one before did not, and from each call with a
+// greater d.Renewal than before. It is never extended otherwise.
+func (w *Worker) Set(d failover.DesiredAddresses) { w.box.put(d, time.Now()) }
+
+// Run carries out what Set asks for until ctx is done, and then what was asked for last if that has not been done
+// yet. It removes nothing at the end: whoever wants that sets an empty DesiredAddresses first and waits for the answer.
+//
+// Each DesiredAddresses is answered by a report of its generation, or of the newer one that replaced it; a report is
+// also given when the kernel's state changed in a way that matters. IPv6 addresses may become present only in a later
+// report of the same generation, a few microseconds (with duplicate detection seconds) after they were added. report
+// is called by Run's goroutine and must not block.
+//
+// The error is nil unless the kernel's notifications cannot be subscribed to at the start. Later errors are logged,
+// reported and retried.
+func (w *Worker) Run(ctx context.Context, report func(failover.AddressReport)) error {
+	feed, err := w.writer.subscribe()
+	if err != nil {
+		return fmt.Errorf("watch addresses: %w", err)
+	}
+	defer feed.close()
+	r := newReconciler(w, feed, report)
+	timer := time.NewTimer(w.options.Resync)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			if w.box.waiting() {
+				r.step(time.Now())
+			}
+			return nil
+		case <-w.box.signal:
+		case <-feed.changed():
+		case <-timer.C:
+		}
+		timer.Reset(r.step(time.Now()))
+	}
+}
+
+// mailbox holds the newest DesiredAddresses that was not looked at yet.
+type mailbox struct {
+	signal chan struct{}
+
+	mu    sync.Mutex
+	full  bool
+	value failover.DesiredAddresses
+	at    time.Time
+}
+
+func newMailbox() mailbox { return mailbox{signal: make(chan struct{}, 1)} }
+
+func (b *mailbox) put(d failover.DesiredAddresses, at time.Time) {
+	b.mu.Lock()
+	b.full, b.value, b.at = true, d, at
+	b.mu.Unlock()
+	select {
+	case b.signal <- struct{}{}:
+	default:
+	}
+}
+
+func (b *mailbox) waiting() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.full
+}
+
+// take empties the box.
+func (b *mailbox) take() (d failover.DesiredAddresses, at time.Time, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	d, at, ok = b.value, b.at, b.full
+	b.full, b.value = false, failover.DesiredAddresses{}
+	return d, at, ok
+}
