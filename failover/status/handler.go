@@ -1,0 +1,179 @@
+package status
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"failoverd/failover"
+)
+
+// Paths of version 1 of the interface. Fields may be added to an answer; none is renamed or removed within a version.
+const (
+	statusPath  = "/v1/status" // GET: failover.Snapshot; with /NAME: the failover.RouterStatus of that name or key
+	reloadPath  = "/v1/reload" // POST: 200, or 422 and why the new configuration is refused
+	healthzPath = "/v1/healthz"
+)
+
+// answerError is the body of every answer that is not a success.
+type answerError struct {
+	Error string `json:"error"`
+	// Known lists the routers that there are, when the one asked for is not among them.
+	Known []string `json:"known,omitempty"`
+}
+
+// answerResult is the body of a success that carries no data.
+type answerResult struct {
+	Result string `json:"result"`
+}
+
+// answerHealth is the body of /v1/healthz.
+type answerHealth struct {
+	Result     string  `json:"result"`
+	AgeSeconds float64 `json:"age_seconds"`
+	Stopping   bool    `json:"stopping"`
+}
+
+// handler routes requests itself and not with http.ServeMux: names of routers may hold slashes and dots, which
+// ServeMux would clean away, and its own answers are not JSON.
+type handler struct {
+	src       Source
+	now       func() time.Time
+	reloading chan struct{} // holds one element while a reload runs
+}
+
+func newHandler(src Source) *handler {
+	return &handler{src: src, now: time.Now, reloading: make(chan struct{}, 1)}
+}
+
+// ServeHTTP implements http.Handler.
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.MaxBytesReader(w, r.Body, maxBodyBytes)
+	if _, err := io.Copy(io.Discard, r.Body); err != nil {
+		fail(w, http.StatusRequestEntityTooLarge, "request body: at most %d octets, none are needed", maxBodyBytes)
+		return
+	}
+	name, isRouter := strings.CutPrefix(r.URL.Path, statusPath+"/")
+	switch path := r.URL.Path; {
+	case path == statusPath && allow(w, r, http.MethodGet):
+		h.withSnapshot(w, func(s *failover.Snapshot) { answer(w, http.StatusOK, s) })
+	case isRouter && allow(w, r, http.MethodGet):
+		h.withSnapshot(w, func(s *failover.Snapshot) { h.router(w, s, name) })
+	case path == healthzPath && allow(w, r, http.MethodGet):
+		h.withSnapshot(w, func(s *failover.Snapshot) {
+			answer(w, http.StatusOK, answerHealth{"ok", s.AgeSeconds, s.Agent.Stopping})
+		})
+	case path == reloadPath && allow(w, r, http.MethodPost):
+		h.reload(w, r)
+	case path == statusPath || isRouter || path == healthzPath || path == reloadPath:
+		// allow has answered.
+	default:
+		fail(w, http.StatusNotFound, "no such path %q: try %s, %s/NAME, %s or %s", path, statusPath, statusPath, healthzPath, reloadPath)
+	}
+}
+
+// withSnapshot hands f a copy of the snapshot that knows its age.
+func (h *handler) withSnapshot(w http.ResponseWriter, f func(*failover.Snapshot)) {
+	shared := h.src.Snapshot()
+	if shared == nil {
+		fail(w, http.StatusServiceUnavailable, "the agent is starting and has no state to show yet")
+		return
+	}
+	s := *shared
+	s.AgeSeconds = max(0, h.now().Sub(s.TakenAt).Seconds())
+	f(&s)
+}
+
+func (h *handler) router(w http.ResponseWriter, s *failover.Snapshot, name string) {
+	r := findRouter(s, name)
+	if r == nil {
+		e := noRouter(s, name)
+		answer(w, e.Code, answerError{Error: e.Text, Known: e.Known})
+		return
+	}
+	answer(w, http.StatusOK, r)
+}
+
+// FindRouter returns the router of that name, or else of that key ("eth0/4/51"). Otherwise the error is an AnswerError
+// that lists the names there are.
+func FindRouter(s *failover.Snapshot, name string) (*failover.RouterStatus, error) {
+	if r := findRouter(s, name); r != nil {
+		return r, nil
+	}
+	return nil, noRouter(s, name)
+}
+
+func findRouter(s *failover.Snapshot, name string) *failover.RouterStatus {
+	byKey := -1
+	for i := range s.Routers {
+		if s.Routers[i].Name == name {
+			return &s.Routers[i]
+		}
+		if byKey < 0 && s.Routers[i].Key.String() == name {
+			byKey = i
+		}
+	}
+	if byKey < 0 {
+		return nil
+	}
+	return &s.Routers[byKey]
+}
+
+func noRouter(s *failover.Snapshot, name string) *AnswerError {
+	e := &AnswerError{Code: http.StatusNotFound, Text: fmt.Sprintf("no virtual router %q", name)}
+	for i := range s.Routers {
+		e.Known = append(e.Known, s.Routers[i].Name)
+	}
+	return e
+}
+
+// reload runs one reload at a time. It goes on when the client goes away: half a reload is nobody's wish.
+func (h *handler) reload(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), reloadTimeout)
+	defer cancel()
+	select {
+	case h.reloading <- struct{}{}:
+		defer func() { <-h.reloading }()
+	case <-r.Context().Done():
+		return
+	case <-ctx.Done():
+		fail(w, http.StatusServiceUnavailable, "another reload is still running")
+		return
+	}
+	if err := h.src.Reload(ctx); err != nil {
+		fail(w, http.StatusUnprocessableEntity, "%s", err)
+		return
+	}
+	answer(w, http.StatusOK, answerResult{"reloaded"})
+}
+
+// allow reports whether the request's method is the one wanted (HEAD counts as GET), and answers when it is not.
+func allow(w http.ResponseWriter, r *http.Request, method string) bool {
+	if r.Method == method || method == http.MethodGet && r.Method == http.MethodHead {
+		return true
+	}
+	w.Header().Set("Allow", method)
+	fail(w, http.StatusMethodNotAllowed, "%s: use %s", r.URL.Path, method)
+	return false
+}
+
+func fail(w http.ResponseWriter, code int, format string, args ...any) {
+	answer(w, code, answerError{Error: fmt.Sprintf(format, args...)})
+}
+
+// answer writes v as indented JSON: people read it with curl as often as programs do.
+func answer(w http.ResponseWriter, code int, v any) {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		code = http.StatusInternalServerError
+		b, _ = json.Marshal(answerError{Error: "encode the answer: " + err.Error()})
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	w.Write(append(b, '\n'))
+}

@@ -1,0 +1,148 @@
+// Package status shows an agent to people and programs: Server answers HTTP with JSON on a Unix socket, Client asks it,
+// Table prints a snapshot for a terminal.
+//
+// It decides nothing and changes nothing but through Source. A reader gets the last published snapshot and never waits
+// for the agent's loop. Read Server first, then the routes in handler.go.
+//
+// Goroutines: Serve runs the accept loop; net/http runs one per connection, at most maxConnections. When Serve returns,
+// every connection is closed; only a reload that was under way may take a little longer.
+package status
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"failoverd/failover"
+)
+
+// DefaultPath is the status socket of an agent that was told nothing else.
+const DefaultPath = "/run/failoverd/status.sock"
+
+// Limits of the server. A client of the socket is trusted, a broken one must still cost little.
+const (
+	maxConnections = 64
+	maxHeaderBytes = 8 << 10
+	maxBodyBytes   = 4 << 10
+	headerTimeout  = 5 * time.Second
+	readTimeout    = 10 * time.Second
+	idleTimeout    = 30 * time.Second
+	// reloadTimeout is the longest that a reload may take. A client stays connected that long, so it is part of the
+	// write timeout.
+	reloadTimeout = 30 * time.Second
+	writeTimeout  = reloadTimeout + 10*time.Second
+	// stopTimeout is how long answers under way may take once the server is told to stop.
+	stopTimeout = time.Second
+)
+
+// Source is what the server shows: an agent. Both methods may be called from several goroutines.
+type Source interface {
+	// Snapshot returns the last published state, without waiting; nil when there is none yet. It is never changed.
+	Snapshot() *failover.Snapshot
+	// Reload reads the configuration again and returns once it is in force, or why it is refused.
+	Reload(ctx context.Context) error
+}
+
+// Server answers requests on a Unix socket. New makes one, Serve runs it.
+type Server struct {
+	socket *socket
+	http   *http.Server
+}
+
+// New binds the socket at path, mode 0660, and creates its directory, mode 0755, when it is missing. The socket file of
+// a dead agent is replaced; that of a live one is left alone and the error wraps ErrInUse. Requests are queued by the
+// kernel until Serve runs. What goes wrong inside the server is logged as a warning; garbage that clients send is not.
+// log may be nil.
+func New(path string, src Source, log *slog.Logger) (*Server, error) {
+	s, err := listen(path)
+	if err != nil {
+		return nil, fmt.Errorf("open status socket: %w", err)
+	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	h := newHandler(src)
+	return &Server{socket: s, http: &http.Server{
+		Handler:           h,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}}, nil
+}
+
+// Serve answers requests until ctx ends, then lets answers under way finish for up to a second, removes the socket file
+// and returns nil. Any other end is an error. It is called once.
+func (s *Server) Serve(ctx context.Context) error {
+	stopped := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(stopped)
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		defer cancel()
+		if s.http.Shutdown(grace) != nil {
+			s.http.Close()
+		}
+	})
+	err := s.http.Serve(&limitListener{Listener: s.socket, free: make(chan struct{}, maxConnections)})
+	if !stop() {
+		<-stopped
+	}
+	s.http.Close()
+	s.socket.Close()
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("serve status socket %s: %w", s.socket.path, err)
+}
+
+// Close removes the socket of a server that is not going to be served. After Serve it does nothing.
+func (s *Server) Close() error { return s.socket.Close() }
+
+// limitListener bounds the number of open connections: one too many is told so and closed at once, because a queue
+// would let idle clients lock everybody out.
+type limitListener struct {
+	net.Listener
+	free chan struct{} // one element per open connection
+}
+
+const busyAnswer = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\n" +
+	"Content-Length: 33\r\n\r\n" + `{"error":"too many connections"}` + "\n"
+
+// Accept implements net.Listener.
+func (l *limitListener) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		select {
+		case l.free <- struct{}{}:
+			return &limitConn{Conn: c, free: l.free}, nil
+		default:
+			c.SetWriteDeadline(time.Now().Add(time.Second))
+			c.Write([]byte(busyAnswer))
+			c.Close()
+		}
+	}
+}
+
+// limitConn gives its place back when it is closed, once: net/http closes a connection more than once.
+type limitConn struct {
+	net.Conn
+	free chan struct{}
+	once sync.Once
+}
+
+// Close implements net.Conn.
+func (c *limitConn) Close() error {
+	err := c.Conn.Close()
+	c.once.Do(func() { <-c.free })
+	return err
+}
