@@ -1,0 +1,380 @@
+package conf_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"failoverd/conf"
+)
+
+// row is a statement put into a template, the lines of the canonical text that it changes, and what is said about it.
+type row struct {
+	statement string
+	format    string // lines of Format that only appear with the statement, joined by " | "
+	diags     string // without file; "7:12: error: ..."
+}
+
+// The templates have the statement on line 7, from column 3 on.
+const (
+	inInstance = `vrrp_instance V {
+  interface e0
+  virtual_router_id 7
+  virtual_ipaddress {
+    10.0.0.1/24
+  }
+  STATEMENT
+}
+`
+	inInstance6 = `vrrp_instance V {
+  interface e0
+  virtual_router_id 7
+  virtual_ipaddress {
+    fe80::7/64
+  }
+  STATEMENT
+}
+`
+	inUnicast = `vrrp_instance V {
+  interface e0
+  virtual_router_id 7
+  virtual_ipaddress { 10.0.0.1/24 }
+  unicast_src_ip 192.0.2.1
+  unicast_peer { 192.0.2.2 }
+  STATEMENT
+}
+`
+	inVersion3 = `vrrp_instance V {
+  interface e0
+  virtual_router_id 7
+  version 3
+
+  virtual_ipaddress { 10.0.0.1/24 }
+  STATEMENT
+}
+`
+	inGlobals = `vrrp_instance V {
+  interface e0
+  virtual_router_id 7
+  virtual_ipaddress { 10.0.0.1/24 }
+}
+global_defs {
+  STATEMENT
+}
+`
+	inAddresses = `vrrp_instance V {
+  interface e0
+  virtual_router_id 7
+  virtual_ipaddress { 10.0.0.1/24 }
+
+  virtual_ipaddress_excluded {
+  STATEMENT
+  }
+}
+`
+)
+
+// parse reads a text that stands alone.
+func parse(t *testing.T, text string, opts conf.Options) (format, diags string) {
+	t.Helper()
+	files := conf.FileMap{"main.conf": text, "secret": "s3cret\n", "empty": "\n", "lines": "a\nb\n", "long": strings.Repeat("x", 81)}
+	cfg, list := conf.Parse("main.conf", files, conf.Env{HostName: "n1"}, opts)
+	if cfg != nil {
+		format = conf.Format(cfg)
+	}
+	return format, strings.ReplaceAll(lines(list), "main.conf:", "")
+}
+
+func checkRows(t *testing.T, template string, rows []row) {
+	t.Helper()
+	without, diags := parse(t, strings.Replace(template, "STATEMENT", "", 1), conf.Options{})
+	if without == "" {
+		t.Fatalf("the template is wrong: %s", diags)
+	}
+	base := strings.Split(without, "\n")
+	for _, r := range rows {
+		t.Run(r.statement, func(t *testing.T) {
+			format, diags := parse(t, strings.Replace(template, "STATEMENT", r.statement, 1), conf.Options{})
+			var changed []string
+			for l := range strings.SplitSeq(format, "\n") {
+				if !slices.Contains(base, l) {
+					changed = append(changed, strings.TrimSpace(l))
+				}
+			}
+			if got := strings.Join(changed, " | "); got != r.format {
+				t.Errorf("makes %q, want %q", got, r.format)
+			}
+			if got := strings.TrimSuffix(diags, "\n"); got != r.diags {
+				t.Errorf("says\n%s\nwant\n%s", got, r.diags)
+			}
+			if again, diags := parse(t, format, conf.Options{}); format != "" && again != format {
+				t.Errorf("read back: %s\n%s", diags, again)
+			}
+			if wantError := strings.Contains(r.diags, ": error: "); wantError != (format == "") {
+				t.Errorf("configuration %q with diagnostics %q", format, diags)
+			}
+		})
+	}
+}
+
+func TestInstanceKeywords(t *testing.T) {
+	checkRows(t, inInstance, []row{
+		{"state BACKUP", "", ""},
+		{"state MASTER", "priority 255", `7:9: warning: state MASTER without priority means priority 255, that of the node that owns the addresses; write a priority`},
+		{"state SLAVE", "", `7:9: error: state "SLAVE": want MASTER or BACKUP`},
+		{"state backup", "", `7:9: error: state "backup": want MASTER or BACKUP (did you mean "BACKUP"?)`},
+		{"state", "", `7:3: error: state: its value is missing (want MASTER or BACKUP)`},
+
+		{"interface bond0.100", "interface bond0.100", ""},
+		{"interface lo", "", `7:13: error: interface lo: the loopback interface carries no VRRP; an address may have "dev lo"`},
+		{"interface 'e0'", "", `7:13: error: interface: single quotes do not quote here; use double quotes`},
+		{"interface e0:1", "", `7:13: error: interface "e0:1": not the name of an interface`},
+		{"interface sixteencharacter", "", `7:13: error: interface "sixteencharacter": the name of an interface has at most 15 characters`},
+		{"interface", "", `7:3: error: interface: its value is missing (want the name of an interface)`},
+
+		{"virtual_router_id 255", "virtual_router_id 255", ""},
+		{"virtual_router_id 0", "", `7:21: error: virtual_router_id 0: out of range (want 1 to 255)`},
+		{"virtual_router_id 256", "", `7:21: error: virtual_router_id 256: out of range (want 1 to 255)`},
+		{"virtual_router_id 5x", "", `7:21: error: virtual_router_id "5x": not a whole number (want 1 to 255)`},
+		{"virtual_router_id -5", "", `7:21: error: virtual_router_id "-5": not a whole number (want 1 to 255)`},
+		{"virtual_router_id", "", `7:3: error: virtual_router_id: its value is missing (want 1 to 255)`},
+		{`virtual_router_id ""`, "", `7:21: error: virtual_router_id: its value is empty (want 1 to 255)`},
+
+		{"priority 254", "priority 254", ""},
+		{"priority 0", "", `7:12: error: priority 0: out of range (want 1 to 255)`},
+		{"priority 99999999999999999999", "", `7:12: error: priority 99999999999999999999: out of range (want 1 to 255)`},
+		{"priority '200'", "", `7:12: error: priority: single quotes do not quote here; use double quotes`},
+		{"priority ' 200 '", "", `7:12: error: priority: single quotes do not quote here; use double quotes`},
+		{`priority "200"`, "priority 200", ""},
+		{"priority # 100", "", `7:3: error: priority: its value is missing (want 1 to 255)`},
+
+		{"advert_int 255", "advert_int 255", ""},
+		{"advert_int 2.000", "advert_int 2", ""},
+		{"advert_int 0", "", `7:14: error: advert_int 0: out of range (want 0.01 to 255 seconds)`},
+		{"advert_int 1s", "", `7:14: error: advert_int "1s": not a number of seconds (want 0.01 to 255 seconds)`},
+		{"advert_int .", "", `7:14: error: advert_int ".": not a number of seconds (want 0.01 to 255 seconds)`},
+		{"advert_int 99999999999", "", `7:14: error: advert_int 99999999999: out of range (want 0.01 to 255 seconds)`},
+		{"advert_int 1 xyz", "", `7:16: error: unexpected "xyz" after advert_int; each statement takes a line of its own`},
+
+		{"version 3", "version 3", ""},
+		{"version 4", "", `7:11: error: version "4": want 2 or 3`},
+		{"native_ipv6", "", `7:3: warning: native_ipv6 is ignored: the family is that of the first virtual address`},
+
+		{"authentication { auth_type PASS auth_pass x }", `authentication { | auth_type PASS | auth_pass "x"`, ""},
+		{"authentication { auth_pass x auth_type PASS }", `authentication { | auth_type PASS | auth_pass "x"`, ""},
+		{"authentication { auth_type AH auth_pass x }", "", `7:30: error: auth_type AH is refused: version 3 has no authentication header, and that of version 2 was withdrawn`},
+		{"authentication { auth_type PASS }", "", `7:3: error: authentication without auth_pass`},
+		{"authentication { auth_pass x }", "", `7:3: error: authentication without auth_type (want auth_type PASS)`},
+		{"authentication { auth_type auth_pass x }", "", `7:20: error: auth_type: its value is missing (want PASS or AH)`},
+		{"authentication PASS", "", "7:3: error: authentication: its block { ... } is missing\n7:18: error: unexpected \"PASS\" after authentication; each statement takes a line of its own"},
+
+		{"mcast_src_ip 10.0.0.9/24", "mcast_src_ip 10.0.0.9", ""},
+		{"mcast_src_ip 10.0.0.1", "", `7:16: error: source 10.0.0.1 is one of the virtual addresses`},
+		{"mcast_src_ip fe80::1", "", `7:16: error: source fe80::1: the virtual addresses are IPv4`},
+		{"mcast_src_ip 10.0.0.9/x", "", `7:16: error: mcast_src_ip "10.0.0.9/x": not an IP address`},
+		{"mcast_src_ip 224.0.0.1", "", `7:16: error: mcast_src_ip 224.0.0.1: not the address of a host`},
+		{"mcast_dst_ip 224.0.0.18", "", ""},
+		{"mcast_dst_ip 224.0.0.19", "", `7:16: error: mcast_dst_ip 224.0.0.19 is not supported yet: advertisements go to 224.0.0.18`},
+		{"mcast_dst_ip x", "", `7:16: error: mcast_dst_ip "x": not an IP address`},
+
+		{"nopreempt", "nopreempt", ""},
+		{"nopreempt off", "", `7:13: error: unexpected "off" after nopreempt; each statement takes a line of its own`},
+		{"preempt", "", ""},
+		{"preempt_delay 60", "preempt_delay 60", ""},
+		{"preempt_delay 0.5", "preempt_delay 0.5", ""},
+		{"preempt_delay 0", "", ""},
+		{"preempt_delay 1000.1", "", `7:17: error: preempt_delay 1000.1: out of range (want 0 to 1000 seconds)`},
+		{"down_timer_adverts 5", "down_timer_adverts 5", ""},
+		{"down_timer_adverts 101", "", `7:22: error: down_timer_adverts 101: out of range (want 1 to 100)`},
+		{"lower_prio_no_advert", "lower_prio_no_advert", ""},
+		{"lower_prio_no_advert off", "", ""},
+		{"lower_prio_no_advert maybe", "", `7:24: error: lower_prio_no_advert "maybe": want on, off, true, false, yes or no`},
+		{"higher_prio_send_advert yes", "higher_prio_send_advert", ""},
+		{"v3_checksum_as_v2", "", ""},
+		{"accept", "", ""},
+		{"accept { x }", "", `7:10: error: accept takes no block; it is skipped`},
+		{"skip_check_adv_addr off", "", ""},
+
+		{"garp_master_delay 2.5", "garp_master_delay 2.5 | garp_lower_prio_delay 2.5", ""},
+		{"garp_master_repeat 3", "garp_master_repeat 3 | garp_lower_prio_repeat 3", ""},
+		{"garp_master_repeat 0", "", `7:22: error: garp_master_repeat 0: out of range (want 1 to 1000)`},
+		{"garp_master_refresh 60", "garp_master_refresh 60", ""},
+		{"garp_master_refresh_repeat 2", "garp_master_refresh_repeat 2", ""},
+		{"garp_lower_prio_delay 0", "garp_lower_prio_delay 0", ""},
+		{"garp_lower_prio_repeat 0", "garp_lower_prio_repeat 0", ""},
+
+		{"bgp_wait 0", "bgp_wait 0", ""},
+		{"bgp_wait 3601", "", `7:12: error: bgp_wait 3601: out of range (want 0 to 3600 seconds)`},
+		{"handover_overlap 0", "", ""},
+		{"handover_overlap 2", "", `7:20: error: handover_overlap 2 is not supported yet: only 0 is`},
+		{"watcher_peer { 203.0.113.2 min_ttl 240 }", "watcher_peer { | 203.0.113.2 min_ttl 240", ""},
+		{"watcher_peer { 2001:db8::1 }", "", `7:18: error: watcher_peer 2001:db8::1: the virtual addresses are IPv4`},
+
+		{"debug 4", "", `7:3: warning: debug is ignored: the log level is that of the command line`},
+		{"smtp_alert on", "", `7:3: warning: smtp_alert is ignored: failoverd sends none (said once for mail)`},
+		{"strict_mode off", "", `7:3: warning: strict_mode is ignored: it makes virtual addresses unreachable; what else it checks, failoverd always checks`},
+		{"no_accept", "", `7:3: error: no_accept is not supported yet: it would not be a protection`},
+		{"use_vmac vrrp.7", "", `7:3: error: use_vmac is not supported yet: hosts would see another link-layer address than that of a peer that uses one`},
+		{"track_script { a b }", "", `7:3: error: track_script is not supported yet`},
+		{"notify_master \"/bin/x 'a b'\" root", "", `7:3: error: notify_master is not supported yet`},
+		{"no_virtual_ipaddress", "", `7:3: error: no_virtual_ipaddress is not supported yet: put the address into virtual_ipaddress, perhaps with "dev lo"`},
+		{"notify_priority_changes on", "", `7:3: error: notify_priority_changes is not supported yet; the rest works without it`},
+
+		{"vrrp_garp_master_delay 3", "", `7:3: error: vrrp_garp_master_delay belongs in global_defs, not in vrrp_instance`},
+		{"prioriti 3", "", `7:3: error: unknown keyword "prioriti" in vrrp_instance (did you mean "priority"?)`},
+		{"Priority 3", "", `7:3: error: unknown keyword "Priority" in vrrp_instance (did you mean "priority"?)`},
+		{"preempt-delay 3", "", `7:3: error: unknown keyword "preempt-delay" in vrrp_instance (did you mean "preempt_delay"?)`},
+		{"completely_different", "", `7:3: error: unknown keyword "completely_different" in vrrp_instance`},
+		{"some_block { a { b } }", "", `7:3: error: unknown block "some_block" in vrrp_instance; all of it is skipped`},
+		{"priority { 100 }", "", "7:3: error: priority: its value is missing (want 1 to 255)\n7:12: error: priority takes no block; it is skipped"},
+		{"x { include foo }", "", `7:3: error: unknown block "x" in vrrp_instance; all of it is skipped`},
+		{"authentication { include foo }", "", "7:3: error: authentication without auth_type (want auth_type PASS)\n7:20: error: include must be the first word of its line"},
+	})
+}
+
+func TestUnicastKeywords(t *testing.T) {
+	checkRows(t, inUnicast, []row{
+		{"unicast_src_ip 192.0.2.3/24", "unicast_src_ip 192.0.2.3", ""},
+		{"unicast_src_ip # 192.0.2.3", "", `7:3: error: unicast_src_ip: its value is missing (want an IP address)`},
+		{"unicast_src_ip 2001:db8::1", "", `7:18: error: source 2001:db8::1: the virtual addresses are IPv4`},
+		{"unicast_peer { 192.0.2.3 192.0.2.4/24 }", "192.0.2.3 | 192.0.2.4", ""},
+		{"unicast_peer { 192.0.2.3 min_ttl 254 max_ttl 255 192.0.2.4 }", "192.0.2.3 min_ttl 254 max_ttl 255 | 192.0.2.4", ""},
+		{"unicast_peer { 192.0.2.3 min_ttl 255 max_ttl 254 }", "", `7:36: error: min_ttl 255 is above max_ttl 254`},
+		{"unicast_peer { 192.0.2.3 min_ttl 256 }", "", `7:36: error: min_ttl 256: out of range (want 0 to 255)`},
+		{"unicast_peer { 192.0.2.3 min_ttl }", "", `7:28: error: min_ttl: its value is missing (want 0 to 255)`},
+		{"unicast_peer { 192.0.2.3 min_tll 3 }", "", `7:28: error: unexpected "min_tll 3" in unicast_peer (did you mean "min_ttl"?)`},
+		{"unicast_peer { peer.example }", "", `7:18: error: unicast_peer "peer.example": not an IP address`},
+		{"unicast_peer { 192.0.2.2 }", "", `7:18: warning: unicast_peer 192.0.2.2 is there twice`},
+		{"unicast_peer { 192.0.2.1 }", "", `7:18: warning: unicast_peer 192.0.2.1 is this router's own address and left out`},
+		{"unicast_peer { 2001:db8::2 }", "", `7:18: error: unicast_peer 2001:db8::2: the virtual addresses are IPv4`},
+		{"unicast_ttl 64", "unicast_ttl 64", ""},
+		{"unicast_ttl 0", "", `7:15: error: unicast_ttl 0: out of range (want 1 to 255)`},
+		{"unicast_fault_no_peer", "", ""},
+		{"check_unicast_src", "", ""},
+		{"check_unicast_src off", "check_unicast_src off", ""},
+		{"watcher_peer { 203.0.113.2 }", "", `7:3: error: watcher_peer goes with multicast; in unicast, name the watchers in unicast_peer`},
+	})
+}
+
+func TestVersion3Keywords(t *testing.T) {
+	checkRows(t, inVersion3, []row{
+		{"advert_int 0.01", "advert_int 0.01", ""},
+		{"advert_int .25", "advert_int 0.25", ""},
+		{"advert_int 40.95", "advert_int 40.95", ""},
+		{"advert_int 0.255", "", `7:14: error: advert_int 0.255: not a whole number of centiseconds (nearest: 0.25 or 0.26)`},
+		{"v3_checksum_as_v2", "v3_checksum_as_v2", ""},
+		{"v3_checksum_as_v2 off", "", ""},
+		{"authentication { auth_type PASS auth_pass x }", "", `7:3: warning: authentication is ignored: VRRP version 3 has none`},
+	})
+}
+
+func TestIPv6Keywords(t *testing.T) {
+	checkRows(t, inInstance6, []row{
+		{"version 3", "", ""},
+		{"mcast_src_ip fe80::9", "mcast_src_ip fe80::9", ""},
+		{"mcast_src_ip 2001:db8::9", "", `7:16: error: source 2001:db8::9: IPv6 advertisements come from a link-local address (RFC 9568 section 5.1.2.1)`},
+		{"virtual_ipaddress { 2001:db8::1/64 2001:db8::2 2001:db8::3/128 preferred_lft forever 2001:db8::4/64 preferred_lft 0 }", "2001:db8::1/64 | 2001:db8::2/128 | 2001:db8::3/128 preferred_lft forever | 2001:db8::4/64 preferred_lft 0", ""},
+		{"virtual_ipaddress { 2001:db8::1/64 -nodad noprefixroute no_track dev e1 }", "2001:db8::1/64 dev e1 -nodad noprefixroute", ""},
+		{"virtual_ipaddress { 2001:db8::1/64 brd + }", "", `7:42: error: brd: IPv6 has no broadcast`},
+		{"virtual_ipaddress { 2001:db8::1/64 scope link label x }", "2001:db8::1/64", "7:44: warning: scope is ignored: the kernel knows that of an IPv6 address\n7:55: warning: label is ignored: IPv6 addresses have none"},
+		{"virtual_ipaddress { fe80::7/128 }", "", `7:23: error: virtual address fe80::7 on e0 is there twice, first at 5:5`},
+		{"virtual_ipaddress { fe80::8%e0 }", "", `7:23: error: virtual address "fe80::8%e0": not an IP address`},
+		{"virtual_ipaddress { ::ffff:10.0.0.1 }", "", `7:23: error: virtual address "::ffff:10.0.0.1": not an IP address`},
+		{"unicast_peer { 2001:db8::2 }", "unicast_peer { | 2001:db8::2", ""},
+		{"unicast_peer { fe80::2 }", "", `7:18: error: unicast_peer fe80::2: a link-local address is not reachable by unicast without an interface; use a global one`},
+		{"unicast_src_ip fe80::9", "", "7:3: error: unicast_src_ip, but unicast_peer names nobody: this router would talk to no one (for multicast, remove every unicast word; the source is mcast_src_ip)\n7:18: error: source fe80::9: a link-local address is not reachable by unicast without an interface; use a global one"},
+	})
+}
+
+func TestAddressOptions(t *testing.T) {
+	checkRows(t, inAddresses, []row{
+		{"10.0.0.2", "virtual_ipaddress_excluded { | 10.0.0.2/32", ""},
+		{"2001:db8::1/64", "virtual_ipaddress_excluded { | 2001:db8::1/64", ""},
+		{"10.0.0.2/24 dev lo brd + scope host label lo:1", `virtual_ipaddress_excluded { | 10.0.0.2/24 dev lo brd 10.0.0.255 scope 254 label "lo:1"`, ""},
+		{"10.0.0.2/20 broadcast 10.0.0.9 scope 7", "virtual_ipaddress_excluded { | 10.0.0.2/20 brd 10.0.0.9 scope 7", ""},
+		{"10.0.0.2/20 brd - scope global no_track noprefixroute", "virtual_ipaddress_excluded { | 10.0.0.2/20 noprefixroute", ""},
+		{"10.0.0.2/0", "virtual_ipaddress_excluded { | 10.0.0.2/0", ""},
+		{"10.0.0.2/33", "", `7:3: error: virtual address 10.0.0.2: prefix length "33" (want 0 to 32)`},
+		{"2001:db8::1/129", "", `7:3: error: virtual address 2001:db8::1: prefix length "129" (want 0 to 128)`},
+		{"10.0.0.2/", "", `7:3: error: virtual address 10.0.0.2: prefix length "" (want 0 to 32)`},
+		{"10.0.0.2/32 brd +", "", `7:19: error: brd +: a /32 has no broadcast address`},
+		{"10.0.0.2/24 brd 2001:db8::1", "", `7:19: error: brd "2001:db8::1": want an IPv4 address, + (all ones) or - (none)`},
+		{"10.0.0.2/24 scope bogus", "", `7:21: error: scope "bogus": want global, site, link, host or 0 to 255`},
+		{"10.0.0.2/24 scope lnik", "", `7:21: error: scope "lnik": want global, site, link, host or 0 to 255 (did you mean "link"?)`},
+		{"10.0.0.2/24 scope 256", "", `7:21: error: scope "256": want global, site, link, host or 0 to 255`},
+		{"10.0.0.2/24 label sixteencharacter", "", `7:21: error: label "sixteencharacter": has 16 characters, the kernel takes at most 15`},
+		{"10.0.0.2/24 label", "", `7:15: error: label: its value is missing (want a label)`},
+		{"10.0.0.2/24 label scope link", "", `7:15: error: label: its value is missing (want a label)`},
+		{"10.0.0.2/24 -nodad", "virtual_ipaddress_excluded { | 10.0.0.2/24", `7:15: warning: -nodad has no effect on an IPv4 address`},
+		{"10.0.0.2/24 preferred_lft 0", "", `7:29: error: preferred_lft is for IPv6 addresses`},
+		{"2001:db8::1 preferred_lft 30", "", `7:29: error: preferred_lft 30 is not supported yet: want forever or 0`},
+		{"2001:db8::1 preferred_lft never", "", `7:29: error: preferred_lft "never": want forever or 0`},
+		{"10.0.0.2/24 peer 10.0.0.3", "", `7:15: error: peer is not supported yet`},
+		{"10.0.0.2/24 use_vmac", "", `7:15: error: use_vmac is not supported yet`},
+		{"10.0.0.2/24 track_group x", "", `7:15: error: track_group is refused: only static entries have one`},
+		{"10.0.0.2/24 foo bar dev e1", "", `7:15: error: unexpected "foo bar" in virtual_ipaddress_excluded`},
+		{"10.0.0.2/24 no_trak", "", `7:15: error: unexpected "no_trak" in virtual_ipaddress_excluded (did you mean "no_track"?)`},
+		{"10.0.0.2/24 no_track x", "", `7:24: error: unexpected "x" in virtual_ipaddress_excluded`},
+		{"10.0.0.2/24 10.0.0.3/24", "", `7:15: error: unexpected "10.0.0.3/24" after 10.0.0.2/24; each entry takes a line of its own`},
+		{"10.0.0.2/24, 10.0.0.3/24", "", "7:3: error: virtual address 10.0.0.2: prefix length \"24,\" (want 0 to 32)\n7:16: error: unexpected \"10.0.0.3/24\" after 10.0.0.2/24,; each entry takes a line of its own"},
+		{"10.0.0.2/24 { x }", "", `7:15: error: 10.0.0.2/24 takes no block; it is skipped`},
+		{"nonsense", "", `7:3: error: virtual address "nonsense": not an IP address`},
+		{"0.0.0.0/0", "", `7:3: error: virtual address 0.0.0.0/0: not the address of a host`},
+		{"224.0.0.1", "", `7:3: error: virtual address 224.0.0.1: not the address of a host`},
+		{"10.0.0.1/24", "", `7:3: error: virtual address 10.0.0.1 on e0 is there twice, first at 4:23`},
+		{"10.0.0.1/24 dev lo", "virtual_ipaddress_excluded { | 10.0.0.1/24 dev lo", ""},
+		{"10.0.0.1/32", "virtual_ipaddress_excluded { | 10.0.0.1/32", `7:3: warning: virtual address 10.0.0.1 on e0 is there twice, with another length at 4:23`},
+	})
+}
+
+func TestGlobalKeywords(t *testing.T) {
+	checkRows(t, inGlobals, []row{
+		{`router_id "a b"`, `router_id "a b"`, ""},
+		{"router_id", "", `7:3: error: router_id: its value is missing (want a name)`},
+		{"status_socket /run/x.sock", `status_socket "/run/x.sock"`, ""},
+		{"status_socket x.sock", "", `7:17: error: status_socket "x.sock": want an absolute path`},
+		{"status_socket /" + strings.Repeat("x", 107), "", `7:17: error: status_socket: the path of a Unix socket has at most 107 characters`},
+		{"vip_lease 10", "vip_lease 10", ""},
+		{"vip_lease 0", "vip_lease 0", ""},
+		{"vip_lease 1.5", "", `7:13: error: vip_lease "1.5": not a whole number (want 0 to 86400)`},
+		{"bgp_lease 5", "bgp_lease 5", ""},
+		{"bgp_lease 0", "", `7:13: error: bgp_lease 0: out of range (want 1 to 3600)`},
+		{"strict_config", "", ""},
+		{"vrrp_version 3", "version 3", ""},
+		{"vrrp_version 1", "", `7:16: error: vrrp_version "1": want 2 or 3`},
+		{"vrrp_startup_delay 5.5", "vrrp_startup_delay 5.5", ""},
+		{"vrrp_down_timer_adverts 4", "down_timer_adverts 4", ""},
+		{"vrrp_lower_prio_no_advert", "lower_prio_no_advert", ""},
+		{"vrrp_higher_prio_send_advert on", "higher_prio_send_advert", ""},
+		{"vrrp_check_unicast_src", "", ""},
+		{"vrrp_skip_check_adv_addr", "", ""},
+		{"v3_checksum_as_v2", "", ""},
+		{"vrrp_mcast_group4 224.0.0.18", "", ""},
+		{"vrrp_mcast_group4 224.0.0.19", "", `7:21: error: vrrp_mcast_group4 224.0.0.19 is not supported yet: advertisements go to 224.0.0.18`},
+		{"vrrp_mcast_group6 ff02::12", "", ""},
+		{"vrrp_min_garp", "garp_master_repeat 1 | garp_master_delay 0 | garp_lower_prio_repeat 1 | garp_lower_prio_delay 0", ""},
+		{"vrrp_garp_interval 0", "", ""},
+		{"vrrp_garp_interval 0.001", "vrrp_garp_interval 0.001", ""},
+		{"vrrp_gna_interval 0.000001", "vrrp_gna_interval 0.000001", ""},
+		{"vrrp_garp_master_delay 10", "garp_master_delay 10 | garp_lower_prio_delay 10", ""},
+		{"vrrp_garp_master_repeat 2", "garp_master_repeat 2 | garp_lower_prio_repeat 2", ""},
+		{"vrrp_garp_master_refresh 60", "garp_master_refresh 60", ""},
+		{"vrrp_garp_master_refresh_repeat 2", "garp_master_refresh_repeat 2", ""},
+		{"vrrp_garp_lower_prio_delay 10", "garp_lower_prio_delay 10", ""},
+		{"vrrp_garp_lower_prio_repeat 1", "garp_lower_prio_repeat 1", ""},
+		{"dynamic_interfaces allow_if_changes", "", ""},
+		{"reload_check_config", "", ""},
+		{"script_user nobody nogroup", "", ""},
+		{"enable_script_security", "", ""},
+		{"enable_script_security 1", "", `7:26: error: unexpected "1" after enable_script_security; each statement takes a line of its own`},
+		{"metrics_listen 127.0.0.1:9112", "", `7:3: error: metrics_listen is not supported yet`},
+		{"event_log /x", "", `7:3: error: event_log is not supported yet`},
+		{"notify_fifo /x", "", `7:3: error: notify_fifo is not supported yet`},
+		{"json_version 2", "", `7:3: error: json_version is not supported yet; the rest works without it`},
+		{"vrrp_strict", "", `7:3: warning: vrrp_strict is ignored: it makes virtual addresses unreachable; what else it checks, failoverd always checks`},
+		{"max_auto_priority 50", "", `7:3: warning: max_auto_priority is ignored: use the service manager (said once for scheduling)`},
+		{"notification_email {\n a@b\n}\nsmtp_server 10.0.0.1", "", `7:3: warning: notification_email is ignored: failoverd sends none (said once for mail)`},
+		{"priority 5", "", `7:3: error: priority belongs in vrrp_instance, not in global_defs`},
+		{"vrrp_instance X { }", "", "7:3: error: vrrp_instance inside global_defs: is a } missing before it?\n7:17: error: vrrp_instance X: interface is missing\n7:17: error: vrrp_instance X: virtual_router_id is missing\n7:17: error: vrrp_instance X: virtual_ipaddress names no address"},
+	})
+}

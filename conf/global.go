@@ -1,0 +1,131 @@
+package conf
+
+import (
+	"net/netip"
+	"strings"
+	"time"
+
+	"failoverd/failover"
+	"failoverd/vrrp/wire"
+)
+
+// globals is the draft of global_defs. Its values are defaults of routers, wherever the block stands.
+type globals struct {
+	strict       bool
+	routerID     field[string]
+	statusSocket field[string]
+	version      field[wire.Version]
+	startupDelay field[time.Duration]
+	garpInterval field[time.Duration]
+	naInterval   field[time.Duration]
+	vipLease     field[time.Duration]
+	bgpLease     field[time.Duration]
+	garp         garpWords
+	minGARP      field[bool]
+	tuning
+}
+
+// tuning is what global_defs and vrrp_instance have in common besides garpWords.
+type tuning struct {
+	downTimer       field[uint8]
+	silent          field[bool] // lower_prio_no_advert
+	lastWord        field[bool] // higher_prio_send_advert
+	messageChecksum field[bool] // v3_checksum_as_v2
+	checkSource     field[bool] // check_unicast_src
+}
+
+// garpWords is the draft of a failover.GARP.
+type garpWords struct {
+	repeat, refreshRepeat, rivalRepeat field[int]
+	delay, refresh, rivalDelay         field[time.Duration]
+}
+
+// Ranges that keepalived leaves open.
+const (
+	maxRepeat  = 1000
+	maxPeriod  = 24 * time.Hour
+	maxLease   = 24 * 60 * 60 // seconds
+	maxWait    = time.Hour
+	maxSunPath = 107 // of a Unix socket
+)
+
+// Defaults of keepalived, and of what failoverd adds.
+const (
+	defaultRepeat   = 5
+	defaultDelay    = 5 * time.Second
+	defaultBGPLease = 3 * time.Second
+	defaultBGPWait  = 30 * time.Second
+	defaultDown     = 3
+)
+
+// resolve returns the schedule: instance words before global ones before defaults.
+func (w garpWords) resolve(g *globals) failover.GARP {
+	repeat, delay := defaultRepeat, defaultDelay
+	if g.minGARP.or(false) {
+		repeat, delay = 1, 0
+	}
+	pick := func(own, global field[int], def int) int { return own.or(global.or(def)) }
+	wait := func(own, global field[time.Duration], def time.Duration) time.Duration { return own.or(global.or(def)) }
+	var s failover.GARP
+	s.Repeat = pick(w.repeat, g.garp.repeat, repeat)
+	s.Delay = wait(w.delay, g.garp.delay, delay)
+	s.Refresh = wait(w.refresh, g.garp.refresh, 0)
+	s.RefreshRepeat = pick(w.refreshRepeat, g.garp.refreshRepeat, 1)
+	s.RivalRepeat = pick(w.rivalRepeat, g.garp.rivalRepeat, s.Repeat)
+	s.RivalDelay = wait(w.rivalDelay, g.garp.rivalDelay, s.Delay)
+	return s
+}
+
+// resolveGlobals fills in what global_defs says of the configuration as a whole.
+func (d *decoder) resolveGlobals(cfg *failover.Config) {
+	g := &d.global
+	cfg.RouterID = g.routerID.or(d.env.HostName)
+	cfg.StatusSocket = g.statusSocket.or("")
+	cfg.StartupDelay = g.startupDelay.or(0)
+	cfg.BGPLease = g.bgpLease.or(defaultBGPLease)
+	cfg.GARPInterval = g.garpInterval.or(0)
+	cfg.NAInterval = g.naInterval.or(0)
+}
+
+// socketPath returns the path of a Unix socket.
+func (d *decoder) socketPath(c *cursor) (string, Token, bool) {
+	s, at, ok := d.text(c, "an absolute path")
+	switch {
+	case !ok:
+	case !strings.HasPrefix(s, "/"):
+		d.errorf(at, "%s %q: want an absolute path", c.keyword.Text, s)
+		ok = false
+	case len(s) > maxSunPath:
+		d.errorf(at, "%s: the path of a Unix socket has at most %d characters", c.keyword.Text, maxSunPath)
+		ok = false
+	}
+	return s, at, ok
+}
+
+// version returns a VRRP version.
+func (d *decoder) version(c *cursor) (wire.Version, Token, bool) {
+	s, at, ok := d.oneOf(c, "2", "3")
+	if s == "2" {
+		return wire.V2, at, ok
+	}
+	return wire.V3, at, ok
+}
+
+// group accepts the multicast group that is used anyway.
+func (d *decoder) group(c *cursor, groups ...netip.Addr) {
+	t, ok := d.next(c, "a multicast address")
+	if !ok {
+		return
+	}
+	a, err := netip.ParseAddr(t.Text)
+	if err != nil {
+		d.errorf(t, "%s %q: not an IP address", c.keyword.Text, t.Text)
+		return
+	}
+	for _, g := range groups {
+		if a == g {
+			return
+		}
+	}
+	d.errorf(t, "%s %s is not supported yet: advertisements go to %v", c.keyword.Text, a, groups[0])
+}

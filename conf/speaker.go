@@ -1,0 +1,172 @@
+package conf
+
+import (
+	"net/netip"
+
+	"failoverd/bgp"
+)
+
+// speaker is the draft of a bgp_speaker.
+type speaker struct {
+	name      Token
+	localAS   field[uint32]
+	routerID  field[netip.Addr]
+	listen    field[uint16]
+	allow     []allowed
+	allowAt   *Token // allow_prefix
+	limit     field[int]
+	neighbors []*neighbor
+	// broken: an entry of allow_prefix or a neighbor was wrong, which has been reported.
+	broken bool
+}
+
+// allowed is an entry of allow_prefix.
+type allowed struct {
+	at     Token
+	prefix netip.Prefix
+}
+
+// maxPrefixes bounds max_announcements: the agent is a stub, not a router.
+const maxPrefixes = 10000
+
+// speaker decodes a bgp_speaker.
+func (d *decoder) speaker(c *cursor) {
+	s := &speaker{}
+	name, ok := d.next(c, "a name")
+	s.name = name
+	walk(d, speakerWords, s, d.body(c))
+	if !ok {
+		return
+	}
+	for _, other := range d.speakers {
+		if other.name.Text == name.Text {
+			d.errorf(name, "bgp_speaker %s is defined twice, first at %s", name.Text, other.name.Pos)
+			return
+		}
+	}
+	d.speakers = append(d.speakers, s)
+}
+
+var speakerWords = newTable("bgp_speaker",
+	[]row[*speaker]{
+		word("local_as", func(d *decoder, s *speaker, c *cursor) { s.localAS.set(d.as(c)) }),
+		word("router_id", func(d *decoder, s *speaker, c *cursor) { s.routerID.set(d.bgpIdentifier(c)) }),
+		word("backend", (*decoder).backend),
+		word("listen_port", func(d *decoder, s *speaker, c *cursor) { s.listen.set(d.uint16(c, 0, 65535)) }),
+		word("allow_prefix", (*decoder).allowPrefix),
+		word("max_announcements", func(d *decoder, s *speaker, c *cursor) { s.limit.set(d.int(c, 1, maxPrefixes)) }),
+		word("neighbor", (*decoder).neighbor),
+	},
+	all[*speaker](later, "", "", "rpki_cache", "rpki_invalid"),
+)
+
+// as returns an AS number that can be one's own or a neighbor's.
+func (d *decoder) as(c *cursor) (uint32, Token, bool) {
+	n, t, ok := d.uint32(c, 1, 1<<32-1)
+	if ok && (n == 23456 || n == 65535 || n == 1<<32-1) {
+		d.errorf(t, "%s %d: the number is reserved (RFC 6793, RFC 7300)", c.keyword.Text, n)
+		ok = false
+	}
+	return n, t, ok
+}
+
+func (d *decoder) bgpIdentifier(c *cursor) (netip.Addr, Token, bool) {
+	t, ok := d.next(c, "an IPv4 address")
+	if !ok {
+		return netip.Addr{}, t, false
+	}
+	a, err := netip.ParseAddr(t.Text)
+	if err != nil || !a.Is4() || a.IsUnspecified() {
+		d.errorf(t, "router_id %q: want an IPv4 address other than 0.0.0.0", t.Text)
+		return netip.Addr{}, t, false
+	}
+	return a, t, true
+}
+
+func (d *decoder) backend(_ *speaker, c *cursor) {
+	s, at, ok := d.oneOf(c, "embedded", "gobgpd")
+	if ok && s == "gobgpd" {
+		c.rest()
+		d.errorf(at, "backend gobgpd is not supported yet: want embedded")
+	}
+}
+
+// allowPrefix decodes a list of prefixes, however they are laid out.
+func (d *decoder) allowPrefix(s *speaker, c *cursor) {
+	if s.allowAt == nil {
+		at := c.keyword
+		s.allowAt = &at
+	}
+	for _, l := range d.body(c) {
+		in := &cursor{keyword: l.Words[0], words: l.Words[1:], block: l.Block}
+		if d.misplaced(in, "allow_prefix") {
+			continue
+		}
+		for _, w := range l.Words {
+			p, ok := d.network(w, "allow_prefix")
+			if ok && p.Bits() == 0 {
+				d.errorf(w, "allow_prefix %s: a default route is not ours to announce", p)
+				ok = false
+			}
+			if ok {
+				s.allow = append(s.allow, allowed{w, p})
+			} else {
+				s.broken = true
+			}
+		}
+		d.noBlock(in)
+	}
+}
+
+// resolveSpeaker returns the configuration of a speaker.
+func (d *decoder) resolveSpeaker(s *speaker) bgp.SpeakerConfig {
+	cfg := bgp.SpeakerConfig{
+		Name: s.name.Text, LocalAS: s.localAS.or(0), RouterID: s.routerID.or(netip.Addr{}),
+		ListenPort: s.listen.or(0), MaxAnnouncements: s.limit.or(0),
+	}
+	if s.localAS.missing() {
+		d.errorf(s.name, "bgp_speaker %s: local_as is missing", s.name.Text)
+	}
+	if s.routerID.missing() {
+		d.errorf(s.name, "bgp_speaker %s: router_id is missing", s.name.Text)
+	}
+	public := false
+	for _, n := range s.neighbors {
+		cfg.Neighbors = append(cfg.Neighbors, d.resolveNeighbor(n, &cfg))
+		public = public || n.remoteAS.value != cfg.LocalAS && !privateAS(n.remoteAS.value)
+	}
+	if len(s.neighbors) == 0 && !s.broken {
+		d.errorf(s.name, "bgp_speaker %s has no neighbor", s.name.Text)
+	}
+	for _, a := range s.allow {
+		if cfg.Allow.Permits(a.prefix) {
+			d.warnf(a.at, "allow_prefix %s is there twice", a.prefix)
+			continue
+		}
+		if longest := longestAccepted(a.prefix.Addr()); public && a.prefix.Bits() > longest {
+			d.warnf(a.at, "allow_prefix %s: most networks accept nothing longer than /%d", a.prefix, longest)
+		}
+		cfg.Allow = append(cfg.Allow, a.prefix)
+	}
+	switch {
+	case len(cfg.Allow) > 0 || s.broken:
+	case s.allowAt == nil:
+		d.errorf(s.name, "bgp_speaker %s: allow_prefix is missing: nothing else may leave", s.name.Text)
+	default:
+		d.errorf(*s.allowAt, "allow_prefix is empty: nothing could ever be announced")
+	}
+	return cfg
+}
+
+// longestAccepted is the length that prefixes on the Internet have at most.
+func longestAccepted(a netip.Addr) int {
+	if a.Is4() {
+		return 24
+	}
+	return 48
+}
+
+// privateAS reports whether an AS number is for private use (RFC 6996): such a neighbor is not the Internet.
+func privateAS(as uint32) bool {
+	return as >= 64512 && as <= 65534 || as >= 4200000000 && as <= 4294967294
+}

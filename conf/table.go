@@ -1,0 +1,112 @@
+package conf
+
+import (
+	"maps"
+	"slices"
+)
+
+// status says what becomes of a keyword.
+type status uint8
+
+const (
+	// supported keywords are decoded.
+	supported status = iota
+	// ignored keywords change nothing; the first of each group is warned about.
+	ignored
+	// later keywords are not supported yet: an error, because ignoring them would change what the node does.
+	later
+	// harmless keywords are not supported yet, but a node does its work without: an error in a check only.
+	harmless
+	// refused keywords are never going to be supported.
+	refused
+	// foreign blocks belong to another program: skipped whole, with a warning.
+	foreign
+)
+
+// row is one keyword of a table.
+type row[T any] struct {
+	name   string
+	status status
+	// group makes one warning of several ignored keywords.
+	group string
+	// note says why, or what to do instead.
+	note   string
+	decode func(d *decoder, to T, c *cursor)
+}
+
+// table holds the keywords that may stand in one kind of block, and decodes into a T.
+type table[T any] struct {
+	name  string
+	place string // "in NAME", as messages say it
+	rows  map[string]row[T]
+	words []string // sorted
+	// exact: an unknown word is an error whatever the options. So it is inside of entries, where the word before or
+	// behind it would change its meaning.
+	exact bool
+}
+
+func newTable[T any](name string, groups ...[]row[T]) *table[T] {
+	t := &table[T]{name: name, place: "in " + name, rows: map[string]row[T]{}}
+	if name == rootName {
+		t.place = "at " + name
+	}
+	for _, rows := range groups {
+		for _, r := range rows {
+			if _, dup := t.rows[r.name]; dup {
+				panic("conf: keyword " + r.name + " twice in " + name)
+			}
+			t.rows[r.name] = r
+		}
+	}
+	t.words = slices.Sorted(maps.Keys(t.rows))
+	return t
+}
+
+// inEntries makes the table one of options of an entry.
+func (t *table[T]) inEntries() *table[T] {
+	t.exact = true
+	return t
+}
+
+func (t *table[T]) has(word string) bool { _, ok := t.rows[word]; return ok }
+
+// word is a supported keyword.
+func word[T any](name string, decode func(*decoder, T, *cursor)) row[T] {
+	return row[T]{name: name, decode: decode}
+}
+
+// accepted is a keyword with at most n values that says what failoverd does anyway, or concerns something that it has no
+// need of.
+func accepted[T any](name string, n int) row[T] {
+	return word(name, func(_ *decoder, _ T, c *cursor) {
+		for i := 0; i < n && c.value(); i++ {
+			c.take()
+		}
+	})
+}
+
+// all gives several keywords one status, group and note.
+func all[T any](s status, group, note string, names ...string) []row[T] {
+	rows := make([]row[T], len(names))
+	for i, n := range names {
+		rows[i] = row[T]{name: n, status: s, group: group, note: note}
+	}
+	return rows
+}
+
+// contextOf returns where a keyword belongs that is unknown where it stands, or "".
+func contextOf(word string) string {
+	switch {
+	case rootWords.has(word):
+		return rootWords.place
+	case globalWords.has(word):
+		return globalWords.place
+	case instanceWords.has(word):
+		return instanceWords.place
+	case speakerWords.has(word):
+		return speakerWords.place
+	case neighborWords.has(word):
+		return neighborWords.place
+	}
+	return ""
+}
