@@ -16,6 +16,9 @@ import (
 // sizes are the numbers of routers that a cost must not depend on, or must not depend on too much.
 var sizes = []int{1, 4096}
 
+// leased are the usual options of an address.
+const leased = "lease 3s"
+
 // perInterface is how many virtual routers one interface has at most.
 const perInterface = 255
 
@@ -28,13 +31,14 @@ type node struct {
 	want  bgp.Desired
 }
 
-func newNode(tb testing.TB, routers int, priority int) *node {
+// The options go with every address.
+func newNode(tb testing.TB, routers int, options string) *node {
 	tb.Helper()
 	var b strings.Builder
 	b.WriteString("speaker EDGE allow 198.51.100.0/24\n")
 	for i := range routers {
-		fmt.Fprintf(&b, "router R%d eth%d/4/%d priority %d\n  address 10.%d.%d.100/24 eth%d lease 3s\n", i, i/perInterface, i%perInterface+1,
-			priority, i/perInterface, i%perInterface, i/perInterface)
+		fmt.Fprintf(&b, "router R%d eth%d/4/%d\n  address 10.%d.%d.100/24 eth%d %s\n", i, i/perInterface, i%perInterface+1,
+			i/perInterface, i%perInterface, i/perInterface, options)
 	}
 	b.WriteString("  announce 198.51.100.0/24 EDGE\n")
 	cfg, err := failovertest.ParseConfig(b.String())
@@ -139,7 +143,7 @@ func perSize(b *testing.B, f func(b *testing.B, routers int)) {
 // BenchmarkReceive is the cost of one advertisement of the Active router for a Backup, with the end of the batch.
 func BenchmarkReceive(b *testing.B) {
 	perSize(b, func(b *testing.B, routers int) {
-		n := newNode(b, routers, 100)
+		n := newNode(b, routers, leased)
 		link, p := packet(b, routers/2, 200)
 		for b.Loop() {
 			n.now += 1000
@@ -153,7 +157,7 @@ func BenchmarkReceive(b *testing.B) {
 // BenchmarkReceiveRival is the cost of one advertisement of a lower priority for an Active router: a flood of them.
 func BenchmarkReceiveRival(b *testing.B) {
 	perSize(b, func(b *testing.B, routers int) {
-		n := newNode(b, routers, 100)
+		n := newNode(b, routers, leased)
 		n.until(vrrp.Instant(4 * time.Second))
 		link, p := packet(b, routers/2, 50)
 		for b.Loop() {
@@ -171,7 +175,7 @@ func BenchmarkReceiveRival(b *testing.B) {
 // Renewals of leases are left out: they are asked for once a second, whatever the number of routers.
 func BenchmarkExpire(b *testing.B) {
 	perSize(b, func(b *testing.B, routers int) {
-		n := newNode(b, routers, 100)
+		n := newNode(b, routers, leased)
 		n.until(vrrp.Instant(4 * time.Second))
 		for adverts := 0; b.Loop(); {
 			if adverts == 0 {
@@ -193,7 +197,7 @@ func BenchmarkExpire(b *testing.B) {
 // wanted is computed anew.
 func BenchmarkFlush(b *testing.B) {
 	perSize(b, func(b *testing.B, routers int) {
-		n := newNode(b, routers, 100)
+		n := newNode(b, routers, leased)
 		n.until(vrrp.Instant(4 * time.Second))
 		rep := n.present()
 		for b.Loop() {
@@ -207,7 +211,7 @@ func BenchmarkFlush(b *testing.B) {
 // BenchmarkStepInterface is the cost of a change on one interface that concerns no router's ability to run.
 func BenchmarkStepInterface(b *testing.B) {
 	perSize(b, func(b *testing.B, routers int) {
-		n := newNode(b, routers, 100)
+		n := newNode(b, routers, leased)
 		i := iface(0)
 		for b.Loop() {
 			i.MTU++
@@ -222,7 +226,7 @@ func BenchmarkStepInterface(b *testing.B) {
 func BenchmarkSnapshot(b *testing.B) {
 	wall := func(i vrrp.Instant) time.Time { return time.Unix(0, int64(i)) }
 	perSize(b, func(b *testing.B, routers int) {
-		n := newNode(b, routers, 100)
+		n := newNode(b, routers, leased)
 		n.until(vrrp.Instant(4 * time.Second))
 		for b.Loop() {
 			n.core.Snapshot(n.now, wall)
@@ -236,7 +240,7 @@ func BenchmarkTakeover(b *testing.B) {
 	perSize(b, func(b *testing.B, routers int) {
 		for b.Loop() {
 			b.StopTimer()
-			n := newNode(b, routers, 100)
+			n := newNode(b, routers, leased)
 			for i := range routers {
 				link, p := packet(b, i, 200)
 				n.core.Receive(vrrp.Instant(i)*10_000, link, p, &n.fx)

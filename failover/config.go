@@ -168,3 +168,14 @@ func (c *Config) Speaker(name string) *bgp.SpeakerConfig {
 	}
 	return nil
 }
+
+// carriers returns the interfaces besides its own that the router's addresses belong to, without duplicates.
+func (c *RouterConfig) carriers() []string {
+	var names []string
+	for i := range c.Addresses {
+		if n := c.Addresses[i].Interface; n != c.VRRP.Key.Interface && !slices.Contains(names, n) {
+			names = append(names, n)
+		}
+	}
+	return names
+}

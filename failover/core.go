@@ -243,7 +243,8 @@ func (c *Core) Expire(now vrrp.Instant, fx *Effects) {
 
 // expire fires what is due of one router.
 func (c *Core) expire(now vrrp.Instant, r *router, fx *Effects) {
-	if r.fault == unseen || r.fault == waitStartup {
+	c.giveUp(now, r, fx)
+	if r.fault == unseen || r.fault == waitStartup || r.fault != "" && r.fault == r.refusal {
 		c.evaluate(now, r, fx)
 	}
 	late := r.fsm.LateWakeups()
@@ -262,9 +263,9 @@ func (c *Core) expire(now vrrp.Instant, r *router, fx *Effects) {
 func (c *Core) reschedule(r *router) { c.sched.set(r, r.nextDue(c)) }
 
 // awake looks whether this process stood still for so long that the kernel may have let go of the addresses. Then
-// nothing is known of them any more. Who is still Active asks for them again, and until they are reported in they are
-// not announced, neither on the LAN nor in BGP. Who is not has nothing left to release: to hold on to an address for
-// the sake of order would bring it back.
+// somebody else may serve, and sessions may be dead that look alive: who was Active starts afresh as a Backup, listens,
+// and waits for its upstream as any returning router does. It says nothing as it goes: it has had nothing to give up.
+// Nor is there anything to release: to hold on to an address for the sake of order would bring it back.
 func (c *Core) awake(now vrrp.Instant, fx *Effects) {
 	if now < c.leaseEnds {
 		return
@@ -278,11 +279,14 @@ func (c *Core) awake(now vrrp.Instant, fx *Effects) {
 		if r.fsm.State() != vrrp.Active {
 			continue
 		}
-		if r.addressesIn {
-			fx.about(r, Event{Kind: EventAddresses, At: now, To: "unknown", Reason: "this process stood still for longer than vip_lease"})
+		e := r.fsm.Shutdown(now)
+		e.Advert = false
+		r.fault = stoodStill
+		c.apply(now, r, e, fx)
+		r.fault = ""
+		if !c.stopping {
+			c.apply(now, r, r.fsm.Startup(now), fx)
 		}
-		r.forgetAddresses()
-		r.addressGeneration = c.addresses.Generation + 1
 		c.reschedule(r)
 	}
 }

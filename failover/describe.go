@@ -69,8 +69,11 @@ func (v *kernelView) describe(s *slot) AddressStatus {
 	st := AddressStatus{
 		Address: s.key.Prefix, Interface: s.key.Interface, Wanted: v.sets > 0 && s.wanted == v.sets, Present: v.has(s), Error: s.err,
 	}
-	if s.leftover {
+	switch {
+	case s.leftover:
 		st.Present, st.Error = true, notRemoved
+	case s.foreign:
+		st.Present, st.Error = true, "somebody else has added it, and it answers here although this node does not have the role"
 	}
 	return st
 }

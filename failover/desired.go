@@ -109,11 +109,12 @@ func (c *Core) finishRelease(now vrrp.Instant, r *router) {
 	c.reschedule(r)
 }
 
-// unanswered reports whether a speaker has not acknowledged yet that r's routes are to be withdrawn.
+// unanswered reports whether a speaker has not acknowledged yet that r's routes are to be withdrawn. One that a reload
+// removes withdraws on its way out and does not answer any more; it gets all the time there is.
 func (c *Core) unanswered(r *router) bool {
 	return slices.ContainsFunc(r.through, func(name string) bool {
 		s := c.speakers[name]
-		return s != nil && !s.acknowledged(r.releaseGeneration)
+		return s == nil || !s.acknowledged(r.releaseGeneration)
 	})
 }
 

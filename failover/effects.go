@@ -66,10 +66,11 @@ type EventKind uint8
 const (
 	EventTransition    EventKind = iota // a router changed its role; From, To, Reason
 	EventFault                          // a router cannot run; Reason
-	EventAddresses                      // all addresses of a router are in (To "present"), or not ("absent", "unknown": Reason)
+	EventAddresses                      // all addresses of a router are in (To "present"), or not ("absent")
 	EventRestored                       // an address that somebody else removed was put back; Address
 	EventSwept                          // a leftover of a dead predecessor was removed; Address
 	EventAddressFailed                  // an address could not be added, or not removed; Address, Reason
+	EventForeign                        // somebody else has put a virtual address here while it is not wanted; Address
 	EventRoutes                         // the set announced for a router changed; To "announced" or "withdrawn", Reason
 	EventRival                          // another router that believed to be Active was heard; Peer
 	EventSession                        // a BGP session changed; Speaker, Peer, From, To, Reason

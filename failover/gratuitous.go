@@ -20,16 +20,17 @@ const maxPaced = 4096
 type gratuitous struct {
 	first      vrrp.Instant // addresses that the LAN has not been told of
 	second     vrrp.Instant // garp_master_delay after the first
+	settled    vrrp.Instant // when a router that the role was taken from has let go of the addresses for certain
 	refresh    vrrp.Instant
 	rival      vrrp.Instant // a rival was heard
 	rivalAgain vrrp.Instant // RivalDelay later
 	quiet      vrrp.Instant // not before this instant on account of a rival
 }
 
-var idle = gratuitous{first: vrrp.Never, second: vrrp.Never, refresh: vrrp.Never, rival: vrrp.Never, rivalAgain: vrrp.Never}
+var idle = gratuitous{first: vrrp.Never, second: vrrp.Never, settled: vrrp.Never, refresh: vrrp.Never, rival: vrrp.Never, rivalAgain: vrrp.Never}
 
 func (g *gratuitous) next() vrrp.Instant {
-	return min(g.first, g.second, g.refresh, g.rival, g.rivalAgain)
+	return min(g.first, g.second, g.settled, g.refresh, g.rival, g.rivalAgain)
 }
 
 // start asks for the first batch now, and arms what follows.
@@ -40,6 +41,17 @@ func (g *gratuitous) start(now vrrp.Instant, cfg *GARP) {
 	}
 	if cfg.Refresh > 0 && g.refresh == vrrp.Never {
 		g.refresh = now.Add(cfg.Refresh)
+	}
+}
+
+// settleGap is how long after ReleaseBound the LAN is told once more.
+const settleGap = 50 * time.Millisecond
+
+// again arms a batch for when a live router that the role was taken from has let go: until its routes are withdrawn it
+// keeps the addresses, and may answer who asks for them.
+func (g *gratuitous) again(now vrrp.Instant, fromLive bool) {
+	if fromLive {
+		g.settled = now.Add(ReleaseBound + settleGap)
 	}
 }
 
@@ -79,6 +91,10 @@ func (c *Core) announceDue(now vrrp.Instant, r *router, fx *Effects) {
 	if g.second <= now {
 		g.second = vrrp.Never
 		c.announce(now, r, announced, cfg.Repeat, fx)
+	}
+	if g.settled <= now {
+		g.settled = vrrp.Never
+		c.announce(now, r, announced, 1, fx)
 	}
 	if g.refresh <= now {
 		g.refresh = now.Add(cfg.Refresh)

@@ -46,7 +46,8 @@ func (c *Core) updateHold(now vrrp.Instant, r *router, fx *Effects) {
 	case c.waitsFor(r) == "":
 		e.Reason = "the upstream session is established"
 	default:
-		e.Reason = "bgp_wait has passed"
+		e.To, e.Reason = "expired", fmt.Sprintf("bgp_wait has passed and speaker %s still has no established session: "+
+			"the role may be taken although nobody hears the route", c.waitsFor(r))
 	}
 	fx.about(r, e)
 }

@@ -100,5 +100,8 @@ type AddressReport struct {
 	Swept []AddressKey
 	// Leftover are addresses of ours that should be gone and are not.
 	Leftover []AddressKey
-	Took     time.Duration
+	// Foreign are configured addresses that are in the kernel although nobody here wants them, and that are not ours
+	// to remove: the host answers for them in every role. An address counts whatever length somebody gave it.
+	Foreign []AddressKey
+	Took    time.Duration
 }

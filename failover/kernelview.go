@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"failoverd/vrrp"
+	"failoverd/vrrp/wire"
 )
 
 // kernelView is what the kernel worker last said, address by address.
@@ -16,6 +17,7 @@ type kernelView struct {
 	slots      map[AddressKey]*slot
 	failed     []*slot // with an error
 	leftover   []*slot // should be gone and are not
+	foreign    []*slot // there on somebody else's account, and not wanted here
 }
 
 // slot is what is known of one address of the kernel, whoever wants it.
@@ -26,6 +28,8 @@ type slot struct {
 	wanted   uint64 // the last set that it was part of
 	err      string
 	leftover bool
+	foreign  bool
+	owned    bool    // its router is the address owner
 	putBack  limiter // on saying that it had to be put back
 }
 
@@ -43,7 +47,7 @@ func (v *kernelView) slot(k AddressKey) *slot {
 func (v *kernelView) keep(groups ...[]*router) {
 	old := v.slots
 	v.slots = make(map[AddressKey]*slot, len(old))
-	for _, s := range slices.Concat(v.failed, v.leftover) {
+	for _, s := range slices.Concat(v.failed, v.leftover, v.foreign) {
 		v.slots[s.key] = s
 	}
 	use := func(k AddressKey) *slot {
@@ -67,6 +71,7 @@ func (v *kernelView) keep(groups ...[]*router) {
 			}
 			for _, s := range r.own.slots {
 				use(s.key)
+				s.owned = r.cfg.VRRP.Priority == wire.PriorityOwner
 			}
 		}
 	}
@@ -103,6 +108,7 @@ func (v *kernelView) update(rep *AddressReport, fx *Effects, now vrrp.Instant) {
 	}
 	v.noteFailures(rep, fx, now)
 	v.noteLeftovers(rep, fx, now)
+	v.noteForeign(rep, fx, now)
 	for _, k := range rep.Swept {
 		fx.event(Event{Kind: EventSwept, At: now, Address: k})
 	}
@@ -149,6 +155,27 @@ func (v *kernelView) noteLeftovers(rep *AddressReport, fx *Effects, now vrrp.Ins
 	}
 }
 
+// noteForeign tells of addresses that answer here although this node does not have the role: most likely another daemon
+// has left them, and two nodes answer for them. What an address owner has of its own is no news.
+func (v *kernelView) noteForeign(rep *AddressReport, fx *Effects, now vrrp.Instant) {
+	before := v.foreign
+	v.foreign = nil
+	for _, k := range rep.Foreign {
+		s := v.slot(k)
+		if s.owned {
+			continue
+		}
+		if !s.foreign {
+			fx.event(Event{Kind: EventForeign, At: now, Address: k})
+		}
+		s.foreign = true
+		v.foreign = append(v.foreign, s)
+	}
+	for _, s := range before {
+		s.foreign = slices.Contains(v.foreign, s)
+	}
+}
+
 // compare orders keys by interface and prefix.
 func (k AddressKey) compare(o AddressKey) int {
 	return cmp.Or(cmp.Compare(k.Interface, o.Interface), k.Prefix.Compare(o.Prefix))
@@ -157,8 +184,9 @@ func (k AddressKey) compare(o AddressKey) int {
 // settle decides what of an Active router's addresses is in. The LAN is told of each one that is, whatever becomes of
 // the others; routes wait for all of them.
 func (c *Core) settle(now vrrp.Instant, r *router, rep *AddressReport, fx *Effects) {
-	in, news := true, false
+	in, news, failing := true, false, false
 	for i, s := range r.own.slots {
+		failing = failing || s.err != ""
 		switch {
 		case !c.kernel.has(s):
 			in, r.presence[i] = false, absent
@@ -168,6 +196,14 @@ func (c *Core) settle(now vrrp.Instant, r *router, rep *AddressReport, fx *Effec
 	}
 	if news {
 		r.gratuitous.start(now, &r.cfg.GARP)
+		r.gratuitous.again(now, r.fromLive)
+		r.fromLive = false
+	}
+	switch {
+	case !failing:
+		r.failing = vrrp.Never
+	case r.failing == vrrp.Never:
+		r.failing = now
 	}
 	if in == r.addressesIn {
 		return

@@ -3,6 +3,7 @@ package failover
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"failoverd/vrrp"
 	"failoverd/vrrp/wire"
@@ -45,11 +46,11 @@ func (c *Core) countLocal(i *Interface, by int) {
 	}
 }
 
-// evaluateFor looks again at the preconditions of every router that depends on the interface, by its name or because
-// its source address may be anywhere. The empty name stands for all of them.
+// evaluateFor looks again at the preconditions of every router that depends on the interface: it runs there, an address
+// of its belongs there, or its source address may be anywhere. The empty name stands for all of them.
 func (c *Core) evaluateFor(now vrrp.Instant, iface string, fx *Effects) {
 	for _, r := range c.routers {
-		if iface == "" || r.cfg.VRRP.Key.Interface == iface || r.cfg.Source.IsValid() {
+		if iface == "" || r.cfg.VRRP.Key.Interface == iface || r.cfg.Source.IsValid() || slices.Contains(r.carriers, iface) {
 			c.evaluate(now, r, fx)
 			c.reschedule(r)
 		}
@@ -96,9 +97,21 @@ func (c *Core) precondition(now vrrp.Instant, r *router) (fault string, source n
 	case !i.Up:
 		return fmt.Sprintf("interface %s is down", name), source
 	}
+	for _, name := range r.carriers {
+		switch {
+		case c.interfaces[name] != nil:
+		case young:
+			return unseen, source
+		default:
+			return fmt.Sprintf("interface %s, which an address of it belongs to, does not exist", name), source
+		}
+	}
 	source, fault = c.source(r, i)
 	if fault != "" {
 		return fault, source
+	}
+	if now < r.refusedUntil {
+		return r.refusal, source
 	}
 	for _, id := range r.links {
 		l, known := c.links[id]

@@ -60,7 +60,8 @@ func (r *router) adopt(now vrrp.Instant, c *Core, cfg *RouterConfig) bool {
 	if !r.fsm.Reconfigure(cfg.VRRP) {
 		return false
 	}
-	r.cfg, r.links, r.interval = cfg, cfg.links(), r.fsm.LearnedInterval()
+	r.cfg, r.links, r.carriers, r.interval = cfg, cfg.links(), cfg.carriers(), r.fsm.LearnedInterval()
+	r.refusedUntil = 0
 	r.holdUntil = r.holdUntil.Add(cfg.BGPWait - old.BGPWait)
 	r.gratuitous.adopt(now, &old.GARP, &cfg.GARP, slices.Contains(r.presence, announced))
 	if !slices.Equal(old.Addresses, cfg.Addresses) {

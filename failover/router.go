@@ -14,6 +14,9 @@ type router struct {
 	cfg   *RouterConfig
 	fsm   *vrrp.Router
 	links []LinkID // the sockets it needs
+	// carriers are the other interfaces that its addresses belong to: a router that cannot have its addresses must
+	// not keep another one from having them.
+	carriers []string
 
 	// due and place belong to the schedule.
 	due   vrrp.Instant
@@ -44,8 +47,15 @@ type router struct {
 	releaseGeneration uint64
 	through           []string
 
+	// failing is since when the kernel has refused an address of this Active router; Never: it has not. After
+	// RefusalBound the role is given up, because of refusal and until refusedUntil.
+	failing      vrrp.Instant
+	refusal      string
+	refusedUntil vrrp.Instant
+
 	holdUntil  vrrp.Instant // bgp_wait ends
 	gratuitous gratuitous
+	fromLive   bool // the role was taken from a live router, which may answer for the addresses until it has let go
 	counters   RouterCounters
 
 	interval    wire.Centiseconds // last logged learned interval
@@ -91,7 +101,7 @@ func newRouter(cfg *RouterConfig, now vrrp.Instant) (*router, error) {
 	}
 	return &router{
 		cfg: cfg, fsm: fsm, links: cfg.links(), presence: make([]presence, len(cfg.Addresses)),
-		place: -1, since: now, why: "start", fault: unseen, word: "INIT",
+		carriers: cfg.carriers(), failing: vrrp.Never, place: -1, since: now, why: "start", fault: unseen, word: "INIT",
 		gratuitous: idle, interval: cfg.VRRP.Interval,
 	}, nil
 }
@@ -137,6 +147,12 @@ func (r *router) nextDue(c *Core) vrrp.Instant {
 	if r.fsm.Held() {
 		d = min(d, r.holdUntil)
 	}
+	if r.fsm.State() == vrrp.Active && r.failing != vrrp.Never {
+		d = min(d, r.failing.Add(RefusalBound))
+	}
+	if r.refusedUntil > c.started && r.fault == r.refusal {
+		d = min(d, r.refusedUntil)
+	}
 	switch r.fault {
 	case unseen:
 		d = min(d, c.started.Add(firstLook))
@@ -179,6 +195,7 @@ func (c *Core) transition(now vrrp.Instant, r *router, e vrrp.Effect, fx *Effect
 		r.counters.BecameMaster++
 		// Only a report on what is asked for from now on counts, also if the addresses never went.
 		r.releasing, r.addressGeneration = false, c.addresses.Generation+1
+		r.fromLive = e.Cause == vrrp.CausePreempt
 	case e.From == vrrp.Active:
 		r.counters.ReleasedMaster++
 		r.forgetAddresses()
@@ -193,7 +210,7 @@ func (c *Core) transition(now vrrp.Instant, r *router, e vrrp.Effect, fx *Effect
 // forgetAddresses makes every address unknown, so that nothing depends on it any more.
 func (r *router) forgetAddresses() {
 	clear(r.presence)
-	r.addressesIn, r.gratuitous = false, idle
+	r.addressesIn, r.gratuitous, r.failing = false, idle, vrrp.Never
 }
 
 // release begins to let go of what is held. There is nothing to wait for if the role came and went before the kernel

@@ -28,6 +28,8 @@ type checker struct {
 	interval time.Duration // of advertisements
 	rtt      time.Duration // of an exchange, on calm paths and loops
 	longest  time.Duration // until an election is over, whatever was before
+	// refusals: a kernel has refused an address, so that a router may have left the role to others for a while.
+	refusals bool
 	lease    time.Duration
 
 	hosts    []hostView
@@ -57,18 +59,11 @@ type loss struct {
 	by remover
 }
 
-// lanView says since when a virtual router has been without an Active router, or had two; Never: it is not so.
-type lanView struct{ none, two vrrp.Instant }
-
-// expectation says that somebody has to be Active by an instant.
-type expectation struct {
-	key vrrp.Key
-	by  vrrp.Instant
-	why string
-}
-
 func newChecker(w *World) *checker {
-	return &checker{w: w, cache: make(map[netip.Addr]*Host), unheard: make(map[vrrp.Key]bool), wasActive: make(map[vrrp.Key]bool), left: make(map[vrrp.Key]bool), farewell: make(map[vrrp.Key]bool), gained: make(map[vrrp.Key]bool)}
+	set := func() map[vrrp.Key]bool { return make(map[vrrp.Key]bool) }
+	return &checker{
+		w: w, cache: make(map[netip.Addr]*Host), unheard: set(), wasActive: set(), left: set(), farewell: set(), gained: set(),
+	}
 }
 
 // begin is called when the hosts and their configurations are there.
@@ -453,80 +448,6 @@ func (c *checker) lost(a *agent, k failover.AddressKey) (last vrrp.Instant) {
 		}
 	}
 	return last
-}
-
-// election: in calm times a LAN has an Active router, and never two for longer than an exchange (S1, S2).
-func (c *checker) election(k vrrp.Key, v *lanView) {
-	active, eligible := 0, 0
-	for _, h := range c.w.Hosts {
-		if a := h.agent; a != nil && !a.frozen && a.stopAt == vrrp.Never && h.Kernel.up("eth0") && router(a.core.Config(), k) != nil {
-			eligible++
-			if a.state(k).word == "MASTER" {
-				active++
-			}
-		}
-	}
-	v.none, v.two = began(v.none, active == 0 && eligible > 0, c.w.now), began(v.two, active > 1, c.w.now)
-	if c.over(v.none, c.longest) {
-		c.fail("S1", "nobody has been Active for %s since %s", k, at(v.none))
-	}
-	if c.over(v.two, c.interval+c.rtt) {
-		c.fail("S2", "two have been Active for %s since %s", k, at(v.two))
-	}
-}
-
-// began returns since when something has been so, given since when it was so before.
-func began(since vrrp.Instant, so bool, now vrrp.Instant) vrrp.Instant {
-	switch {
-	case !so:
-		return vrrp.Never
-	case since == vrrp.Never:
-		return now
-	}
-	return since
-}
-
-// expect says that a host's roles are about to end: somebody has to take them within the time that the protocol gives,
-// after a silence (L1) or a farewell (L2), if nothing else happens.
-func (c *checker) expect(h *Host, farewell bool) {
-	a, calm := h.agent, c.over(0, c.longest)
-	c.disturb()
-	if a == nil || a.frozen || !calm {
-		return
-	}
-	for _, k := range c.keys {
-		if a.state(k).word != "MASTER" {
-			continue
-		}
-		best := uint8(0)
-		for _, o := range c.w.Hosts {
-			if o != h && o.agent != nil && !o.agent.frozen && o.agent.stopAt == vrrp.Never && o.agent.state(k).word == "BACKUP" {
-				best = max(best, router(o.agent.core.Config(), k).VRRP.Priority)
-			}
-		}
-		if best == 0 {
-			continue
-		}
-		e := expectation{key: k, by: c.w.now.Add(skew(best, c.interval) + c.rtt), why: "L2"}
-		if !farewell {
-			e.by, e.why = e.by.Add(3*c.interval), "L1"
-		}
-		c.expected = append(c.expected, e)
-	}
-}
-
-func (c *checker) expectations() {
-	c.expected = slices.DeleteFunc(c.expected, func(e expectation) bool {
-		if slices.ContainsFunc(c.w.Hosts, func(h *Host) bool {
-			return h.agent != nil && h.agent.stopAt == vrrp.Never && h.agent.state(e.key).word == "MASTER"
-		}) {
-			return true
-		}
-		if c.w.now > e.by {
-			c.fail(e.why, "nobody has taken %s over by %s", e.key, at(e.by))
-		}
-		return false
-	})
 }
 
 // String returns the world for whoever reads a failure.

@@ -77,7 +77,7 @@ var eventWords = map[failover.EventKind]string{
 	failover.EventTransition: "transition", failover.EventFault: "fault", failover.EventAddresses: "addresses",
 	failover.EventRestored: "restored", failover.EventSwept: "swept", failover.EventAddressFailed: "address failed",
 	failover.EventRoutes: "route", failover.EventRival: "rival", failover.EventSession: "session",
-	failover.EventSpeaker: "speaker", failover.EventRefused: "refused", failover.EventHold: "hold",
+	failover.EventSpeaker: "speaker", failover.EventRefused: "refused", failover.EventForeign: "foreign", failover.EventHold: "hold",
 	failover.EventInterval: "interval", failover.EventLate: "late", failover.EventReconfigured: "reconfigured",
 }
 

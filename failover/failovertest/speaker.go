@@ -130,8 +130,3 @@ func (s *Speaker) report() {
 	}
 	s.agent.result(failover.SpeakerReported{Report: rep})
 }
-
-// announces reports whether the prefix is in the table.
-func (s *Speaker) announces(p netip.Prefix) bool {
-	return slices.ContainsFunc(s.Table, func(r bgp.Route) bool { return r.Prefix == p })
-}

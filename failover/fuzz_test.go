@@ -1,0 +1,161 @@
+package failover_test
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"failoverd/bgp"
+	"failoverd/failover"
+	"failoverd/failover/failovertest"
+	"failoverd/vrrp"
+	"failoverd/vrrp/wire"
+)
+
+var fuzzConfigs = []string{
+	"speaker EDGE allow 198.51.100.0/24\nrouter A eth0/4/1 priority 200 bgp_wait 3s\n address 192.0.2.10/24 eth0 lease 1s\n address 198.51.100.10/32 lo\n announce 198.51.100.0/24 EDGE\n announce 198.51.100.0/24 EDGE when backup prepend 2\n garp repeat 2 delay 1s refresh 2s",
+	"garp_interval 1s\nspeaker EDGE allow 198.51.100.0/24\nspeaker CORE allow 198.51.100.0/24\nrouter A eth0/4/1 priority 200\n address 192.0.2.10/24 eth0\n address 192.0.2.11/24 eth0\n announce 198.51.100.0/24 CORE\nrouter B eth1/6/2\n address fe80::2/64 eth1",
+	"startup_delay 1s\nrouter A eth0/4/1 unicast\n peer 192.0.2.2\n address 192.0.2.10/24 eth0\nrouter B eth0/4/2 priority 255\n address 192.0.2.1/24 eth0",
+	"router A eth0/4/1 priority 0\n address 192.0.2.10/24 eth0",
+	"",
+}
+
+// fuzzer turns octets into inputs, also into such as no daemon would make.
+type fuzzer struct {
+	data  []byte
+	core  *failover.Core
+	now   vrrp.Instant
+	fx    failover.Effects
+	asked []failover.DesiredAddresses
+	stop  bool
+}
+
+func (f *fuzzer) next() byte {
+	if len(f.data) == 0 {
+		return 0
+	}
+	b := f.data[0]
+	f.data = f.data[1:]
+	return b
+}
+
+func (f *fuzzer) iface() string { return []string{"eth0", "eth1", "lo", ""}[f.next()%4] }
+
+// FuzzCore: whatever comes in, in whatever order, nothing panics or spins, nothing leaves that is not on the list, and
+// after a stop nothing is wanted any more.
+func FuzzCore(f *testing.F) {
+	f.Add([]byte{0, 1, 0, 0, 1, 5, 6, 4, 2, 3, 7, 8, 9})
+	f.Add([]byte{2, 0, 4, 1, 0, 0, 1, 1, 6, 200, 3, 0, 5, 0, 1, 4, 1, 4, 2, 7})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		z := &fuzzer{data: data}
+		var err error
+		if z.core, err = failover.New(failovertest.MustParseConfig(fuzzConfigs[z.next()%3]), 0); err != nil {
+			t.Fatal(err)
+		}
+		for range 400 {
+			if len(z.data) == 0 {
+				break
+			}
+			z.input()
+			z.flush(t)
+		}
+	})
+}
+
+func (f *fuzzer) input() {
+	switch f.next() % 9 {
+	case 0:
+		i := failover.Interface{Name: f.iface(), Index: int(f.next() % 3), Up: f.next()%3 != 0, Loopback: f.next()%8 == 0}
+		for range f.next() % 3 {
+			i.Addresses = append(i.Addresses, []netip.Prefix{
+				netip.MustParsePrefix("192.0.2.1/24"), netip.MustParsePrefix("fe80::1/64"), netip.MustParsePrefix("192.0.2.10/24"), {},
+			}[f.next()%4])
+		}
+		f.core.Step(f.now, failover.InterfaceChanged{Interface: i}, &f.fx)
+	case 1:
+		id := failover.LinkID{Interface: f.iface(), Family: []wire.Family{4, 6, 0}[f.next()%3]}
+		f.core.Step(f.now, failover.LinkChanged{Link: id, Open: f.next()%4 != 0, Err: "closed"}, &f.fx)
+	case 2:
+		f.report()
+	case 3:
+		rep := bgp.Report{Speaker: []string{"EDGE", "CORE", "", "X"}[f.next()%4], Connected: f.next()%4 != 0, Generation: uint64(f.next())}
+		for range f.next() % 3 {
+			rep.Neighbors = append(rep.Neighbors, bgp.NeighborStatus{State: bgp.SessionState(f.next() % 7), LastError: "refused"[:f.next()%7]})
+		}
+		f.core.Step(f.now, failover.SpeakerReported{Report: rep}, &f.fx)
+	case 4:
+		f.core.Step(f.now, failover.Reconfigured{Config: failovertest.MustParseConfig(fuzzConfigs[int(f.next())%len(fuzzConfigs)])}, &f.fx)
+	case 5:
+		if f.next() == 0 {
+			f.core.Step(f.now, failover.Stop{Reason: "fuzzed"}, &f.fx)
+			f.stop = true
+		}
+	case 6:
+		f.packet()
+	default:
+		f.now = f.now.Add(time.Duration(f.next()) * 20 * time.Millisecond)
+	}
+}
+
+func (f *fuzzer) report() {
+	rep := failover.AddressReport{Generation: uint64(f.next() % 32), Failed: map[failover.AddressKey]string{{}: "no such address"}}
+	if len(f.asked) > 0 {
+		d := f.asked[int(f.next())%len(f.asked)]
+		rep.Generation = d.Generation
+		for i := range d.Addresses {
+			k := d.Addresses[i].Key()
+			switch f.next() % 8 {
+			case 0:
+				rep.Failed[k] = "no space left"
+			case 1:
+				rep.Leftover = append(rep.Leftover, k)
+			case 2:
+				rep.Restored = append(rep.Restored, k)
+			default:
+				rep.Present = append(rep.Present, k)
+			}
+		}
+	}
+	f.core.Step(f.now, failover.AddressesReported{Report: rep}, &f.fx)
+}
+
+func (f *fuzzer) packet() {
+	p := &wire.Packet{
+		Header: wire.Header{Src: addr("192.0.2.2"), Dst: wire.IPv4.Group(), TTL: f.next()},
+		Advertisement: wire.Advertisement{
+			Version: wire.Version(2 + f.next()%2), VRID: 1 + f.next()%3, Priority: f.next(), Interval: wire.Centiseconds(1 + int(f.next())*16),
+		},
+	}
+	link := failover.LinkID{Interface: f.iface(), Family: wire.IPv4}
+	if f.next()%4 == 0 {
+		p.Dst, link.Interface = addr("192.0.2.1"), ""
+	}
+	for range f.next() % 4 {
+		p.Addresses = append(p.Addresses, addr("192.0.2.10"))
+	}
+	f.core.Receive(f.now, link, p, &f.fx)
+}
+
+// flush ends a batch and looks at what it asks for.
+func (f *fuzzer) flush(t *testing.T) {
+	for n := 0; f.core.Deadline() <= f.now; n++ {
+		f.core.Expire(f.now, &f.fx)
+		f.core.Flush(f.now, &f.fx)
+		if n > 3 {
+			t.Fatalf("at %d the deadline is %d, and stays there", f.now, f.core.Deadline())
+		}
+	}
+	f.core.Flush(f.now, &f.fx)
+	for _, r := range f.fx.Routes {
+		for _, x := range r.Desired.Routes {
+			if x.Prefix != netip.MustParsePrefix("198.51.100.0/24") || f.stop {
+				t.Fatalf("speaker %s is to announce %s, stopping %v", r.Speaker, x, f.stop)
+			}
+		}
+	}
+	if f.fx.Addresses != nil {
+		f.asked = append(f.asked, *f.fx.Addresses)
+	}
+	f.core.Snapshot(f.now, func(vrrp.Instant) time.Time { return time.Time{} })
+	f.fx.Reset()
+}
