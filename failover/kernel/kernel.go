@@ -15,12 +15,13 @@
 // one whose Renewal has grown; an address that is put back gets what is left. So an address ends when the loop that
 // calls Set does, with this process or without it (IPv4 and IPv6 valid_lft).
 //
-// Only our own addresses are touched: those that carry Protocol as their IFA_PROTO and whose key this process was
-// told about, by Options.Configured or by having been wanted. Two agents in one network namespace thus leave each
-// other alone as long as they are configured for different addresses, and a leased address of a dead predecessor that
-// is in nobody's configuration any more needs no sweeping: it ends by itself. An address that is there without the
-// tag (an address owner's, an administrator's) serves as well as ours: it counts as present and is never modified.
-// Kernels before 5.18 do not keep IFA_PROTO; there a finite lifetime stands for the tag.
+// Only our own addresses are touched: those that carry Protocol as their IFA_PROTO. What carries it when the first
+// DesiredAddresses is carried out was left by a dead predecessor, whatever that one was configured for, and goes unless
+// it is wanted: there must be one agent at most in a network namespace, which the caller sees to. Later, what this
+// process neither found at the start nor was told about is left alone even with the tag. An address that is there
+// without the tag (an address owner's, an administrator's) serves as well as ours: it counts as present and is never
+// modified; while it is configured and not wanted, it is reported as foreign. Kernels before 5.18 do not keep
+// IFA_PROTO; there a finite lifetime and being configured stand for the tag.
 //
 // What is reported is what the kernel says. Its notifications are merged into a table that is read anew after a
 // notification was lost, after a surprise, and every Options.Resync.

@@ -1,8 +1,8 @@
 package kernel
 
 import (
+	"cmp"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -98,7 +98,8 @@ type wish struct {
 	renew bool
 	// tagged: the kernel keeps IFA_PROTO.
 	tagged bool
-	// known are all addresses that this process may delete: configured ones, and those that it wanted at some time.
+	// known are all addresses that this process may delete if they are ours: those that a predecessor left or may have
+	// left, and those that it wanted at some time.
 	known map[failover.AddressKey]*memory
 }
 
@@ -265,19 +266,14 @@ func (p *planner) deletions() {
 			p.add(opDelete, s.index, failover.Address{Interface: k.Interface, Prefix: k.Prefix}, 0)
 		}
 	}
-	slices.SortFunc(p.ops[first:], func(a, b op) int {
-		if c := strings.Compare(a.addr.Interface, b.addr.Interface); c != 0 {
-			return c
-		}
-		return comparePrefix(a.addr.Prefix, b.addr.Prefix)
-	})
+	slices.SortFunc(p.ops[first:], func(a, b op) int { return compareKeys(a.addr.Key(), b.addr.Key()) })
 }
 
-func comparePrefix(a, b netip.Prefix) int {
-	if c := a.Addr().Compare(b.Addr()); c != 0 {
-		return c
-	}
-	return a.Bits() - b.Bits()
+// compareKeys orders by interface, address and length.
+func compareKeys(a, b failover.AddressKey) int {
+	return cmp.Or(
+		strings.Compare(a.Interface, b.Interface), a.Prefix.Addr().Compare(b.Prefix.Addr()), a.Prefix.Bits()-b.Prefix.Bits(),
+	)
 }
 
 // fixedDiffers reports whether the entry differs from what is wanted in something that the kernel does not change in

@@ -208,7 +208,7 @@ func TestPlan(t *testing.T) {
 			have: []string{"192.0.2.10/32 dev eth0", "2001:db8::10/64 dev eth0 proto 18 valid_lft 5"},
 		},
 		{
-			name: "another agent's: tagged, but not of our configuration", have: []string{"192.0.2.10/32 dev eth0 proto 112 valid_lft 3"},
+			name: "tagged, but neither found at the start nor known otherwise", have: []string{"192.0.2.10/32 dev eth0 proto 112 valid_lft 3"},
 		},
 		{
 			name: "somebody's address with a peer is another object", known: []string{"192.0.2.10/32 eth0"},

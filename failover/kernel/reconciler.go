@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -35,7 +36,9 @@ type reconciler struct {
 
 	have *table
 	want wish
-	// addrs and links are what a change must be about to matter: all that was ever wanted.
+	// configured is what is watched for addresses of others, sorted.
+	configured []failover.AddressKey
+	// addrs and links are what a change must be about to matter: all that was ever configured or wanted.
 	addrs map[netip.Addr]struct{}
 	links map[string]struct{}
 
@@ -48,6 +51,8 @@ type reconciler struct {
 	lastAt   time.Time
 	swept    []failover.AddressKey // since the last report
 	leftover []failover.AddressKey // of the last pass
+
+	searched bool // leftovers of a dead predecessor were looked for
 
 	stale   bool // have must be read anew
 	listed  time.Time
@@ -66,13 +71,32 @@ func newReconciler(w *Worker, feed feed, report func(failover.AddressReport)) *r
 	for _, k := range w.options.Configured {
 		r.want.known[k] = &memory{}
 	}
+	r.configure(w.options.Configured)
 	return r
+}
+
+// configure sets which addresses are watched.
+func (r *reconciler) configure(configured []failover.AddressKey) {
+	r.configured = slices.SortedFunc(slices.Values(configured), compareKeys)
+	r.configured = slices.Compact(r.configured) // two routers may be configured for the same one
+	for _, k := range r.configured {
+		r.concern(k)
+	}
+}
+
+// concern makes changes of an address, and of its interface, matter from now on.
+func (r *reconciler) concern(k failover.AddressKey) {
+	r.addrs[k.Prefix.Addr()], r.links[k.Interface] = struct{}{}, struct{}{}
 }
 
 // step looks at what came in and makes a pass if anything asks for one. It returns when it wants to be called next.
 func (r *reconciler) step(now time.Time) time.Duration {
+	configured, fresh := r.box.takeConfigured()
+	if fresh {
+		r.configure(configured)
+	}
 	matters := r.absorb(now)
-	fresh := r.adopt()
+	fresh = r.adopt() || fresh
 	if !r.asked {
 		return r.resync
 	}
@@ -114,7 +138,7 @@ func (r *reconciler) adopt() bool {
 			m.since = at
 		}
 		if !m.ever {
-			r.addrs[a.Prefix.Addr()], r.links[a.Interface] = struct{}{}, struct{}{}
+			r.concern(a.Key())
 		}
 		m.wanted, m.ever = true, true
 		r.want.items = append(r.want.items, item{a, m})
@@ -210,7 +234,25 @@ func (r *reconciler) list() bool {
 	}
 	now := time.Now()
 	r.have, r.stale, r.listed = read(links, entries, now), false, now
+	r.search()
 	return true
+}
+
+// search finds, once, what a dead predecessor left: whatever carries our tag before we have written anything. The
+// memory of it is what entitles us to delete it, now or when that works.
+func (r *reconciler) search() {
+	if r.searched || !r.want.tagged {
+		return
+	}
+	r.searched = true
+	for s, records := range r.have.spots {
+		for i := range records {
+			k := failover.AddressKey{Interface: r.have.links[s.index].name, Prefix: records[i].prefix}
+			if r.want.known[k] == nil && r.want.ours(&records[i], &memory{}) {
+				r.want.known[k] = &memory{}
+			}
+		}
+	}
 }
 
 // noticeLosses finds addresses that we had added and that somebody else removed, and decides how soon each may go

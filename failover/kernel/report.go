@@ -33,7 +33,7 @@ func (r *reconciler) answer(started time.Time) {
 // sameReport reports whether a says nothing new after b.
 func sameReport(a, b *failover.AddressReport) bool {
 	return len(a.Restored) == 0 && len(a.Swept) == 0 && slices.Equal(a.Present, b.Present) &&
-		slices.Equal(a.Leftover, b.Leftover) && maps.Equal(a.Failed, b.Failed)
+		slices.Equal(a.Leftover, b.Leftover) && slices.Equal(a.Foreign, b.Foreign) && maps.Equal(a.Failed, b.Failed)
 }
 
 // current builds a report from the table.
@@ -43,6 +43,7 @@ func (r *reconciler) current() failover.AddressReport {
 		Present:    make([]failover.AddressKey, 0, len(r.want.items)),
 		Swept:      r.swept,
 		Leftover:   slices.Clone(r.leftover),
+		Foreign:    r.foreign(),
 	}
 	for i := range r.want.items {
 		it := &r.want.items[i]
@@ -62,6 +63,40 @@ func (r *reconciler) current() failover.AddressReport {
 		}
 	}
 	return rep
+}
+
+// foreign returns the configured addresses that somebody else has put where nobody here wants them.
+func (r *reconciler) foreign() (keys []failover.AddressKey) {
+	var wanted map[spot]struct{} // made when it is needed, which is rare
+	for _, k := range r.configured {
+		index, exists := r.have.names[k.Interface]
+		if !exists {
+			continue
+		}
+		s := spot{index, k.Prefix.Addr()}
+		if !slices.ContainsFunc(r.have.spots[s], func(rec record) bool { return r.want.foreign(r.have, &rec) }) {
+			continue
+		}
+		if wanted == nil {
+			wanted = r.wanted()
+		}
+		if _, ok := wanted[s]; !ok {
+			keys = append(keys, k)
+		}
+	}
+	return keys
+}
+
+// wanted returns where addresses are wanted.
+func (r *reconciler) wanted() map[spot]struct{} {
+	wanted := make(map[spot]struct{}, len(r.want.items))
+	for i := range r.want.items {
+		it := &r.want.items[i]
+		if index, exists := r.have.names[it.Interface]; exists {
+			wanted[spot{index, it.Prefix.Addr()}] = struct{}{}
+		}
+	}
+	return wanted
 }
 
 // status returns whether it can be used, or else why not, if that is more than a matter of a moment.

@@ -16,9 +16,10 @@ const DefaultResync = 10 * time.Second
 
 // Options are the settings of a Worker. The zero value works.
 type Options struct {
-	// Configured are the addresses of the configuration that the process starts with. Those among them that carry our
-	// tag and are not wanted in the first Set are leftovers of a dead predecessor and are removed. Addresses that a
-	// later configuration adds need not be told: they are known from the first Set that wants them.
+	// Configured are the addresses of the configuration that the process starts with; Worker.Configure replaces them.
+	// They are watched for AddressReport.Foreign. Where the kernel keeps no IFA_PROTO, those among them that have a
+	// finite lifetime and are not wanted in the first Set are also leftovers of a dead predecessor and are removed;
+	// elsewhere the tag alone says so.
 	Configured []failover.AddressKey
 	// Resync is the period of full comparisons with the kernel; 0: DefaultResync.
 	Resync time.Duration
@@ -26,7 +27,11 @@ type Options struct {
 
 // Worker carries out DesiredAddresses and watches the kernel. Set may be called from any goroutine; Run and Watch are
 // called at most once each, from different goroutines. Everything happens in the network namespace of the thread that
-// called New.
+// called New; no other Worker may run in that namespace, because each one removes the addresses that another one left.
+//
+// Besides addresses a Worker writes one setting: before it adds an IPv4 address that shares a subnet (a prefix shorter
+// than /32) to an interface, it switches promote_secondaries on for the interface if it is off. Otherwise the
+// administrator's addresses of the subnet would go with ours. The setting stays on; a log line says when it was set.
 type Worker struct {
 	log     *slog.Logger
 	options Options
@@ -71,6 +76,11 @@ func (w *Worker) Close() error {
 // greater d.Renewal than before. It is never extended otherwise.
 func (w *Worker) Set(d failover.DesiredAddresses) { w.box.put(d, time.Now()) }
 
+// Configure replaces Options.Configured after a change of configuration, and returns at once. It changes what is
+// reported as foreign, and nothing about which addresses are written. It may be called from any goroutine; the caller
+// must not change configured afterwards.
+func (w *Worker) Configure(configured []failover.AddressKey) { w.box.configure(configured) }
+
 // Run carries out what Set asks for until ctx is done, and then what was asked for last if that has not been done
 // yet. It removes nothing at the end: whoever wants that sets an empty DesiredAddresses first and waits for the answer.
 //
@@ -105,7 +115,7 @@ func (w *Worker) Run(ctx context.Context, report func(failover.AddressReport)) e
 	}
 }
 
-// mailbox holds the newest DesiredAddresses that was not looked at yet.
+// mailbox holds the newest DesiredAddresses, and the newest configured addresses, that were not looked at yet.
 type mailbox struct {
 	signal chan struct{}
 
@@ -113,6 +123,9 @@ type mailbox struct {
 	full  bool
 	value failover.DesiredAddresses
 	at    time.Time
+
+	reconfigured bool
+	configured   []failover.AddressKey
 }
 
 func newMailbox() mailbox { return mailbox{signal: make(chan struct{}, 1)} }
@@ -121,6 +134,17 @@ func (b *mailbox) put(d failover.DesiredAddresses, at time.Time) {
 	b.mu.Lock()
 	b.full, b.value, b.at = true, d, at
 	b.mu.Unlock()
+	b.wake()
+}
+
+func (b *mailbox) configure(configured []failover.AddressKey) {
+	b.mu.Lock()
+	b.reconfigured, b.configured = true, configured
+	b.mu.Unlock()
+	b.wake()
+}
+
+func (b *mailbox) wake() {
 	select {
 	case b.signal <- struct{}{}:
 	default:
@@ -133,7 +157,16 @@ func (b *mailbox) waiting() bool {
 	return b.full
 }
 
-// take empties the box.
+// takeConfigured returns the configured addresses if they were replaced.
+func (b *mailbox) takeConfigured() (configured []failover.AddressKey, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	configured, ok = b.configured, b.reconfigured
+	b.configured, b.reconfigured = nil, false
+	return configured, ok
+}
+
+// take takes the DesiredAddresses out of the box.
 func (b *mailbox) take() (d failover.DesiredAddresses, at time.Time, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

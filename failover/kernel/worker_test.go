@@ -292,35 +292,6 @@ func TestForeignAddressThatGoesIsReplacedByOurs(t *testing.T) {
 	})
 }
 
-func TestLeftoversOfADeadPredecessorAreSwept(t *testing.T) {
-	inWorlds(t, func(t *testing.T, w world) {
-		w.addLink("eth0")
-		w.addAddress("192.0.2.9/24", "eth0")
-		kept, stale := address("192.0.2.10/24", "eth0", 0), address("192.0.2.11/24", "eth0", 0)
-		v6, other := address("2001:db8::11/64", "eth0", 0), address("192.0.2.12/24", "eth0", 0)
-		first := start(t, w, Options{})
-		first.worker.Set(failover.DesiredAddresses{Generation: 1, Addresses: []failover.Address{kept, stale, other, v6}})
-		within(t, soon, "present", func() bool { return len(first.last().Present) == 4 })
-		first.stop()
-
-		second := start(t, w, Options{Configured: append(keys(kept, stale, v6), failover.AddressKey{Interface: "eth0", Prefix: prefix("192.0.2.9/24")})})
-		staysFor(t, 50*time.Millisecond, "untouched before the first Set", func() bool { return len(w.show()) == 5 })
-		kept.Lease = 30 * time.Second
-		second.worker.Set(failover.DesiredAddresses{Generation: 7, Addresses: []failover.Address{kept}})
-		within(t, soon, "answered", func() bool { return second.present(7, kept.Key()) })
-		// Swept: ours and configured. Kept: wanted (and now leased), another agent's, the administrator's.
-		want := []string{
-			"192.0.2.10/24 dev eth0 proto 112 leased", "192.0.2.12/24 dev eth0 proto 112", "192.0.2.9/24 dev eth0",
-		}
-		if got := w.show(); !slices.Equal(got, want) {
-			t.Errorf("left over:\n got %q\nwant %q", got, want)
-		}
-		if got := second.last().Swept; !slices.Equal(got, keys(stale, v6)) {
-			t.Errorf("reported as swept: %v", got)
-		}
-	})
-}
-
 func TestNewestSetWins(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w world) {
 		w.addLink("eth0")
