@@ -1,0 +1,257 @@
+// Package daemon runs a failover.Core: it opens the sockets, listens to the kernel, talks to the speakers, and carries
+// out what the core asks for. It decides nothing.
+//
+//	goroutine            does                                        speaks to
+//	loop (Run)           owns the core, links, speakers, crew        everyone, waits for no one but a link's reader
+//	alarm                timerfd -> one place in a channel           loop
+//	reader (1 per link)  socket -> packets                           loop: bounded channel, full = drop and count
+//	kernel worker        reconciles addresses                        loop: results, never dropped
+//	kernel watch         interfaces as they change                   loop: results
+//	speaker (1 each)     child process, gRPC                         loop: results
+//	status server        answers from the published snapshot         Agent.Reload only
+//	log                  writes what the others log                  nobody; full = drop and count
+//
+// Run's end is the end of all of them: at most stopBound after it was asked for.
+//
+// Read Agent first, then loop.go.
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"failoverd/conf"
+	"failoverd/failover"
+	"failoverd/failover/status"
+	"failoverd/vrrp/wire"
+)
+
+// Options say what an agent is to run.
+type Options struct {
+	// File is the configuration file, for status and logs.
+	File string
+	// Load reads and validates the configuration anew: at New, and for each reload. A configuration comes with
+	// warnings at most; without one, the diagnostics or the error say why.
+	Load func() (*failover.Config, []conf.Diagnostic, error)
+	// StateDir is where the status socket goes unless the configuration names another place, and where speakers get
+	// their private directories. It is created if missing. Empty: /run/failoverd.
+	StateDir string
+	// Version is shown in status.
+	Version string
+	// SpeakerArgv starts a speaker child; flags are appended.
+	SpeakerArgv []string
+	// Log is written to by a goroutine of its own while the agent runs: a handler that blocks delays nothing. What it
+	// cannot keep up with is dropped and counted.
+	Log *slog.Logger
+}
+
+// Agent is a running failoverd. Run and New are called once, from one goroutine; Reload and Snapshot from any.
+type Agent struct {
+	// constant after New
+	opts   Options
+	log    *slog.Logger // through queue
+	queue  *logQueue
+	dir    string
+	notify *notifier
+
+	packets chan packet
+	results chan failover.Input
+	deaf    chan *openLink // links whose reader ended by itself
+	fatal   chan error     // the end of a worker that nothing works without
+	reloads chan reload
+	over    chan struct{} // closed when the loop takes nothing any more
+
+	reloading chan struct{} // holds one element while a reload runs
+	snapshot  atomic.Pointer[failover.Snapshot]
+	lost      atomic.Uint64 // packets dropped because the loop was behind
+
+	loop *loop // owned by Run
+}
+
+// packet is an advertisement on its way to the loop.
+type packet struct {
+	link failover.LinkID
+	p    *wire.Packet
+}
+
+// Queue lengths. Packets beyond are dropped and counted; results wait.
+const (
+	packetQueue = 4096
+	resultQueue = 256
+)
+
+// stopBound is the longest time from the request to stop to the end of Run, whoever hangs.
+const stopBound = 3 * time.Second
+
+// ErrStopped is returned by Reload when the agent is stopping, or has stopped.
+var ErrStopped = errors.New("the agent has stopped")
+
+// ConfigError is returned when a configuration cannot be used.
+type ConfigError struct {
+	File        string
+	Diagnostics []conf.Diagnostic
+}
+
+// Error lists the errors among the diagnostics, a line each.
+func (e *ConfigError) Error() string {
+	s := fmt.Sprintf("%s: the configuration has errors", e.File)
+	for _, d := range e.Diagnostics {
+		if d.Severity == conf.Error {
+			s += "\n" + d.String()
+		}
+	}
+	return s
+}
+
+// New loads the configuration and prepares the agent. Nothing is sent or programmed before Run. The error is a
+// *ConfigError when the configuration is at fault. The network namespace is that of the calling thread; Run must be
+// called in the same one.
+func New(opts Options) (*Agent, error) {
+	if opts.StateDir == "" {
+		opts.StateDir = "/run/failoverd"
+	}
+	queue := newLogQueue(opts.Log.Handler())
+	a := &Agent{
+		opts: opts, log: queue.logger(), queue: queue, dir: opts.StateDir,
+		packets: make(chan packet, packetQueue), results: make(chan failover.Input, resultQueue),
+		deaf: make(chan *openLink), fatal: make(chan error, 1), reloads: make(chan reload), over: make(chan struct{}),
+		reloading: make(chan struct{}, 1),
+	}
+	cfg, err := a.load()
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(a.dir, 0o755); err != nil {
+		return nil, fmt.Errorf("create state directory: %w", err)
+	}
+	if a.loop, err = newLoop(a, cfg); err != nil {
+		return nil, err
+	}
+	a.notify = newNotifier(os.Getenv("NOTIFY_SOCKET"), a.log)
+	return a, nil
+}
+
+// load reads the configuration and logs its warnings.
+func (a *Agent) load() (*failover.Config, error) {
+	cfg, diags, err := a.opts.Load()
+	if err != nil {
+		return nil, err
+	}
+	if cfg == nil {
+		return nil, &ConfigError{File: a.opts.File, Diagnostics: diags}
+	}
+	for _, d := range diags {
+		attrs := []any{"at", d.Pos.String(), "message", d.Message}
+		if d.Suggestion != "" {
+			attrs = append(attrs, "did_you_mean", d.Suggestion)
+		}
+		a.log.Warn("configuration", attrs...)
+	}
+	return cfg, nil
+}
+
+// Run works until ctx ends, then stops in order: the roles are released, the routes withdrawn, the addresses removed.
+// It returns nil after an orderly stop, within three seconds. It does not start, and the error wraps status.ErrInUse,
+// while another agent serves the same status socket or runs in the same network namespace. It panics, and so ends the process at once, when the loop does:
+// leases end what is left then.
+func (a *Agent) Run(ctx context.Context) error {
+	a.queue.start()
+	defer a.queue.stop() // what came before a panic is worth reading
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	lock, err := lockNamespace()
+	if err == nil {
+		defer lock.Close()
+		err = a.start(work)
+	}
+	if err == nil {
+		err = a.loop.run(ctx)
+	}
+	// Nothing of this is deferred: after a panic it would only delay the end of the process.
+	close(a.over)
+	cancel()
+	err = errors.Join(err, a.loop.close())
+	a.notify.close()
+	return err
+}
+
+// lockNamespace keeps a second agent out of this network namespace: it would take the addresses of the first one for
+// leftovers. Abstract socket names belong to the namespace, need no file, and end with the process.
+func lockNamespace() (io.Closer, error) {
+	lock, err := net.ListenUnix("unix", &net.UnixAddr{Name: "@failoverd/agent", Net: "unix"})
+	if errors.Is(err, unix.EADDRINUSE) {
+		return nil, fmt.Errorf("another agent runs in this network namespace: %w", status.ErrInUse)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("lock the network namespace: %w", err)
+	}
+	return lock, nil
+}
+
+// start opens the status socket and starts the workers, until ctx ends.
+func (a *Agent) start(ctx context.Context) error {
+	l := a.loop
+	cfg := l.core.Config()
+	srv, err := status.New(a.socketPath(cfg), a, a.log)
+	switch {
+	case errors.Is(err, status.ErrInUse):
+		// Started twice by mistake: it would take the addresses of the one that runs for leftovers.
+		return err
+	case err != nil:
+		// The role matters more than the view on it.
+		a.log.Error("no status socket", "err", err)
+	default:
+		l.crew.spawn("status server", func() {
+			if err := srv.Serve(ctx); err != nil {
+				a.log.Error("status server ended", "err", err)
+			}
+		})
+	}
+	l.crew.spawn("kernel worker", func() {
+		a.needed(l.kernel.Run(ctx, func(r failover.AddressReport) { a.deliver(failover.AddressesReported{Report: r}) }))
+	})
+	l.crew.spawn("kernel watch", func() {
+		a.needed(l.kernel.Watch(ctx, func(i failover.Interface) { a.deliver(failover.InterfaceChanged{Interface: i}) }))
+	})
+	a.log.Info("started", "file", a.opts.File, "config", cfg.Hash, "version", a.opts.Version,
+		"routers", len(cfg.Routers), "speakers", len(cfg.Speakers))
+	return nil
+}
+
+// needed ends the agent with the error of a worker that it cannot do without.
+func (a *Agent) needed(err error) {
+	if err == nil {
+		return
+	}
+	select {
+	case a.fatal <- err:
+	default: // the other one was first
+	}
+}
+
+// deliver hands a result to the loop; results are never dropped, except when nobody is left to read them.
+func (a *Agent) deliver(in failover.Input) {
+	select {
+	case a.results <- in:
+	case <-a.over:
+	}
+}
+
+func (a *Agent) socketPath(cfg *failover.Config) string {
+	if cfg.StatusSocket != "" {
+		return cfg.StatusSocket
+	}
+	return filepath.Join(a.dir, "status.sock")
+}
+
+// Snapshot returns the newest published state; it never waits for the loop. Nil before Run.
+func (a *Agent) Snapshot() *failover.Snapshot { return a.snapshot.Load() }

@@ -1,0 +1,69 @@
+package daemon
+
+import (
+	"context"
+	"log/slog"
+
+	"failoverd/failover"
+)
+
+// eventLog says how each kind of event reads in the log: a constant message, and a level that says who must act.
+var eventLog = map[failover.EventKind]struct {
+	level   slog.Level
+	message string
+}{
+	failover.EventTransition:    {slog.LevelInfo, "transition"},
+	failover.EventFault:         {slog.LevelWarn, "router cannot run"},
+	failover.EventAddresses:     {slog.LevelInfo, "addresses"},
+	failover.EventRestored:      {slog.LevelWarn, "address removed by somebody else, put back"},
+	failover.EventSwept:         {slog.LevelWarn, "leftover address of an earlier run removed"},
+	failover.EventAddressFailed: {slog.LevelError, "address not as it should be"},
+	failover.EventForeign:       {slog.LevelWarn, "somebody else has put a virtual address on this node; two nodes may answer for it"},
+	failover.EventRoutes:        {slog.LevelInfo, "route"},
+	failover.EventRival:         {slog.LevelWarn, "another active router heard"},
+	failover.EventSession:       {slog.LevelInfo, "bgp session"},
+	failover.EventSpeaker:       {slog.LevelWarn, "bgp speaker"},
+	failover.EventRefused:       {slog.LevelError, "refused"},
+	failover.EventHold:          {slog.LevelInfo, "waiting for bgp before preempting"},
+	failover.EventInterval:      {slog.LevelWarn, "advertisement interval of the active router differs"},
+	failover.EventLate:          {slog.LevelWarn, "this node was late; listening once more before a takeover"},
+	failover.EventReconfigured:  {slog.LevelInfo, "configuration in force"},
+}
+
+// logEvent writes one event; attributes that do not apply are left out.
+func logEvent(log *slog.Logger, e *failover.Event) {
+	how, ok := eventLog[e.Kind]
+	if !ok {
+		panic(e.Kind)
+	}
+	switch {
+	case e.Kind == failover.EventSpeaker && e.To == "up":
+		how.level = slog.LevelInfo
+	case e.Kind == failover.EventHold && e.To == "expired":
+		how.level = slog.LevelWarn
+	}
+	attrs := make([]slog.Attr, 0, 8)
+	add := func(key, value string) {
+		if value != "" {
+			attrs = append(attrs, slog.String(key, value))
+		}
+	}
+	if e.Router != "" {
+		add("router", e.Router)
+		add("vr", e.Key.String())
+	}
+	add("speaker", e.Speaker)
+	if e.Peer.IsValid() {
+		add("peer", e.Peer.String())
+	}
+	if e.Address.Prefix.IsValid() {
+		add("address", e.Address.String())
+	}
+	add("from", e.From)
+	add("to", e.To)
+	add("reason", e.Reason)
+	if e.Took > 0 {
+		attrs = append(attrs, slog.Float64("took_ms", float64(e.Took.Microseconds())/1000))
+	}
+	log.LogAttrs(context.Background(), how.level, how.message, attrs...)
+}

@@ -1,0 +1,290 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"time"
+
+	sd "github.com/coreos/go-systemd/v22/daemon"
+
+	"failoverd/failover"
+	"failoverd/failover/kernel"
+	"failoverd/vrrp"
+	"failoverd/vrrp/wire"
+)
+
+// suspectLate is the lateness of a timer from which on the loop gives the readers a moment to hand over what waits in
+// the sockets, before it believes that a peer is silent.
+const suspectLate = 2 * time.Millisecond
+
+// readyAfter is how long the start waits at most for the kernel to tell of every interface in the configuration. One
+// that was not told of by then is missing, which must not keep systemd waiting.
+const readyAfter = time.Second
+
+// partAfter is how long an orderly stop leaves the speakers for withdrawing before it ends them: one that hangs is not
+// worth more, because its end takes up to two seconds of stopBound.
+const partAfter = 500 * time.Millisecond
+
+// loop is the single owner of the core and of everything that is called without waiting.
+type loop struct {
+	agent    *Agent
+	core     *failover.Core
+	fx       failover.Effects
+	alarm    *alarm
+	kernel   *kernel.Worker
+	crew     crew
+	links    *links
+	speakers *speakers
+
+	loaded   loadState
+	answer   chan<- error // of the reload in this batch
+	stopping bool
+	stopped  bool      // the core says that the orderly stop is complete
+	limit    time.Time // Run ends then at the latest; zero: nobody has asked for the stop
+
+	readyAt    vrrp.Instant // the start is complete then at the latest; Never: it is
+	partAt     vrrp.Instant // the speakers are ended then
+	touchAt    vrrp.Instant // the speakers' leases are renewed then
+	watchdogAt vrrp.Instant // systemd's watchdog is told then
+	watchdog   time.Duration
+	publisher
+}
+
+func newLoop(a *Agent, cfg *failover.Config) (*loop, error) {
+	now := monotonic()
+	core, err := failover.New(cfg, now)
+	if err != nil {
+		return nil, err
+	}
+	l := &loop{
+		agent: a, core: core, loaded: loadState{at: time.Now()},
+		readyAt: now.Add(readyAfter), partAt: vrrp.Never, watchdogAt: vrrp.Never,
+		publisher: publisher{bootID: kernel.BootID()},
+	}
+	if l.alarm, err = newAlarm(); err != nil {
+		return nil, err
+	}
+	if l.kernel, err = kernel.New(a.log, kernel.Options{Configured: configured(cfg)}); err != nil {
+		l.alarm.close()
+		return nil, err
+	}
+	l.links = newLinks(a, cfg)
+	l.speakers = newSpeakers(a, &l.crew)
+	if d, err := sd.SdWatchdogEnabled(false); err == nil && d > 0 {
+		l.watchdog, l.watchdogAt = d/3, now
+	}
+	return l, nil
+}
+
+// configured returns the keys of all addresses of a configuration.
+func configured(cfg *failover.Config) []failover.AddressKey {
+	var keys []failover.AddressKey
+	for i := range cfg.Routers {
+		for j := range cfg.Routers[i].Addresses {
+			keys = append(keys, cfg.Routers[i].Addresses[j].Key())
+		}
+	}
+	return keys
+}
+
+// run is the loop. It returns when an orderly stop, which the end of ctx asks for, is complete.
+func (l *loop) run(ctx context.Context) error {
+	// The first set sweeps what a dead predecessor has left.
+	l.kernel.Set(failover.DesiredAddresses{})
+	for _, r := range l.speakers.adopt(l.core.Config()) {
+		l.step(r)
+	}
+	for _, lc := range l.links.openUnicast() {
+		l.step(lc)
+	}
+	done := ctx.Done()
+	for {
+		l.batch()
+		if l.stopped {
+			return nil
+		}
+		if err := l.alarm.at(l.deadline()); err != nil {
+			return err
+		}
+		select {
+		case <-l.alarm.C:
+			l.alarm.rang()
+		case <-done:
+			done = nil
+			l.stop(ctx)
+		case err := <-l.agent.fatal:
+			return err
+		case r := <-l.agent.reloads:
+			l.reload(r)
+		case o := <-l.agent.deaf:
+			for _, lc := range l.links.reopen(o) {
+				l.step(lc)
+			}
+		case in := <-l.agent.results:
+			l.step(in)
+		case p := <-l.agent.packets:
+			l.receive(p)
+		}
+	}
+}
+
+// batch takes what is ready, then fires what is due, then lets the effects out.
+func (l *loop) batch() {
+	l.batches++
+	l.drain()
+	now := monotonic()
+	for _, lc := range l.links.retry(now) {
+		l.core.Step(now, lc, &l.fx)
+	}
+	if d := l.core.Deadline(); d <= now {
+		late := now.Sub(d)
+		l.lateMax = max(l.lateMax, late)
+		if late > suspectLate {
+			l.listen()
+			now = monotonic()
+		}
+		l.core.Expire(now, &l.fx)
+	}
+	l.core.Flush(now, &l.fx)
+	l.perform(now)
+	l.housekeeping(now)
+	l.stopped = l.fx.Stopped
+	l.fx.Reset()
+}
+
+// drain takes everything that waits, results first, but nothing that comes meanwhile: so a flood of packets delays
+// neither results nor timers by more than the queue holds, and no timer fires before what was there first.
+func (l *loop) drain() (n int) {
+	results, packets := len(l.agent.results), len(l.agent.packets)
+	for range results {
+		l.step(<-l.agent.results)
+	}
+	for range packets {
+		l.receive(<-l.agent.packets)
+	}
+	return results + packets
+}
+
+// listen is for a process that was not running for a while. What its peers sent meanwhile waits in the sockets, and
+// inputs go before timers (V3-FSM-23).
+func (l *loop) listen() {
+	for range 2 {
+		runtime.Gosched()
+		time.Sleep(suspectLate / 4)
+		if l.drain() == 0 {
+			return
+		}
+	}
+}
+
+func (l *loop) receive(p packet) {
+	if why := l.core.Receive(monotonic(), p.link, p.p, &l.fx); why != wire.Accepted {
+		l.links.refused(p, why)
+	}
+}
+
+// step feeds one input to the core. A change of an interface opens or closes its sockets first.
+func (l *loop) step(in failover.Input) {
+	now := monotonic()
+	if c, ok := in.(failover.InterfaceChanged); ok {
+		for _, lc := range l.links.interfaceChanged(c.Interface) {
+			l.core.Step(now, lc, &l.fx)
+		}
+	}
+	l.core.Step(now, in, &l.fx)
+	l.publishSoon(now)
+}
+
+// stop begins the orderly stop.
+func (l *loop) stop(ctx context.Context) {
+	l.agent.notify.stopping()
+	reason := "the agent stops"
+	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		reason = err.Error()
+	}
+	l.agent.log.Info("stopping", "reason", reason)
+	now := monotonic()
+	l.stopping, l.limit, l.partAt, l.readyAt = true, time.Now().Add(stopBound), now.Add(partAfter), vrrp.Never
+	l.core.Step(now, failover.Stop{Reason: reason}, &l.fx)
+}
+
+// perform carries out the effects of a batch: advertisements first, then what tells the LAN, then desired states,
+// routes before addresses.
+func (l *loop) perform(now vrrp.Instant) {
+	fx := &l.fx
+	for i := range fx.Adverts {
+		l.links.send(&fx.Adverts[i])
+	}
+	for _, n := range fx.Announcements {
+		l.links.announce(n)
+	}
+	for i := range fx.Routes {
+		l.speakers.set(fx.Routes[i].Speaker, fx.Routes[i].Desired)
+	}
+	if fx.Addresses != nil {
+		l.kernel.Set(*fx.Addresses)
+	}
+	for i := range fx.Events {
+		logEvent(l.agent.log, &fx.Events[i])
+	}
+	if len(fx.Events) > 0 || fx.Addresses != nil || len(fx.Routes) > 0 {
+		l.publishSoon(now)
+	}
+}
+
+// housekeeping renews what depends on the loop's life, and shows what it has done.
+func (l *loop) housekeeping(now vrrp.Instant) {
+	if l.partAt <= now {
+		l.partAt = vrrp.Never
+		l.speakers.endAll()
+	}
+	if l.touchAt <= now {
+		l.speakers.touch()
+		l.touchAt = now.Add(max(l.core.Config().BGPLease/4, suspectLate))
+	}
+	if l.watchdogAt <= now {
+		l.agent.notify.watchdog()
+		l.watchdogAt = now.Add(l.watchdog)
+	}
+	if l.readyAt <= now || l.readyAt != vrrp.Never && l.links.seen() {
+		l.readyAt = vrrp.Never
+		l.agent.notify.ready()
+	}
+	if l.snapshotAt > now && l.answer == nil {
+		return
+	}
+	l.agent.notify.again()
+	l.publish(now)
+	if l.answer != nil {
+		l.answer <- nil
+		l.answer = nil
+	}
+}
+
+func (l *loop) deadline() vrrp.Instant {
+	return min(l.core.Deadline(), l.readyAt, l.partAt, l.touchAt, l.watchdogAt, l.snapshotAt)
+}
+
+// close ends everything that the loop owns, within what is left of stopBound. The error says who hangs; what they hold
+// is left to the end of the process.
+func (l *loop) close() error {
+	if l.limit.IsZero() {
+		l.limit = time.Now().Add(stopBound)
+	}
+	ctx, cancel := context.WithDeadline(context.Background(), l.limit)
+	defer cancel()
+	l.speakers.endAll()
+	l.crew.spawn("links", l.links.close) // to leave a multicast group takes a lock of the kernel's
+	late := l.crew.wait(ctx)
+	l.alarm.close()
+	if len(late) > 0 {
+		return fmt.Errorf("stop: not ended in time: %s", strings.Join(late, ", "))
+	}
+	if err := l.kernel.Close(); err != nil {
+		l.agent.log.Warn("close netlink", "err", err)
+	}
+	return nil
+}

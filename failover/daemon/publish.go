@@ -1,0 +1,44 @@
+package daemon
+
+import (
+	"os"
+	"time"
+
+	"failoverd/vrrp"
+)
+
+// Snapshots are published after a change, but not more often than snapshotGap or than takes a twentieth of the loop's
+// time, and at least every snapshotMax.
+const (
+	snapshotGap = 20 * time.Millisecond
+	snapshotMax = time.Second
+)
+
+// publisher is the part of the loop that is about its snapshots.
+type publisher struct {
+	snapshotAt vrrp.Instant // a snapshot is due then
+	soonest    vrrp.Instant // and not before
+	lateMax    time.Duration
+	batches    uint64
+	bootID     string // constant
+}
+
+// publishSoon asks for a snapshot after a change.
+func (p *publisher) publishSoon(now vrrp.Instant) {
+	p.snapshotAt = min(p.snapshotAt, max(now, p.soonest))
+}
+
+// publish builds a snapshot and makes it the one that readers see.
+func (l *loop) publish(now vrrp.Instant) {
+	s := l.core.Snapshot(now, wallClock())
+	s.Version, s.BootID, s.PID = l.agent.opts.Version, l.bootID, os.Getpid()
+	s.Config.File, s.Config.LoadedAt, s.Config.Reloads = l.agent.opts.File, l.loaded.at, l.loaded.reloads
+	s.Config.LastError, s.Config.LastFailed = l.loaded.lastError, l.loaded.failed
+	s.Links = l.links.describe()
+	s.Agent.LoopLateMillis = float64(l.lateMax.Microseconds()) / 1000
+	s.Agent.PacketsDropped, s.Agent.Batches = l.agent.lost.Load(), l.batches
+	l.agent.snapshot.Store(s)
+	took := monotonic().Sub(now)
+	l.soonest = now.Add(max(snapshotGap, 20*took))
+	l.snapshotAt = now.Add(max(snapshotMax, 20*took))
+}

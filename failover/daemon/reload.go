@@ -1,0 +1,117 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"failoverd/failover"
+)
+
+// ErrEmpty is why a reload is refused that would leave nothing: far more likely the file is not written yet.
+var ErrEmpty = errors.New("the new configuration has no vrrp_instance; stop the agent if it is to serve nothing")
+
+// reload is what became of reading the configuration again: a configuration, or the reason why it is refused. The loop
+// answers on done, which holds one element.
+type reload struct {
+	cfg     *failover.Config
+	refused error
+	done    chan error
+}
+
+// loadState is what is known of the configuration file.
+type loadState struct {
+	at        time.Time
+	reloads   uint64
+	lastError string
+	failed    *time.Time
+}
+
+// Reload reads the configuration again and, if it is good, puts it in force by difference. On an error the running
+// configuration stays as it was, and the failure is shown in status until a reload succeeds. ErrStopped means that the
+// agent is on its way out.
+func (a *Agent) Reload(ctx context.Context) error {
+	select {
+	case a.reloading <- struct{}{}:
+		defer func() { <-a.reloading }()
+	case <-a.over:
+		return ErrStopped
+	case <-ctx.Done():
+		return fmt.Errorf("wait for another reload: %w", ctx.Err())
+	}
+	a.notify.reloading()
+	defer a.notify.reloaded()
+	cfg, err := a.load()
+	if err == nil && len(cfg.Routers) == 0 {
+		if s := a.Snapshot(); s != nil && len(s.Routers) > 0 {
+			err = fmt.Errorf("%s: %w", a.opts.File, ErrEmpty)
+		}
+	}
+	if err == nil {
+		// Everything that can fail comes before anything that is live is touched.
+		_, err = failover.New(cfg, monotonic())
+	}
+	if err != nil {
+		a.log.Error("reload refused, the running configuration stays", "err", err)
+		cfg = nil
+	}
+	return errors.Join(err, a.hand(ctx, reload{cfg: cfg, refused: err, done: make(chan error, 1)}))
+}
+
+// hand gives r to the loop and waits until what follows from it is in force and in the snapshot.
+func (a *Agent) hand(ctx context.Context, r reload) error {
+	select {
+	case a.reloads <- r:
+	case <-a.over:
+		return ErrStopped
+	case <-ctx.Done():
+		return fmt.Errorf("hand the configuration to the loop: %w", ctx.Err())
+	}
+	select {
+	case err := <-r.done:
+		return err
+	case <-a.over:
+		return ErrStopped
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the configuration to be in force: %w", ctx.Err())
+	}
+}
+
+// reload puts a validated configuration in force. The answer follows at the end of the batch.
+func (l *loop) reload(r reload) {
+	if l.stopping {
+		r.done <- ErrStopped
+		return
+	}
+	l.answer = r.done
+	if r.refused != nil {
+		now := time.Now()
+		l.loaded.lastError, l.loaded.failed = r.refused.Error(), &now
+		return
+	}
+	l.loaded = loadState{at: time.Now(), reloads: l.loaded.reloads + 1}
+	changed := r.cfg.Hash != l.core.Config().Hash
+	if changed {
+		l.adopt(r.cfg)
+	}
+	l.agent.log.Info("reloaded", "config", r.cfg.Hash, "changed", changed)
+}
+
+// adopt replaces the configuration by difference.
+func (l *loop) adopt(cfg *failover.Config) {
+	now := monotonic()
+	if old := l.agent.socketPath(l.core.Config()); old != l.agent.socketPath(cfg) {
+		l.agent.log.Warn("status_socket changes at the next start, the old one stays", "socket", old)
+	}
+	l.kernel.Configure(configured(cfg))
+	reports := l.speakers.adopt(cfg)
+	for _, lc := range l.links.adopt(cfg) {
+		l.core.Step(now, lc, &l.fx)
+	}
+	l.core.Step(now, failover.Reconfigured{Config: cfg}, &l.fx)
+	for _, r := range reports {
+		l.core.Step(now, r, &l.fx)
+	}
+	l.touchAt = now // a new speaker announces nothing before it was touched
+}

@@ -1,0 +1,154 @@
+package daemon
+
+import (
+	"context"
+	"os"
+	"reflect"
+	"time"
+
+	"failoverd/bgp"
+	"failoverd/bgp/speaker"
+	"failoverd/failover"
+)
+
+// respawnAfter is how long a speaker waits for another attempt that could not even make its directory.
+const respawnAfter = 5 * time.Second
+
+// speakers holds the running BGP speakers, by name. It is owned by the loop.
+type speakers struct {
+	agent   *Agent
+	crew    *crew
+	running map[string]*runningSpeaker
+	desired map[string]bgp.Desired // as last set: a speaker that is replaced gets it again
+}
+
+type runningSpeaker struct {
+	cfg    bgp.SpeakerConfig
+	lease  time.Duration
+	sp     *speaker.Supervised
+	cancel context.CancelFunc
+	done   <-chan struct{} // closed when it has withdrawn, closed its sessions, and its process is gone
+}
+
+func newSpeakers(a *Agent, c *crew) *speakers {
+	return &speakers{agent: a, crew: c, running: make(map[string]*runningSpeaker), desired: make(map[string]bgp.Desired)}
+}
+
+// adopt starts the speakers of a configuration and ends those that it does not have, or has otherwise. A speaker that
+// is configured as before keeps its process and its sessions. It returns what is to be reported of those that cannot
+// be started.
+func (s *speakers) adopt(cfg *failover.Config) (reports []failover.SpeakerReported) {
+	before := make(map[string]<-chan struct{})
+	for name, r := range s.running {
+		c := cfg.Speaker(name)
+		if c == nil {
+			delete(s.desired, name)
+		}
+		if c == nil || !reflect.DeepEqual(*c, r.cfg) || r.lease != cfg.BGPLease {
+			s.agent.log.Info("bgp speaker ends with its configuration", "speaker", name, "replaced", c != nil)
+			before[name] = s.end(name)
+		}
+	}
+	for i := range cfg.Speakers {
+		c := &cfg.Speakers[i]
+		if s.running[c.Name] != nil {
+			continue
+		}
+		if err := s.start(c, cfg.BGPLease, before[c.Name]); err != nil {
+			// The routers live on, and status says why nothing is announced.
+			s.agent.log.Error("speaker not started", "speaker", c.Name, "err", err)
+			reports = append(reports, failed(c.Name, err))
+		}
+	}
+	return reports
+}
+
+func failed(speaker string, err error) failover.SpeakerReported {
+	return failover.SpeakerReported{Report: bgp.Report{Speaker: speaker, Err: err.Error()}}
+}
+
+// start runs a speaker once its predecessor, if there is one, has closed its sessions.
+func (s *speakers) start(c *bgp.SpeakerConfig, lease time.Duration, before <-chan struct{}) error {
+	sp, err := s.build(c, lease)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &runningSpeaker{cfg: *c, lease: lease, sp: sp, cancel: cancel}
+	s.running[c.Name] = r
+	if d, ok := s.desired[c.Name]; ok {
+		sp.Set(d)
+	}
+	r.done = s.crew.spawn("speaker "+c.Name, func() {
+		if before != nil {
+			<-before
+		}
+		s.agent.speak(ctx, c.Name, sp)
+	})
+	return nil
+}
+
+// speak is the life of a speaker, until ctx ends. Its last report, that it is disconnected, comes after that: what it
+// had announced is withdrawn then, which is what the core waits for before it lets addresses go.
+func (a *Agent) speak(ctx context.Context, name string, sp *speaker.Supervised) {
+	for {
+		err := sp.Run(ctx, func(rep bgp.Report) { a.deliver(failover.SpeakerReported{Report: rep}) })
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		// Nothing was started at all, so that Run may be called again.
+		a.log.Error("speaker not started", "speaker", name, "err", err, "retry", respawnAfter)
+		a.deliver(failed(name, err))
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(respawnAfter):
+		}
+	}
+}
+
+// build makes a speaker. Its socket has to have a short path: where the state directory's is too long, the one for
+// temporary files serves.
+func (s *speakers) build(c *bgp.SpeakerConfig, lease time.Duration) (*speaker.Supervised, error) {
+	cfg := speaker.Config{
+		Speaker: *c, Command: s.agent.opts.SpeakerArgv, RunDir: s.agent.dir, Lease: lease, Log: s.agent.log,
+	}
+	sp, err := speaker.New(cfg)
+	if err != nil {
+		cfg.RunDir = os.TempDir()
+		if second, e := speaker.New(cfg); e == nil {
+			return second, nil
+		}
+	}
+	return sp, err
+}
+
+// end stops a speaker in order; it withdraws and says goodbye to its neighbors. It does not wait.
+func (s *speakers) end(name string) (done <-chan struct{}) {
+	r := s.running[name]
+	r.cancel()
+	delete(s.running, name)
+	return r.done
+}
+
+// endAll stops every speaker in order, without waiting.
+func (s *speakers) endAll() {
+	for name := range s.running {
+		s.end(name)
+	}
+}
+
+// set gives a speaker its desired routes, now or as soon as it is there.
+func (s *speakers) set(name string, d bgp.Desired) {
+	s.desired[name] = d
+	if r := s.running[name]; r != nil {
+		r.sp.Set(d)
+	}
+}
+
+// touch renews the lease that every speaker has on the life of the loop.
+func (s *speakers) touch() {
+	for _, r := range s.running {
+		r.sp.Touch()
+	}
+}
