@@ -1,0 +1,46 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+// The configuration files of the demo are examples that people copy: check accepts them.
+func TestDemoConfigurationIsClean(t *testing.T) {
+	status, stdout, stderr := cli(t, nil, "demo", "--show-config")
+	if status != 0 || stderr != "" {
+		t.Fatalf("exit status %d, %s", status, stderr)
+	}
+	checked := 0
+	for _, part := range strings.Split(stdout, "\n# ") {
+		head, text, _ := strings.Cut(strings.TrimPrefix(part, "# "), "\n")
+		if !strings.Contains(head, "failoverd run -f") {
+			continue
+		}
+		checked++
+		if status, _, stderr := cli(t, nil, "check", "--strict", "-f", file(t, text)); status != 0 {
+			t.Errorf("%s: exit status %d\n%s", head, status, stderr)
+		}
+	}
+	if checked != 3 {
+		t.Errorf("%d configuration files, want those of three nodes:\n%s", checked, stdout)
+	}
+}
+
+// Hidden commands that this program starts itself say what they are when somebody tries them.
+func TestHiddenCommands(t *testing.T) {
+	for _, c := range []struct {
+		args   []string
+		status int
+		want   string
+	}{
+		{[]string{"speaker"}, exitUsage, "failoverd: speaker: --socket is missing"},
+		{[]string{"speaker", "--nosuch"}, exitUsage, "failoverd: speaker: flag provided but not defined"},
+		{[]string{"demo-upstream"}, exitFatal, "failoverd: upstream: "},
+		{[]string{"demo-upstream", "--config", "/nonexistent"}, exitFatal, "failoverd: upstream: open /nonexistent"},
+	} {
+		if status, _, stderr := cli(t, nil, c.args...); status != c.status || !strings.HasPrefix(stderr, c.want) {
+			t.Errorf("%v: exit status %d, %q; want %d, %q", c.args, status, stderr, c.status, c.want)
+		}
+	}
+}

@@ -1,0 +1,117 @@
+// Command failoverd keeps service addresses alive: VRRP elects a router, the elected one programs the addresses and
+// announces them in BGP. It reads keepalived.conf files and understands keepalived's command line.
+//
+// This package holds flags, exit statuses and signals, one file for each command. What the commands do is elsewhere:
+// failover/daemon runs the agent, conf reads configurations, failover/status shows an agent's state.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit statuses. 0 to 6 are those of keepalived.
+const (
+	exitFatal      = 1 // also: check --strict found warnings
+	exitConfig     = 2 // run: the configuration has errors
+	exitPermission = 4 // a capability or the permission to read a file is missing
+	exitCheck      = 5 // check: the configuration has errors, or there is none
+	exitNoConfig   = 6 // run: there is no configuration file
+	exitUsage      = 64
+)
+
+// program is what a command sees of the world around it.
+type program struct {
+	stdout, stderr io.Writer
+	getenv         func(string) string
+}
+
+func main() {
+	p := &program{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv}
+	os.Exit(p.execute(context.Background(), os.Args[1:]))
+}
+
+// exitError ends the program with a status. Without an error the command has said everything already.
+type exitError struct {
+	status int
+	err    error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit status %d", e.status)
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+// execute runs the command line and returns the exit status.
+func (p *program) execute(ctx context.Context, args []string) int {
+	root := newRoot(p)
+	root.SetArgs(args)
+	root.SetOut(p.stdout)
+	root.SetErr(p.stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	var e *exitError
+	if !errors.As(err, &e) {
+		// Only cobra returns other errors: an unknown command or flag, or a wrong number of arguments.
+		fmt.Fprintf(p.stderr, "failoverd: %v\ntry: failoverd --help\n", err)
+		return exitUsage
+	}
+	if e.err != nil {
+		fmt.Fprintf(p.stderr, "failoverd: %v\n", e.err)
+	}
+	return e.status
+}
+
+// newRoot is the command without a subcommand: keepalived's command line.
+func newRoot(p *program) *cobra.Command {
+	var f runFlags
+	var showVersion bool
+	var test string
+	cmd := &cobra.Command{
+		Use:   "failoverd",
+		Short: "VRRP and BGP failover of service addresses; reads keepalived.conf",
+		Long: `failoverd keeps service addresses alive on a group of routers: VRRP elects one of them, the elected
+one programs the addresses and announces them in BGP.
+
+It takes keepalived's command line as well: "failoverd -t -f FILE" is "failoverd check -f FILE", and with any
+other of its options "failoverd -f FILE ..." is "failoverd run -f FILE ...".`,
+		Args:          cobra.NoArgs,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			switch {
+			case cmd.Flags().NFlag() == 0:
+				return cmd.Help()
+			case showVersion:
+				return p.version()
+			}
+			if err := judgeKeepalived(cmd.Flags(), p.stderr); err != nil {
+				return err
+			}
+			if cmd.Flags().Changed("config-test") {
+				return p.configTest(&f, test)
+			}
+			return p.run(cmd.Context(), &f)
+		},
+	}
+	cmd.CompletionOptions.HiddenDefaultCmd = true
+	f.register(cmd.Flags())
+	flags := cmd.Flags()
+	flags.BoolVarP(&showVersion, "version", "v", false, "print the version")
+	flags.StringVarP(&test, "config-test", "t", "", "check the configuration; messages go to standard error, or to `LOG`")
+	flags.Lookup("config-test").NoOptDefVal = toStderr
+	cmd.AddCommand(p.runCommand(), p.checkCommand(), p.statusCommand(), p.reloadCommand(), p.versionCommand(),
+		p.demoCommand(), p.demoUpstreamCommand(), p.speakerCommand())
+	return cmd
+}

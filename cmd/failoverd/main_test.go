@@ -1,0 +1,134 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// The test binary is failoverd itself when this variable is set.
+const beMain = "FAILOVERD_TEST_BE_MAIN"
+
+// With this one, too, it is failoverd run by somebody without privileges.
+const beNobody = "FAILOVERD_TEST_BE_NOBODY"
+
+// With this one instead, it creates the pid file named and waits to be killed.
+const holdPIDFile = "FAILOVERD_TEST_HOLD_PID_FILE"
+
+func TestMain(m *testing.M) {
+	if path := os.Getenv(holdPIDFile); path != "" {
+		_, err := createPIDFile(path)
+		fmt.Println(err)
+		select {}
+	}
+	if os.Getenv(beMain) != "" {
+		os.Unsetenv(beMain)
+		if os.Getenv(beNobody) != "" {
+			if err := errors.Join(syscall.Setgroups(nil), syscall.Setgid(65534), syscall.Setuid(65534)); err != nil {
+				panic(err)
+			}
+		}
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// cli runs a command line in this process, with the given environment and no other.
+func cli(t *testing.T, env map[string]string, args ...string) (status int, stdout, stderr string) {
+	t.Helper()
+	return cliContext(t.Context(), env, args...)
+}
+
+func cliContext(ctx context.Context, env map[string]string, args ...string) (status int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	p := &program{stdout: &out, stderr: &errs, getenv: func(k string) string { return env[k] }}
+	status = p.execute(ctx, args)
+	return status, out.String(), errs.String()
+}
+
+// process prepares failoverd as a process of its own.
+func process(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), self, args...)
+	cmd.Env = append(os.Environ(), beMain+"=1")
+	return cmd
+}
+
+// file writes a configuration and returns its name.
+func file(t *testing.T, content string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "failoverd.conf")
+	if err := os.WriteFile(name, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+const goodConf = `vrrp_instance WEB {
+    interface eth0
+    virtual_router_id 51
+    priority 100
+    virtual_ipaddress {
+        198.51.100.10/32
+    }
+}
+`
+
+func TestRootCommandLine(t *testing.T) {
+	for _, c := range []struct {
+		name           string
+		args           []string
+		status         int
+		stdout, stderr string // parts
+	}{
+		{"nothing", nil, 0, "Usage:", ""},
+		{"-h", []string{"-h"}, 0, "Usage:", ""},
+		{"--help", []string{"--help"}, 0, "failoverd run -f FILE", ""},
+		{"-v", []string{"-v"}, 0, "failoverd ", ""},
+		{"--version", []string{"--version"}, 0, "failoverd ", ""},
+		{"unknown command", []string{"rum"}, 64, "", `unknown command "rum"`},
+		{"unknown option", []string{"--nosuch"}, 64, "", "unknown flag: --nosuch\ntry: failoverd --help\n"},
+		{"unknown letter", []string{"-Z"}, 64, "", "unknown shorthand flag: 'Z'"},
+		{"option without its value", []string{"-f"}, 64, "", "flag needs an argument: 'f'"},
+		{"argument to run", []string{"run", "x"}, 64, "", `unknown command "x"`},
+		{"two names", []string{"status", "a", "b"}, 64, "", "at most 1 arg"},
+		{"bad umask", []string{"run", "-u", "8"}, 64, "", `"8" is not an octal number`},
+		{"umask too large", []string{"run", "-u", "1000"}, 64, "", `"1000" is not an octal number`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			status, stdout, stderr := cli(t, nil, c.args...)
+			if status != c.status || !strings.Contains(stdout, c.stdout) || !strings.Contains(stderr, c.stderr) {
+				t.Errorf("exit status %d, want %d\n%s\n%s", status, c.status, stdout, stderr)
+			}
+			if (c.stderr == "") != (stderr == "") {
+				t.Errorf("standard error: %q", stderr)
+			}
+		})
+	}
+}
+
+// What people see of the command line: keepalived's options are understood, but do not fill the help.
+func TestHelpListsCommands(t *testing.T) {
+	_, out, _ := cli(t, nil, "--help")
+	for _, want := range []string{"run ", "check ", "status ", "reload ", "version ", "demo ", "--file FILE", "--config-id ID"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("help without %q:\n%s", want, out)
+		}
+	}
+	for _, hidden := range []string{"speaker", "snmp", "completion", "dont-fork"} {
+		if strings.Contains(out, hidden) {
+			t.Errorf("help with %q:\n%s", hidden, out)
+		}
+	}
+}

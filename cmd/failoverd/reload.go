@@ -1,0 +1,39 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/spf13/cobra"
+
+	"failoverd/failover/status"
+)
+
+func (p *program) reloadCommand() *cobra.Command {
+	var f socketFlags
+	cmd := &cobra.Command{
+		Use:   "reload",
+		Short: "Make the running agent read its configuration again",
+		Long: `Make the running agent read its configuration again and wait until it is in force. A configuration with errors
+is refused and the agent goes on as before. Errors are what check calls so: an unknown keyword is one, although
+run starts with it.
+
+Exit status: 0, 1 when no agent answers, 2 when the configuration is refused.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			err := p.client(&f).Reload(cmd.Context())
+			var answer *status.AnswerError
+			switch {
+			case err == nil:
+				_, err = fmt.Fprintln(p.stdout, "reloaded")
+				return outputError(err)
+			case errors.As(err, &answer) && answer.Code == http.StatusUnprocessableEntity:
+				return &exitError{exitConfig, fmt.Errorf("reload refused, the running configuration stays: %w", err)}
+			}
+			return &exitError{exitFatal, err}
+		},
+	}
+	f.register(cmd.Flags())
+	return cmd
+}

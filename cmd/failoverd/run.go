@@ -1,0 +1,227 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"failoverd/conf"
+	"failoverd/failover"
+	"failoverd/failover/daemon"
+)
+
+// Files that are read when -f is not given: the first one that exists.
+var defaultFiles = []string{"/etc/failoverd/failoverd.conf", "/etc/keepalived/keepalived.conf"}
+
+// defaultStateDir holds the status socket and the speakers' private directories.
+const defaultStateDir = "/run/failoverd"
+
+// fileFlags choose a configuration.
+type fileFlags struct {
+	file     string
+	configID string
+}
+
+func (f *fileFlags) register(flags *pflag.FlagSet) {
+	// keepalived calls the long form --use-file.
+	flags.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		if name == "use-file" {
+			name = "file"
+		}
+		return pflag.NormalizedName(name)
+	})
+	flags.StringVarP(&f.file, "file", "f", "", "the configuration `FILE`; default "+strings.Join(defaultFiles, ", or else "))
+	flags.StringVarP(&f.configID, "config-id", "i", "", "keep the lines that begin with @`ID`; default: the host's name")
+}
+
+// options returns what to load.
+func (f *fileFlags) options() daemon.LoadOptions {
+	return daemon.LoadOptions{File: f.path(), ConfigID: f.configID}
+}
+
+// path is the file asked for, or the first default that exists, or the first default.
+func (f *fileFlags) path() string {
+	if f.file != "" {
+		return f.file
+	}
+	for _, d := range defaultFiles {
+		if _, err := os.Stat(d); err == nil {
+			return d
+		}
+	}
+	return defaultFiles[0]
+}
+
+// runFlags are the options of run that have an effect.
+type runFlags struct {
+	fileFlags
+	detail       bool
+	pid          string
+	vrrpPID      string
+	umask        string
+	ignoreSIGINT bool
+}
+
+func (f *runFlags) register(flags *pflag.FlagSet) {
+	f.fileFlags.register(flags)
+	flags.BoolVarP(&f.detail, "log-detail", "D", false, "log details, packet by packet")
+	flags.StringVarP(&f.pid, "pid", "p", "", "write the process number to `FILE`")
+	flags.StringVarP(&f.vrrpPID, "vrrp_pid", "r", "", "the same in `FILE`, for scripts that look for keepalived's VRRP process")
+	flags.StringVarP(&f.umask, "umask", "u", "", "set the umask to `MASK`, an octal number")
+	flags.BoolVar(&f.ignoreSIGINT, "ignore-sigint", false, "do not stop on SIGINT")
+	registerKeepalived(flags)
+}
+
+func (p *program) runCommand() *cobra.Command {
+	var f runFlags
+	cmd := &cobra.Command{
+		Use:   "run [-f FILE] [-i CONFIG-ID] [-D] [-p PIDFILE]",
+		Short: "Run the agent in the foreground",
+		Long: `Run the agent in the foreground: log to standard error, SIGHUP reloads the configuration (what check
+calls an error is refused then, also an unknown keyword, which is a warning at start), SIGTERM and SIGINT stop in
+order (the role is released, the routes are withdrawn, the addresses removed), and a second one stops at once. Options of keepalived that mean nothing here are accepted.
+
+Exit status: 0 after an orderly stop, 1 fatal error, 2 errors in the configuration, 4 a missing permission,
+6 no configuration file, 64 wrong usage.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := judgeKeepalived(cmd.Flags(), p.stderr); err != nil {
+				return err
+			}
+			return p.run(cmd.Context(), &f)
+		},
+	}
+	f.register(cmd.Flags())
+	return cmd
+}
+
+// run is the agent's life.
+func (p *program) run(ctx context.Context, f *runFlags) error {
+	if err := setUmask(f.umask); err != nil {
+		return &exitError{exitUsage, err}
+	}
+	// A reload that is asked for while the agent starts must not kill it.
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, f.signals()...)
+	defer signal.Stop(signals)
+	load, log := f.options(), p.logger(f.detail)
+	argv, err := speakerArgv()
+	if err != nil {
+		return &exitError{exitFatal, err}
+	}
+	agent, err := daemon.New(daemon.Options{
+		File:        load.File,
+		Load:        strictReload(load),
+		StateDir:    p.stateDir(),
+		Version:     buildVersion(),
+		SpeakerArgv: argv,
+		Log:         log,
+	})
+	if err != nil {
+		return startError(err, checkCapabilities())
+	}
+	if err := checkCapabilities(); err != nil {
+		return &exitError{exitPermission, err}
+	}
+	pids, err := createPIDFiles(f.pid, f.vrrpPID)
+	if err != nil {
+		return startError(err, nil)
+	}
+	defer pids.Close()
+	if err := supervise(ctx, agent, signals, log, func() { os.Exit(exitFatal) }); err != nil {
+		return startError(err, nil)
+	}
+	return nil
+}
+
+// strictReload returns what loads a configuration for an agent: the first time as the options say, afterwards strictly.
+// At start a node that works without an unknown word is better than none; while it works, a word that it does not know
+// is more likely a misspelled one, and without that the role might move. An agent never loads twice at a time.
+func strictReload(o daemon.LoadOptions) func() (*failover.Config, []conf.Diagnostic, error) {
+	return func() (*failover.Config, []conf.Diagnostic, error) {
+		now := o
+		o.Strict = true
+		return daemon.Load(now)
+	}
+}
+
+// startError finds the exit status of an agent that did not start or did not go on. The configuration is blamed first,
+// so that its errors are also reported to whoever may not run an agent; then a lack of capabilities, which explains
+// every other failure.
+func startError(err, capabilities error) error {
+	var (
+		config *daemon.ConfigError
+		load   *daemon.LoadError
+	)
+	switch {
+	case errors.As(err, &config):
+		return &exitError{exitConfig, err}
+	case errors.As(err, &load) && errors.Is(err, fs.ErrNotExist):
+		return &exitError{exitNoConfig, err}
+	case errors.As(err, &load) && errors.Is(err, fs.ErrPermission):
+		return &exitError{exitPermission, err}
+	case errors.As(err, &load):
+		return &exitError{exitConfig, err}
+	case capabilities != nil:
+		return &exitError{exitPermission, capabilities}
+	case errors.Is(err, fs.ErrPermission):
+		return &exitError{exitPermission, err}
+	}
+	return &exitError{exitFatal, err}
+}
+
+// setUmask sets the umask to an octal number; empty: leaves it.
+func setUmask(mask string) error {
+	if mask == "" {
+		return nil
+	}
+	n, err := strconv.ParseUint(mask, 8, 12)
+	if err != nil || n > 0o777 {
+		return fmt.Errorf("option -u: %q is not an octal number from 0 to 777", mask)
+	}
+	syscall.Umask(int(n))
+	return nil
+}
+
+// speakerArgv starts this program again as a speaker.
+func speakerArgv() ([]string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find the own program, which speakers run: %w", err)
+	}
+	return []string{self, "speaker"}, nil
+}
+
+// stateDir is where the status socket is, unless the configuration says otherwise: FAILOVERD_STATE_DIR, or what systemd
+// provides for RuntimeDirectory=, or the default.
+func (p *program) stateDir() string {
+	if d := p.getenv("FAILOVERD_STATE_DIR"); d != "" {
+		return d
+	}
+	if d, _, _ := strings.Cut(p.getenv("RUNTIME_DIRECTORY"), ":"); d != "" {
+		return d
+	}
+	return defaultStateDir
+}
+
+// logger writes text for a terminal and JSON for everything else.
+func (p *program) logger(detail bool) *slog.Logger {
+	o := &slog.HandlerOptions{Level: slog.LevelInfo}
+	if detail {
+		o.Level = slog.LevelDebug
+	}
+	if _, ok := terminalWidth(p.stderr); ok {
+		return slog.New(slog.NewTextHandler(p.stderr, o))
+	}
+	return slog.New(slog.NewJSONHandler(p.stderr, o))
+}
