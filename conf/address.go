@@ -45,8 +45,9 @@ var addressRows = [][]row[*address]{
 		accepted[*address]("no_track", 0),
 		word("preferred_lft", func(d *decoder, a *address, c *cursor) { a.preferred.set(d.preferred(c)) }),
 	},
-	all[*address](later, "", "", "peer", "home", "mngtmpaddr", "autojoin", "use_vmac"),
-	all[*address](refused, "", "only static entries have one", "track_group"),
+	{{name: "peer", status: later, valued: true}},
+	all[*address](later, "", "", "home", "mngtmpaddr", "autojoin", "use_vmac"),
+	{{name: "track_group", status: refused, note: "only static entries have one", valued: true}},
 }
 
 var (
@@ -123,8 +124,14 @@ func (d *decoder) scope(c *cursor) (uint8, Token, bool) {
 
 func (d *decoder) label(c *cursor) (string, Token, bool) {
 	s, t, ok := d.text(c, "a label")
-	if ok && len(s) > maxLabel {
+	switch {
+	case !ok:
+	case len(s) > maxLabel:
 		d.errorf(t, "label %q: has %d characters, the kernel takes at most %d", s, len(s), maxLabel)
+		ok = false
+	case isAddress(s):
+		// More likely the label is missing, and this was to be the next address.
+		d.errorf(t, "label %q: is an address", s)
 		ok = false
 	}
 	return s, t, ok

@@ -41,7 +41,8 @@ type Env struct {
 // Options say how strict Parse is.
 type Options struct {
 	// Lenient makes what keepalived ignores too - an unknown keyword, surplus words - a warning instead of an error.
-	// It is how a configuration is read to run it; the word strict_config in the text takes it back.
+	// It is how a configuration is read at start, when there is none yet; the word strict_config in the text takes it
+	// back.
 	Lenient bool
 }
 

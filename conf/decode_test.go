@@ -243,6 +243,8 @@ func TestUnicastKeywords(t *testing.T) {
 		{"unicast_peer { 192.0.2.3 min_ttl 256 }", "", `7:36: error: min_ttl 256: out of range (want 0 to 255)`},
 		{"unicast_peer { 192.0.2.3 min_ttl }", "", `7:28: error: min_ttl: its value is missing (want 0 to 255)`},
 		{"unicast_peer { 192.0.2.3 min_tll 3 }", "", `7:28: error: unexpected "min_tll 3" in unicast_peer (did you mean "min_ttl"?)`},
+		{"unicast_peer { 192.0.2.3 min_ttl 192.0.2.4 }", "", `7:36: error: min_ttl "192.0.2.4": not a whole number (want 0 to 255)`},
+		{"unicast_peer { 192.0.2.3 192.0.2.256 }", "", `7:28: error: unexpected "192.0.2.256" in unicast_peer`},
 		{"unicast_peer { peer.example }", "", `7:18: error: unicast_peer "peer.example": not an IP address`},
 		{"unicast_peer { 192.0.2.2 }", "", `7:18: warning: unicast_peer 192.0.2.2 is there twice`},
 		{"unicast_peer { 192.0.2.1 }", "", `7:18: warning: unicast_peer 192.0.2.1 is this router's own address and left out`},
@@ -268,6 +270,8 @@ func TestVersion3Keywords(t *testing.T) {
 	})
 }
 
+const noWatchers6 = "watcher_peer is not supported yet over IPv6: the copies would leave from the link-local address; between regions use unicast (unicast_src_ip and unicast_peer)"
+
 func TestIPv6Keywords(t *testing.T) {
 	checkRows(t, inInstance6, []row{
 		{"version 3", "", ""},
@@ -281,6 +285,9 @@ func TestIPv6Keywords(t *testing.T) {
 		{"virtual_ipaddress { fe80::8%e0 }", "", `7:23: error: virtual address "fe80::8%e0": not an IP address`},
 		{"virtual_ipaddress { ::ffff:10.0.0.1 }", "", `7:23: error: virtual address "::ffff:10.0.0.1": not an IP address`},
 		{"unicast_peer { 2001:db8::2 }", "unicast_peer { | 2001:db8::2", ""},
+		{"watcher_peer { 2001:db8::2 }", "", "7:3: error: " + noWatchers6},
+		{"watcher_peer { fe80::2 }", "", "7:3: error: " + noWatchers6},
+		{"unicast_peer { 2001:db8::2 }\n  watcher_peer { 2001:db8::3 }", "", `8:3: error: watcher_peer goes with multicast; in unicast, name the watchers in unicast_peer`},
 		{"unicast_peer { fe80::2 }", "", `7:18: error: unicast_peer fe80::2: a link-local address is not reachable by unicast without an interface; use a global one`},
 		{"unicast_src_ip fe80::9", "", "7:3: error: unicast_src_ip, but unicast_peer names nobody: this router would talk to no one (for multicast, remove every unicast word; the source is mcast_src_ip)\n7:18: error: source fe80::9: a link-local address is not reachable by unicast without an interface; use a global one"},
 	})
@@ -319,12 +326,61 @@ func TestAddressOptions(t *testing.T) {
 		{"10.0.0.2/24, 10.0.0.3/24", "", "7:3: error: virtual address 10.0.0.2: prefix length \"24,\" (want 0 to 32)\n7:16: error: unexpected \"10.0.0.3/24\" after 10.0.0.2/24,; each entry takes a line of its own"},
 		{"10.0.0.2/24 { x }", "", `7:15: error: 10.0.0.2/24 takes no block; it is skipped`},
 		{"nonsense", "", `7:3: error: virtual address "nonsense": not an IP address`},
+		{"10.0.0.256", "", `7:3: error: virtual address "10.0.0.256": not an IP address`},
+		{"10.0.0.1.2/24", "", `7:3: error: virtual address "10.0.0.1.2/24": not an IP address`},
+		{"fe80:::1/64", "", `7:3: error: virtual address "fe80:::1/64": not an IP address`},
+		{"eth0:1 dev e1", "", `7:3: error: virtual address "eth0:1": not an IP address`},
+		{"10.0.0.2/24 label 10.0.0.3", "", `7:21: error: label "10.0.0.3": is an address`},
 		{"0.0.0.0/0", "", `7:3: error: virtual address 0.0.0.0/0: not the address of a host`},
 		{"224.0.0.1", "", `7:3: error: virtual address 224.0.0.1: not the address of a host`},
 		{"10.0.0.1/24", "", `7:3: error: virtual address 10.0.0.1 on e0 is there twice, first at 4:23`},
 		{"10.0.0.1/24 dev lo", "virtual_ipaddress_excluded { | 10.0.0.1/24 dev lo", ""},
 		{"10.0.0.1/32", "virtual_ipaddress_excluded { | 10.0.0.1/32", `7:3: warning: virtual address 10.0.0.1 on e0 is there twice, with another length at 4:23`},
 	})
+}
+
+// TestAddressesOnOneLine: the word behind an option that takes a value is that value, whatever it looks like.
+func TestAddressesOnOneLine(t *testing.T) {
+	between := func(entries string) string {
+		return strings.Replace(inInstance, "STATEMENT", "virtual_ipaddress_excluded { "+entries+" }", 1)
+	}
+	rows := []struct{ entries, want, diags string }{
+		{"10.0.0.2/24 dev eth0 label eth0:1", `10.0.0.2/24 dev eth0 label "eth0:1"`, ""},
+		{"10.0.0.2/24 dev eth0 label eth0:1 10.0.0.3/24 label a:b", `10.0.0.2/24 dev eth0 label "eth0:1" | 10.0.0.3/24 label "a:b"`, ""},
+		{"10.0.0.2/24 label :::: 10.0.0.3", `10.0.0.2/24 label "::::" | 10.0.0.3/32`, ""},
+		{"10.0.0.2/24 brd 10.0.0.255 10.0.0.3", "10.0.0.2/24 brd 10.0.0.255 | 10.0.0.3/32", ""},
+		{"10.0.0.2/24 broadcast 10.0.0.9 scope 253 10.0.0.3", "10.0.0.2/24 brd 10.0.0.9 scope 253 | 10.0.0.3/32", ""},
+		{"2001:db8::2 preferred_lft 0 fe80::1/64", "2001:db8::2/128 | fe80::1/64", ""},
+		{"10.0.0.2/24 noprefixroute 10.0.0.3/24 no_track fe80::1/64 -nodad ::2", "10.0.0.2/24 noprefixroute | 10.0.0.3/24 | fe80::1/64 -nodad | ::2/128", ""},
+		{"10.0.0.2/24 dev 10.0.0.3", "", `dev "10.0.0.3": not the name of an interface`},
+		{"10.0.0.2/24 label 10.0.0.3", "", `label "10.0.0.3": is an address`},
+		{"10.0.0.2/24 label 10.0.0.3/24", "", `label "10.0.0.3/24": is an address`},
+		{"10.0.0.2/24 scope 10.0.0.3", "", `scope "10.0.0.3": want global, site, link, host or 0 to 255`},
+		{"10.0.0.2/24 label dev eth0", "", "label: its value is missing (want a label)"},
+		{"10.0.0.2/24 peer 10.0.0.2 10.0.0.3", "", "peer is not supported yet"},
+		{"10.0.0.2 10.0.0.3/33", "", `virtual address 10.0.0.3: prefix length "33" (want 0 to 32)`},
+		{"10.0.0.2 10.0.0.300 dev eth0", "", `unexpected "10.0.0.300" in virtual_ipaddress_excluded`},
+		{"10.0.0.2 eth0:1", "", `unexpected "eth0:1" in virtual_ipaddress_excluded`},
+		{"eth0:1 10.0.0.2", "", `virtual address "eth0:1": not an IP address`},
+		{"10.0.0.300 10.0.0.2", "", `virtual address "10.0.0.300": not an IP address`},
+	}
+	for _, r := range rows {
+		t.Run(r.entries, func(t *testing.T) {
+			format, diags := parse(t, between(r.entries), conf.Options{})
+			_, got, _ := strings.Cut(format, "virtual_ipaddress_excluded {\n")
+			got, _, _ = strings.Cut(got, "}")
+			var made []string
+			for l := range strings.Lines(strings.TrimSpace(got)) {
+				made = append(made, strings.TrimSpace(l))
+			}
+			if got := strings.Join(made, " | "); got != r.want {
+				t.Errorf("makes %q, want %q", got, r.want)
+			}
+			if _, got, _ := strings.Cut(diags, ": error: "); strings.TrimSuffix(got, "\n") != r.diags || r.diags == "" && diags != "" {
+				t.Errorf("says\n%swant\n%s", diags, r.diags)
+			}
+		})
+	}
 }
 
 func TestGlobalKeywords(t *testing.T) {

@@ -31,14 +31,23 @@ type cursor struct {
 	words   []Token
 	inline  bool
 	block   *Block // of the line's last statement; nil once taken
-	// stop reports whether a word starts something new, so that it is no value of the keyword before it.
-	stop func(Token) bool
+	// known reports whether a word is a keyword here.
+	known func(Token) bool
+	// head reports whether a word starts the next entry; nil: there are no entries.
+	head func(Token) bool
 }
 
 func (c *cursor) more() bool { return len(c.words) > 0 }
 
-// value reports whether there is a word that can be a value.
+// stop reports whether a word starts something new, so that no keyword before it takes it unless it must.
+func (c *cursor) stop(w Token) bool { return c.known(w) || c.head != nil && c.head(w) }
+
+// value reports whether there is a word that can be one more value.
 func (c *cursor) value() bool { return c.more() && !c.stop(c.words[0]) }
+
+// needed reports whether there is a word that can be the value that a keyword must have. It may look like the next
+// entry: brd takes an address, and a label may be spelled like one.
+func (c *cursor) needed() bool { return c.more() && !c.known(c.words[0]) }
 
 func (c *cursor) take() Token {
 	t := c.words[0]
@@ -70,7 +79,7 @@ func (c *cursor) skip() (words []Token, block *Block) {
 func walk[T any](d *decoder, t *table[T], to T, lines []Line) {
 	for _, l := range lines {
 		c := &cursor{words: l.Words, inline: l.Inline, block: l.Block}
-		c.stop = func(w Token) bool { return c.inline && !w.Quoted && t.has(w.Text) }
+		c.known = func(w Token) bool { return c.inline && !w.Quoted && t.has(w.Text) }
 		for c.more() {
 			statement(d, t, to, c)
 		}
@@ -94,6 +103,9 @@ func statement[T any](d *decoder, t *table[T], to T, c *cursor) {
 		unknown(d, t, c)
 	case r.status != supported:
 		d.undecoded(c.keyword, r.status, r.group, r.note)
+		if r.valued && c.needed() {
+			c.take()
+		}
 		c.skip()
 	default:
 		r.decode(d, to, c)
@@ -186,15 +198,15 @@ func (d *decoder) misplaced(c *cursor, inside string) bool {
 func entries[T any](d *decoder, t *table[T], lines []Line, head func(string) bool, start func(*cursor) T) {
 	for _, l := range lines {
 		c := &cursor{words: l.Words, inline: l.Inline, block: l.Block}
-		isHead := func(w Token) bool { return c.inline && head(w.Text) }
-		c.stop = func(w Token) bool { return !w.Quoted && t.has(w.Text) || isHead(w) }
+		c.known = func(w Token) bool { return !w.Quoted && t.has(w.Text) }
+		c.head = func(w Token) bool { return c.inline && head(w.Text) }
 		for c.more() {
 			c.keyword = c.take()
 			if d.misplaced(c, t.name) {
 				break
 			}
 			to := start(c)
-			for c.more() && !isHead(c.words[0]) {
+			for c.more() && !c.head(c.words[0]) {
 				if head(c.words[0].Text) {
 					d.errorf(c.words[0], "unexpected %q after %s; each entry takes a line of its own", c.words[0].Text, c.keyword.Text)
 					c.take()

@@ -59,7 +59,7 @@ func HasErrors(diags []Diagnostic) bool {
 // finding is a diagnostic whose severity may still depend on how the text is read.
 type finding struct {
 	Diagnostic
-	// tolerable findings are errors in a check and warnings when a configuration is read to run it.
+	// tolerable findings are errors in a check or a reload, and warnings at start.
 	tolerable bool
 }
 
@@ -97,7 +97,7 @@ func (r *reporter) warnf(at Token, format string, args ...any) {
 	r.add(at, Warning, false, "", format, args)
 }
 
-// tolerablef reports what keepalived ignores: an error in a check, a warning at run time.
+// tolerablef reports what keepalived ignores: an error in a check or a reload, a warning at start.
 func (r *reporter) tolerablef(at Token, format string, args ...any) {
 	r.add(at, Error, true, "", format, args)
 }

@@ -51,13 +51,11 @@ func (d *decoder) peers(l *peerList, t *table[*peer], c *cursor) {
 	})
 }
 
-// isAddress reports whether a word looks like an address rather than like an option.
+// isAddress reports whether a word is an address, with whatever length behind a slash, rather than an option.
 func isAddress(word string) bool {
-	if word == "" || !strings.ContainsAny(word, ".:") {
-		return false
-	}
-	c := word[0] | 0x20
-	return word[0] == ':' || word[0] >= '0' && word[0] <= '9' || c >= 'a' && c <= 'f' && strings.Contains(word, ":")
+	addr, _, _ := strings.Cut(word, "/")
+	_, err := netip.ParseAddr(addr)
+	return err == nil
 }
 
 // resolvePeers returns a list without duplicates and without the router's own address, which one file for all nodes
@@ -92,14 +90,25 @@ func (d *decoder) resolvePeers(in *instance, l *peerList, family wire.Family) []
 	return out
 }
 
+// resolveWatchers returns who gets copies of what goes to the multicast group. Over IPv6 that goes out from a link-local
+// address (RFC 9568 section 5.1.2.1), which nobody beyond the link could answer.
+func (d *decoder) resolveWatchers(in *instance, family wire.Family) []vrrp.Peer {
+	at := *in.watchers.given
+	switch {
+	case in.unicast != nil:
+		d.errorf(at, "watcher_peer goes with multicast; in unicast, name the watchers in unicast_peer")
+	case family == wire.IPv6:
+		d.errorf(at, "watcher_peer is not supported yet over IPv6: the copies would leave from the link-local address; between regions use unicast (unicast_src_ip and unicast_peer)")
+		return nil
+	}
+	return d.resolvePeers(in, &in.watchers, family)
+}
+
 // resolveUnicast decides between unicast and multicast. Whoever names anything of unicast does not want to talk to
 // everybody on the link: keepalived falls back to multicast then, here it is an error.
 func (d *decoder) resolveUnicast(in *instance, cfg *vrrp.Config) {
 	if in.watchers.given != nil {
-		cfg.Watchers = d.resolvePeers(in, &in.watchers, cfg.Key.Family)
-		if in.unicast != nil {
-			d.errorf(*in.watchers.given, "watcher_peer goes with multicast; in unicast, name the watchers in unicast_peer")
-		}
+		cfg.Watchers = d.resolveWatchers(in, cfg.Key.Family)
 	}
 	if in.unicast == nil {
 		return

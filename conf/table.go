@@ -15,7 +15,7 @@ const (
 	ignored
 	// later keywords are not supported yet: an error, because ignoring them would change what the node does.
 	later
-	// harmless keywords are not supported yet, but a node does its work without: an error in a check only.
+	// harmless keywords are not supported yet, but a node does its work without: a warning at start.
 	harmless
 	// refused keywords are never going to be supported.
 	refused
@@ -30,7 +30,9 @@ type row[T any] struct {
 	// group makes one warning of several ignored keywords.
 	group string
 	// note says why, or what to do instead.
-	note   string
+	note string
+	// valued: a keyword that is not decoded takes a value, whatever that looks like.
+	valued bool
 	decode func(d *decoder, to T, c *cursor)
 }
 

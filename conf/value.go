@@ -34,7 +34,7 @@ func (f *field[T]) missing() bool { return !f.given }
 
 // next returns the keyword's next value. want says what it should be.
 func (d *decoder) next(c *cursor, want string) (Token, bool) {
-	if !c.value() {
+	if !c.needed() {
 		d.errorf(c.keyword, "%s: its value is missing (want %s)", c.keyword.Text, want)
 		return c.keyword, false
 	}
@@ -247,7 +247,7 @@ func (d *decoder) device(c *cursor) (string, Token, bool) {
 	switch {
 	case len(t.Text) > maxInterfaceName:
 		d.errorf(t, "%s %q: the name of an interface has at most %d characters", c.keyword.Text, t.Text, maxInterfaceName)
-	case strings.ContainsFunc(t.Text, notInDevice) || t.Text == "." || t.Text == "..":
+	case strings.ContainsFunc(t.Text, notInDevice) || t.Text == "." || t.Text == ".." || isAddress(t.Text):
 		d.errorf(t, "%s %q: not the name of an interface", c.keyword.Text, t.Text)
 	default:
 		return t.Text, t, true
