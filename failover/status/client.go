@@ -54,9 +54,11 @@ func Dial(path string) *Client {
 	}
 	return &Client{path: path, http: &http.Client{
 		Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true, MaxResponseHeaderBytes: maxHeaderBytes},
-		Timeout:   writeTimeout + time.Second,
 	}}
 }
+
+// askTimeout is how long an agent may take to answer from its snapshot; one that is stopped or hung never does.
+const askTimeout = 3 * time.Second
 
 // Status returns the agent's snapshot. The error wraps ErrNotRunning when nothing listens on the socket.
 func (c *Client) Status(ctx context.Context) (*failover.Snapshot, error) {
@@ -78,12 +80,16 @@ func (c *Client) StatusJSON(ctx context.Context, name string) ([]byte, error) {
 	if name != "" {
 		path += "/" + url.PathEscape(name)
 	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
 	return c.do(ctx, http.MethodGet, path)
 }
 
 // Reload makes the agent read its configuration again. A refused configuration is an AnswerError of code 422 whose
 // text names every error; the agent then goes on as before.
 func (c *Client) Reload(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout+time.Second)
+	defer cancel()
 	_, err := c.do(ctx, http.MethodPost, reloadPath)
 	return err
 }
@@ -124,6 +130,9 @@ func (c *Client) explain(err error) error {
 		return fmt.Errorf("%w: nobody listens on %s; it was left by an agent that died, look at its log", ErrNotRunning, c.path)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("connect to %s: permission denied; root and the socket's group may", c.path)
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("the agent holds %s and does not answer: it is stopped or hung; what it has programmed ends by itself", c.path)
 	}
 	var u *url.Error
 	if errors.As(err, &u) {

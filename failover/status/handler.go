@@ -14,10 +14,13 @@ import (
 
 // Paths of version 1 of the interface. Fields may be added to an answer; none is renamed or removed within a version.
 const (
-	statusPath  = "/v1/status" // GET: failover.Snapshot; with /NAME: the failover.RouterStatus of that name or key
-	reloadPath  = "/v1/reload" // POST: 200, or 422 and why the new configuration is refused
-	healthzPath = "/v1/healthz"
+	statusPath  = "/v1/status"  // GET: failover.Snapshot; with /NAME: the failover.RouterStatus of that name or key
+	reloadPath  = "/v1/reload"  // POST: 200, or 422 and why the new configuration is refused
+	healthzPath = "/v1/healthz" // GET: 200, or 503 when the loop has shown nothing new for maxAge
 )
+
+// maxAge is the age of a snapshot from which on its agent is not well: it publishes one every second.
+const maxAge = 5 * time.Second
 
 // answerError is the body of every answer that is not a success.
 type answerError struct {
@@ -33,9 +36,11 @@ type answerResult struct {
 
 // answerHealth is the body of /v1/healthz.
 type answerHealth struct {
-	Result     string  `json:"result"`
+	Result     string  `json:"result"` // ok or stale
 	AgeSeconds float64 `json:"age_seconds"`
 	Stopping   bool    `json:"stopping"`
+	// Error says what is wrong when the result is not ok, as in an answerError.
+	Error string `json:"error,omitempty"`
 }
 
 // handler routes requests itself and not with http.ServeMux: names of routers may hold slashes and dots, which
@@ -64,9 +69,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case isRouter && allow(w, r, http.MethodGet):
 		h.withSnapshot(w, func(s *failover.Snapshot) { h.router(w, s, name) })
 	case path == healthzPath && allow(w, r, http.MethodGet):
-		h.withSnapshot(w, func(s *failover.Snapshot) {
-			answer(w, http.StatusOK, answerHealth{"ok", s.AgeSeconds, s.Agent.Stopping})
-		})
+		h.withSnapshot(w, func(s *failover.Snapshot) { health(w, s) })
 	case path == reloadPath && allow(w, r, http.MethodPost):
 		h.reload(w, r)
 	case path == statusPath || isRouter || path == healthzPath || path == reloadPath:
@@ -86,6 +89,17 @@ func (h *handler) withSnapshot(w http.ResponseWriter, f func(*failover.Snapshot)
 	s := *shared
 	s.AgeSeconds = max(0, h.now().Sub(s.TakenAt).Seconds())
 	f(&s)
+}
+
+// health answers 503 when the loop has stopped to publish, so that whoever probes the agent needs the code only.
+func health(w http.ResponseWriter, s *failover.Snapshot) {
+	a := answerHealth{Result: "ok", AgeSeconds: s.AgeSeconds, Stopping: s.Agent.Stopping}
+	code := http.StatusOK
+	if s.AgeSeconds > maxAge.Seconds() {
+		code, a.Result = http.StatusServiceUnavailable, "stale"
+		a.Error = fmt.Sprintf("the last state is %.1f s old, more than %s", s.AgeSeconds, maxAge)
+	}
+	answer(w, code, a)
 }
 
 func (h *handler) router(w http.ResponseWriter, s *failover.Snapshot, name string) {

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"os"
 	"strings"
@@ -74,7 +75,7 @@ func TestRequests(t *testing.T) {
   ]`},
 		{"empty router name", "GET", "/v1/status/", "", 404, `no virtual router \"\"`},
 		{"dots are a name like any other", "GET", "/v1/status/..", "", 404, `no virtual router \"..\"`},
-		{"health", "GET", "/v1/healthz", "", 200, `"result": "ok"`},
+		{"health of an agent that hangs", "GET", "/v1/healthz", "", 503, `"result": "stale"`},
 		{"reload", "POST", "/v1/reload", "", 200, `"result": "reloaded"`},
 		{"reload with a body", "POST", "/v1/reload", "{}", 200, `"result": "reloaded"`},
 		{"reload by GET", "GET", "/v1/reload", "", 405, `"error": "/v1/reload: use POST"`},
@@ -102,6 +103,43 @@ func TestRequests(t *testing.T) {
 	}
 	if got := src.reloads.Load(); got != 2 {
 		t.Errorf("%d reloads, want the two that were asked for in order", got)
+	}
+}
+
+func TestHealth(t *testing.T) {
+	src := &fakeSource{}
+	s := sample()
+	s.Agent.Stopping = true
+	src.snapshot.Store(s)
+	h := newHandler(src)
+	for _, c := range []struct {
+		name string
+		age  time.Duration
+		code int
+		want answerHealth
+	}{
+		{"new", 0, 200, answerHealth{Result: "ok", Stopping: true}},
+		{"as old as it may be", 5 * time.Second, 200, answerHealth{Result: "ok", AgeSeconds: 5, Stopping: true}},
+		{"too old", 5*time.Second + time.Millisecond, 503, answerHealth{
+			Result: "stale", AgeSeconds: 5.001, Stopping: true, Error: "the last state is 5.0 s old, more than 5s",
+		}},
+		{"an hour old", time.Hour, 503, answerHealth{
+			Result: "stale", AgeSeconds: 3600, Stopping: true, Error: "the last state is 3600.0 s old, more than 5s",
+		}},
+		{"from the future", -time.Hour, 200, answerHealth{Result: "ok", Stopping: true}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h.now = func() time.Time { return s.TakenAt.Add(c.age) }
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, httptest.NewRequest("GET", "/v1/healthz", nil))
+			var got answerHealth
+			if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || w.Code != c.code || w.Header().Get("Content-Type") != "application/json" {
+				t.Errorf("got %d %s, %v; want %d", w.Code, w.Body, err, c.code)
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("body (-want +got):\n%s", diff)
+			}
+		})
 	}
 }
 
