@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"syscall"
+	"time"
 )
 
 // agent is what supervise needs of a daemon.Agent.
@@ -22,8 +23,12 @@ func (f *runFlags) signals() []os.Signal {
 	return s
 }
 
-// supervise runs the agent and turns signals into calls: SIGTERM and SIGINT end it in order, the second one calls
-// abort; SIGHUP reloads. It returns what Run returns.
+// impatience is the time from which on a second signal means it: a supervisor that signals the process and then its
+// group delivers two within a millisecond.
+const impatience = time.Second
+
+// supervise runs the agent and turns signals into calls: SIGTERM and SIGINT end it in order, a second one, at least
+// impatience later, calls abort; SIGHUP reloads. It returns what Run returns.
 func supervise(ctx context.Context, a agent, signals <-chan os.Signal, log *slog.Logger, abort func()) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -31,6 +36,7 @@ func supervise(ctx context.Context, a agent, signals <-chan os.Signal, log *slog
 	go func() { done <- a.Run(ctx) }()
 	// Signals that come while one reload runs ask for one more, however many they are.
 	reload := make(chan struct{}, 1)
+	var stopped time.Time
 	go reloader(ctx, a, reload, log)
 	for {
 		select {
@@ -45,12 +51,14 @@ func supervise(ctx context.Context, a agent, signals <-chan os.Signal, log *slog
 				}
 			case s == syscall.SIGUSR1 || s == syscall.SIGUSR2:
 				log.Warn("signal not supported yet, use failoverd status", "signal", s.String())
-			case ctx.Err() != nil:
+			case ctx.Err() == nil:
+				stopped = time.Now()
+				stop()
+				// After the call: a log that nobody reads must not keep a signal from acting.
+				log.Info("signal received", "signal", s.String(), "action", "stop")
+			case time.Since(stopped) >= impatience:
 				log.Error("second signal received, roles may not be released", "signal", s.String(), "action", "exit")
 				abort()
-			default:
-				log.Info("signal received", "signal", s.String(), "action", "stop")
-				stop()
 			}
 		}
 	}
