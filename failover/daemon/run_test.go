@@ -400,7 +400,7 @@ func TestPanicEndsTheProcess(t *testing.T) {
 	if !errors.As(err, &exit) || exit.ExitCode() != 2 {
 		t.Errorf("%v, want exit status 2", err)
 	}
-	for _, want := range []string{"msg=started", "panic:", "daemon.(*loop).batch"} {
+	for _, want := range []string{"msg=started", "panic:", "daemon.(*loop).step"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, &out)
 		}
