@@ -50,28 +50,35 @@ type Options struct {
 	Resync time.Duration
 	// StopWithin bounds the orderly end; 0: 1.2 seconds.
 	StopWithin time.Duration
+	// Watched says that the caller calls Gone when the server's process has ended. Until then a server that does not
+	// answer counts as connected, with its routes: it may be frozen with its sessions up.
+	Watched bool
+	// Ended is called at the end of Run, after the sessions were closed and before the last report; nil: nothing to do.
+	Ended func()
 	// TLS is used for a target that is not a Unix socket; nil: plain text.
 	TLS *tls.Config
 }
 
-// Client is a bgp.Speaker over gRPC. Set, Wake and Blame may be called from any goroutine, Run once.
+// Client is a bgp.Speaker over gRPC. Run may be called once, everything else from any goroutine.
 type Client struct {
-	cfg    bgp.SpeakerConfig // constant
+	log  *slog.Logger
+	opts Options
+
+	desired atomic.Pointer[bgp.Desired] // latest wins
+	answers atomic.Uint64
+	mail    chan struct{} // one place: desired, Alive, blame or next changed
+
+	mu     sync.Mutex
+	cfg    bgp.SpeakerConfig // written by Run only, which reads it without mu
 	target string
-	log    *slog.Logger
-	opts   Options
-
-	desired  atomic.Pointer[bgp.Desired] // latest wins
-	born     time.Time
-	answered atomic.Int64  // time since born, when the server answered last
-	mail     chan struct{} // one place: desired, Alive or blame changed
-
-	mu    sync.Mutex
-	blame map[netip.Addr]string // why sessions are not up, not yet in a status
+	blame  map[netip.Addr]string // why sessions are not up, not yet in a status
+	next   *bgp.SpeakerConfig    // what cfg is to become; nil: it is that already
+	owing  owing
 
 	// Owned by Run.
 	neighbors  []neighbor
 	table      []bgp.Route // ours in the server's table, as read last
+	tableLife  uint64      // of which server
 	generation uint64
 	err        string
 	connected  bool
@@ -94,6 +101,9 @@ func New(cfg bgp.SpeakerConfig, target string, log *slog.Logger, opts Options) (
 	if opts.Amend == nil {
 		opts.Amend = func(*bgp.Report) {}
 	}
+	if opts.Ended == nil {
+		opts.Ended = func() {}
+	}
 	setDefault(&opts.Timeout, 2*time.Second)
 	setDefault(&opts.Resync, time.Second)
 	setDefault(&opts.StopWithin, 1200*time.Millisecond)
@@ -101,7 +111,7 @@ func New(cfg bgp.SpeakerConfig, target string, log *slog.Logger, opts Options) (
 	return &Client{
 		cfg: cfg, target: target, log: log.With("speaker", cfg.Name), opts: opts,
 		mail: make(chan struct{}, 1), blame: map[netip.Addr]string{},
-		neighbors: newNeighbors(&cfg, time.Now()), born: time.Now(),
+		neighbors: newNeighbors(&cfg, time.Now()),
 	}, nil
 }
 
@@ -114,6 +124,9 @@ func setDefault(d *time.Duration, v time.Duration) {
 // Set replaces what is to be announced. It never blocks.
 func (c *Client) Set(d bgp.Desired) {
 	c.desired.Store(&d)
+	c.mu.Lock()
+	c.reckon()
+	c.mu.Unlock()
 	c.Wake()
 }
 
@@ -152,14 +165,21 @@ func (c *Client) takeBlame() {
 	}
 }
 
-// SilentFor is how long the server has not answered. Run asks it something at least every Resync, and as often as it can
-// while it does not answer. Any goroutine may call it.
-func (c *Client) SilentFor() time.Duration {
-	return time.Since(c.born) - time.Duration(c.answered.Load())
+// Answers counts what the server answered. Run asks it something at least every Resync, and as often as it can while it
+// does not answer.
+func (c *Client) Answers() uint64 { return c.answers.Load() }
+
+// SetTarget names the server to dial from the next connection on.
+func (c *Client) SetTarget(target string) {
+	c.mu.Lock()
+	c.target = target
+	c.mu.Unlock()
+	c.Wake()
 }
 
 // Run implements bgp.Speaker. It returns nil when ctx has ended.
 func (c *Client) Run(ctx context.Context, report func(bgp.Report)) error {
+	defer context.AfterFunc(ctx, c.wantNothing)()
 	c.report = report
 	const shortest, longest = 20 * time.Millisecond, time.Second
 	wait := shortest
@@ -180,6 +200,7 @@ func (c *Client) Run(ctx context.Context, report func(bgp.Report)) error {
 			wait = min(2*wait, longest)
 		}
 	}
+	c.opts.Ended()
 	c.connected = false
 	c.table, c.err = nil, "stopped"
 	for i := range c.neighbors {
@@ -195,7 +216,10 @@ func (c *Client) lost(err error) {
 		c.log.Warn("BGP speaker lost", "err", err)
 	}
 	c.connected = false
-	c.table, c.err = nil, err.Error()
+	c.err = err.Error()
+	if !c.opts.Watched {
+		c.table = nil
+	}
 	now := time.Now()
 	for i := range c.neighbors {
 		c.neighbors[i].lost(now)
@@ -209,15 +233,18 @@ func (c *Client) connect(ctx context.Context) error {
 	if c.opts.TLS != nil {
 		creds = credentials.NewTLS(c.opts.TLS)
 	}
-	conn, err := grpc.NewClient(c.target,
+	c.mu.Lock()
+	target := c.target
+	c.mu.Unlock()
+	conn, err := grpc.NewClient(target,
 		grpc.WithTransportCredentials(creds),
 		grpc.WithNoProxy(), grpc.WithDisableServiceConfig(), grpc.WithDisableRetry(),
 		grpc.WithReadBufferSize(4<<10), grpc.WithWriteBufferSize(4<<10))
 	if err != nil {
-		return fmt.Errorf("dial %s: %w", c.target, err)
+		return fmt.Errorf("dial %s: %w", target, err)
 	}
 	defer c.hangUp(conn)
-	s := &session{Client: c, api: api.NewGobgpApiClient(conn)}
+	s := &session{Client: c, target: target, api: api.NewGobgpApiClient(conn)}
 	return s.run(ctx)
 }
 
@@ -240,8 +267,14 @@ func (c *Client) hangUp(conn *grpc.ClientConn) {
 // tell sends a report: always after an Apply, otherwise only when something in it is new.
 func (c *Client) tell(always bool) {
 	c.takeBlame()
+	c.mu.Lock()
+	if c.tableLife != c.owing.life {
+		c.table = nil
+	}
+	frozen := c.opts.Watched && len(c.owing.held) > 0
+	c.mu.Unlock()
 	r := bgp.Report{
-		Speaker: c.cfg.Name, Connected: c.connected, Err: c.err,
+		Speaker: c.cfg.Name, Connected: c.connected || frozen, Err: c.err,
 		Announced: slices.Clone(c.table), Generation: c.generation,
 		Neighbors: make([]bgp.NeighborStatus, len(c.neighbors)),
 	}

@@ -108,7 +108,7 @@ func (s *session) readNeighbors() error {
 func (s *session) follow(n *neighbor, was bgp.SessionState, now time.Time) error {
 	switch {
 	case n.status.State == bgp.Established:
-		s.log.Info("BGP session established", "peer", n.cfg.Address, "hold_time", n.status.HoldTime)
+		s.log.Info("BGP session established", "peer", n.cfg.Address, "hold_time", n.status.HoldTime.String())
 	case was == bgp.Established && s.ours:
 		s.log.Warn("BGP session lost", "peer", n.cfg.Address)
 		return s.drop(n, now)
@@ -182,6 +182,11 @@ func (s *session) leave() {
 	var errs []error
 	for _, r := range s.table {
 		_, err := invoke(s, s.api.DeletePath, withdrawal(r.Prefix))
+		errs = append(errs, err)
+	}
+	if err := s.readTable(); err == nil {
+		s.tell(false) // who waits for the withdrawal need not wait for the sessions
+	} else {
 		errs = append(errs, err)
 	}
 	if s.ours {

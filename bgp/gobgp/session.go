@@ -23,6 +23,8 @@ const retry = 100 * time.Millisecond
 // session is one connection to a server. Everything in it belongs to Run's goroutine.
 type session struct {
 	*Client
+	target string
+	life   uint64 // which server this is: owing.life when it answered first
 	api    api.GobgpApiClient
 	ctx    context.Context // outlives Run's, so that the end can be orderly
 	ours   bool            // we configured this server: policies and neighbors are ours too
@@ -69,7 +71,7 @@ func list[Req, Resp any, S receiver[Resp]](s *session, f func(context.Context, R
 // heard notes an answer: also one that refuses.
 func (s *session) heard(err error) {
 	if !fatal(err) {
-		s.answered.Store(int64(time.Since(s.born)))
+		s.answers.Add(1)
 	}
 }
 
@@ -93,6 +95,9 @@ func (s *session) run(ctx context.Context) error {
 	if err := s.adopt(); err != nil {
 		return err
 	}
+	s.mu.Lock()
+	s.life = s.owing.life
+	s.mu.Unlock()
 	s.again = time.NewTimer(time.Hour)
 	defer s.again.Stop()
 	if err := s.start(); err != nil {
@@ -127,6 +132,7 @@ func (s *session) adopt() error {
 		}
 	}
 	s.ours = true
+	s.takeNext()
 	ctx, cancel := context.WithTimeout(s.ctx, s.opts.Timeout)
 	defer cancel()
 	if err := configure(ctx, s.api, &s.cfg); err != nil {
@@ -239,6 +245,9 @@ func (s *session) resync() error {
 
 // apply makes the server's table what is wanted now, reads it back and reports.
 func (s *session) apply() error {
+	if err := s.reconfigure(); err != nil {
+		return err
+	}
 	d := s.desired.Load()
 	if d == nil {
 		d = &bgp.Desired{}
@@ -305,7 +314,11 @@ func (s *session) change(announce []bgp.Route, withdraw []netip.Prefix) (refused
 		if err := took("withdraw", p, err); err != nil {
 			return refused, err
 		}
+		if err == nil {
+			s.release(p)
+		}
 	}
+	s.hold(announce)
 	for _, r := range announce {
 		if !s.opts.Alive() {
 			break
@@ -322,10 +335,10 @@ func (s *session) change(announce []bgp.Route, withdraw []netip.Prefix) (refused
 		s.again.Reset(0)
 	}
 	for _, p := range withdraw {
-		s.log.Info("route withdrawn", "prefix", p)
+		s.log.Debug("route withdrawn", "prefix", p)
 	}
 	for _, r := range announce {
-		s.log.Info("route announced", "prefix", r.Prefix, "route", r.String())
+		s.log.Debug("route announced", "prefix", r.Prefix, "route", r.String())
 	}
 	return refused, nil
 }
@@ -362,6 +375,7 @@ func (s *session) readTable() error {
 		}
 	}
 	slices.SortFunc(table, func(a, b bgp.Route) int { return a.Prefix.Compare(b.Prefix) })
-	s.table = table
+	s.table, s.tableLife = table, s.life
+	s.confirm(table)
 	return nil
 }

@@ -194,10 +194,13 @@ func TestFrozenAgentProcess(t *testing.T) {
 	start := time.Now()
 	m, n := p.wait(n, agentLease+time.Second+slack, "withdrawal", is("-198.51.100.0/24"))
 	t.Logf("withdrawn %v after the agent froze, the lease is %v", m.at.Sub(start), agentLease)
+	time.Sleep(time.Until(start.Add(hangs + 2*time.Second))) // time in which nobody asked the speaker anything
 	if err := cmd.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
 	p.wait(n, prompt, "announcement again", is("+198.51.100.0/24"))
+	time.Sleep(4 * checkEvery) // in which a wrong check would kill the speaker
+	n = len(p.all())
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

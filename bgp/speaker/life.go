@@ -72,6 +72,10 @@ func (p *pipe) close() {
 // The process gets a thread of its own for as long as it lives: it is born without privileges because the thread gives
 // them up before, and it dies with the thread (PR_SET_PDEATHSIG is about threads, not processes).
 func (s *Supervised) live(ctx context.Context) error {
+	defer s.client.Gone()
+	if err := s.newDir(); err != nil {
+		return err
+	}
 	result := make(chan error, 1)
 	onFreshThread(func() { result <- s.liveOnThread(ctx) })
 	return <-result
@@ -106,9 +110,6 @@ func (s *Supervised) liveOnThread(ctx context.Context) error {
 	if err := dropPrivileges(s.cfg.Speaker.ListenPort > 0 && s.cfg.Speaker.ListenPort < 1024); err != nil {
 		s.cfg.Log.Debug("the speaker process keeps privileges that it does not need", "err", err)
 	}
-	if err := os.Remove(s.socket()); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
 	lease, err := s.pipe.open(time.Duration(s.touched.Load()))
 	if err != nil {
 		return err
@@ -118,7 +119,7 @@ func (s *Supervised) liveOnThread(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.setDeath("")
+	s.setBirth(time.Now())
 	s.pid.Store(int64(cmd.Process.Pid))
 	defer s.pid.Store(0)
 	words := make(chan string, 1)
@@ -158,9 +159,9 @@ func (s *Supervised) start(lease *os.File) (*exec.Cmd, io.Reader, error) {
 
 // attend waits for the end of the process, kills one that does not answer, and ends one in order when ctx does.
 func (s *Supervised) attend(ctx context.Context, p *os.Process, gone <-chan error) error {
-	born := time.Now()
-	check := time.NewTicker(hangs / 5)
+	check := time.NewTicker(checkEvery)
 	defer check.Stop()
+	var late patience
 	kill := func() error {
 		if err := p.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 			s.cfg.Log.Error("kill the BGP speaker process", "err", err)
@@ -180,10 +181,37 @@ func (s *Supervised) attend(ctx context.Context, p *os.Process, gone <-chan erro
 				return kill()
 			}
 		case <-check.C:
-			if min(time.Since(born), s.client.SilentFor()) > hangs {
-				return fmt.Errorf("did not answer for %v: %w", hangs, kill())
+			if why := late.check(s.client.Answers(), s.client.Debt()); why != "" {
+				return fmt.Errorf("%s: %w", why, kill())
 			}
 		}
+	}
+}
+
+// patience decides when a process has kept us waiting for too long. It counts checks instead of time: while this process
+// is stopped, or the machine sleeps, nobody checks, and a process that was not heard meanwhile is not to blame.
+type patience struct {
+	answers, debt  uint64
+	silent, unpaid int // checks since the last answer, and with the same debt
+}
+
+// check takes what gobgp.Client's Answers and Debt say, every checkEvery. It returns why the process has to go, or "".
+func (p *patience) check(answers, debt uint64) string {
+	p.silent++
+	if answers != p.answers {
+		p.answers, p.silent = answers, 0
+	}
+	p.unpaid++
+	if debt != p.debt {
+		p.debt, p.unpaid = debt, 0
+	}
+	switch {
+	case p.silent > int(hangs/checkEvery):
+		return fmt.Sprintf("did not answer for %v", hangs)
+	case debt != 0 && p.unpaid >= int(confirms/checkEvery):
+		return fmt.Sprintf("did not confirm a withdrawal within %v", confirms)
+	default:
+		return ""
 	}
 }
 

@@ -25,13 +25,14 @@ const (
 	burst      = 5                // lines with the same message ...
 	burstReset = 10 * time.Second // ... in this time
 	repeat     = 5 * time.Minute  // after which the same reason is given again
+	quiet      = 10 * time.Second // after one reason, in which another one for the same session is no warning
 )
 
 // logger is gobgp's log in slog's words. gobgp calls it from many goroutines, with its own locks held.
 type logger struct {
 	log   *slog.Logger
 	fatal func(error) // gobgp cannot go on
-	blame func(peer netip.Addr, reason string)
+	blame func(peer netip.Addr, reason string, level slog.Level)
 
 	mu           sync.Mutex
 	notification map[string]string // by neighbor: the last NOTIFICATION, until the state change that it causes
@@ -42,6 +43,7 @@ type logger struct {
 type blamed struct {
 	reason string
 	at     time.Time
+	warned time.Time // when a reason was a warning last
 }
 
 type lineCount struct {
@@ -55,8 +57,8 @@ var _ gobgplog.Logger = (*logger)(nil)
 func newLogger(log *slog.Logger, fatal func(error)) *logger {
 	return &logger{
 		log: log, fatal: fatal,
-		blame: func(peer netip.Addr, reason string) {
-			log.Warn(troubleMessage, "peer", peer.String(), "reason", reason)
+		blame: func(peer netip.Addr, reason string, level slog.Level) {
+			log.Log(context.Background(), level, troubleMessage, "peer", peer.String(), "reason", reason)
 		},
 		notification: map[string]string{}, blamed: map[string]blamed{}, lines: map[string]*lineCount{},
 	}
@@ -138,7 +140,8 @@ func (l *logger) SetLevel(gobgplog.LogLevel) {}
 // GetLevel implements gobgp's Logger. It is Debug so that gobgp reports failures to connect at all.
 func (l *logger) GetLevel() gobgplog.LogLevel { return gobgplog.DebugLevel }
 
-// trouble reports a reason, unless it is the same as before and recent.
+// trouble reports a reason, unless it is the same as before and recent. Reasons that alternate are warnings only now and
+// then: while a session is not up nothing really changed.
 func (l *logger) trouble(peer, reason string) {
 	addr, err := netip.ParseAddr(peer)
 	if err != nil || reason == "" {
@@ -148,12 +151,16 @@ func (l *logger) trouble(peer, reason string) {
 	l.mu.Lock()
 	last := l.blamed[peer]
 	known := last.reason == reason && now.Sub(last.at) < repeat
+	level := slog.LevelDebug
+	if now.Sub(last.warned) >= quiet {
+		level, last.warned = slog.LevelWarn, now
+	}
 	if !known {
-		l.blamed[peer] = blamed{reason, now}
+		l.blamed[peer] = blamed{reason, now, last.warned}
 	}
 	l.mu.Unlock()
 	if !known {
-		l.blame(addr, reason)
+		l.blame(addr, reason, level)
 	}
 }
 

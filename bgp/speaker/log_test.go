@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	gobgplog "github.com/osrg/gobgp/v3/pkg/log"
@@ -89,7 +90,7 @@ func TestReasons(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			l := newLogger(discard(), nil)
 			got := ""
-			l.blame = func(addr netip.Addr, reason string) {
+			l.blame = func(addr netip.Addr, reason string, _ slog.Level) {
 				if addr.String() != peer {
 					t.Errorf("blamed %v", addr)
 				}
@@ -107,7 +108,7 @@ func TestReasons(t *testing.T) {
 func TestReasonIsNotRepeated(t *testing.T) {
 	l := newLogger(discard(), nil)
 	n := 0
-	l.blame = func(netip.Addr, string) { n++ }
+	l.blame = func(netip.Addr, string, slog.Level) { n++ }
 	lose := func(why string, want int) {
 		t.Helper()
 		l.Debug("state changed", gobgplog.Fields{"Key": "203.0.113.1", "new": "BGP_FSM_IDLE", "reason": why})
@@ -123,11 +124,43 @@ func TestReasonIsNotRepeated(t *testing.T) {
 	lose("read-failed", 4)
 }
 
+// Reasons that alternate are all told, for the status, and are a warning once in a while; a session that was up makes the
+// next one news.
+func TestAlternatingReasons(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLogger(discard(), nil)
+		told, warned := 0, 0
+		l.blame = func(_ netip.Addr, _ string, level slog.Level) {
+			told++
+			if level >= slog.LevelWarn {
+				warned++
+			}
+		}
+		lose := func(n int) {
+			for i := range n {
+				why := []string{"read-failed", "hold-timer-expired"}[i%2]
+				l.Debug("state changed", gobgplog.Fields{"Key": "203.0.113.1", "new": "BGP_FSM_IDLE", "reason": why})
+				time.Sleep(time.Second)
+			}
+		}
+		lose(30)
+		if told != 30 || warned != 3 {
+			t.Errorf("30 s: %d reasons, %d warnings; want 30 and 3", told, warned)
+		}
+		lose(1)
+		l.Info("Peer Up", gobgplog.Fields{"Key": "203.0.113.1"})
+		lose(1)
+		if warned != 5 {
+			t.Errorf("%d warnings after the session was up, want 5", warned)
+		}
+	})
+}
+
 // A notification explains the loss that it causes, not the next one.
 func TestNotificationExplainsOneLoss(t *testing.T) {
 	l := newLogger(discard(), nil)
 	var got []string
-	l.blame = func(_ netip.Addr, reason string) { got = append(got, reason) }
+	l.blame = func(_ netip.Addr, reason string, _ slog.Level) { got = append(got, reason) }
 	l.Warn("received notification", gobgplog.Fields{"Key": "203.0.113.1", "Code": uint8(6), "Subcode": uint8(4)})
 	for range 2 {
 		l.Debug("state changed", gobgplog.Fields{"Key": "203.0.113.1", "new": "BGP_FSM_IDLE", "reason": "read-failed"})

@@ -107,7 +107,8 @@ func Main(ctx context.Context, o Options) error {
 		}
 	}
 	if o.Log == nil {
-		o.Log = slog.New(slog.NewJSONHandler(os.Stderr, nil))
+		// What is written is the parent's decision.
+		o.Log = slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	fatal := make(chan error, 1)
 	logger := newLogger(o.Log, func(err error) {

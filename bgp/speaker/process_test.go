@@ -99,10 +99,17 @@ func TestStopWhileHanging(t *testing.T) {
 		t.Fatal(err)
 	}
 	time.Sleep(200 * time.Millisecond)
+	start := time.Now()
 	if took := a.end(); took > 2*time.Second+slack {
 		t.Errorf("stopping took %v", took)
 	}
-	p.wait(n, prompt, "end of the connection", func(m rawMessage) bool { return m.eof })
+	m, _ := p.wait(n, prompt, "end of the connection", func(m rawMessage) bool { return m.eof })
+	if took := m.at.Sub(start); took > 500*time.Millisecond+slack/2 {
+		t.Errorf("the route was out for %v", took)
+	}
+	if r := a.last(); r.Restarts != 0 || r.Connected || len(r.Announced) != 0 {
+		t.Errorf("last report %+v", r)
+	}
 }
 
 // The process has no capability and cannot get one, and only its own user can reach its socket; one that listens on a

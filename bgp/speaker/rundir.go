@@ -1,6 +1,7 @@
 package speaker
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -18,18 +19,52 @@ const (
 	fresh = 10 * time.Second
 )
 
-// makeDir makes the private directory of the socket, after removing those that dead predecessors left.
-func (s *Supervised) makeDir() error {
-	if err := os.MkdirAll(s.cfg.RunDir, 0o755); err != nil {
-		return fmt.Errorf("speaker %s: %w", s.cfg.Speaker.Name, err)
-	}
-	if err := sweep(s.cfg.RunDir); err != nil {
-		s.cfg.Log.Warn("remove leftover directories", "err", err)
-	}
-	if err := os.Mkdir(s.dir, 0o700); err != nil {
-		return fmt.Errorf("speaker %s: %w", s.cfg.Speaker.Name, err)
+// dirIn is a new name for the private directory of the socket.
+func dirIn(parent string) string { return filepath.Join(parent, dirPrefix+rand.Text()[:10]) }
+
+// checkSocket reports a path that is too long for a socket.
+func checkSocket(path string) error {
+	if n := len(path); n > 107 {
+		return fmt.Errorf("socket path %s has %d octets, the system takes 107", path, n)
 	}
 	return nil
+}
+
+// newDir makes a private directory for the next process and points the client there. Each process gets a new one: what
+// became of the last one, and who can write to the directory around it, then does not matter.
+func (s *Supervised) newDir() error {
+	s.removeDir()
+	dir, err := makeDir(s.cfg.RunDir)
+	if err != nil {
+		var second error
+		if dir, second = makeDir(os.TempDir()); second != nil {
+			return errors.Join(err, second)
+		}
+		s.cfg.Log.Warn("the run directory is not usable, another one serves", "err", err, "instead", dir)
+	}
+	s.dir = dir
+	s.client.SetTarget("unix://" + s.socket())
+	return nil
+}
+
+// makeDir makes a private directory, after removing those that dead predecessors left.
+func makeDir(parent string) (string, error) {
+	dir := dirIn(parent)
+	if err := checkSocket(filepath.Join(dir, socketName)); err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(parent, 0o755); err != nil {
+		return "", err
+	}
+	_ = sweep(parent) // what cannot be removed is in nobody's way
+	return dir, os.Mkdir(dir, 0o700)
+}
+
+// removeDir removes the directory of the last process, if it is still there.
+func (s *Supervised) removeDir() {
+	if err := os.RemoveAll(s.dir); err != nil {
+		s.cfg.Log.Debug("remove the speaker's directory", "err", err)
+	}
 }
 
 // sweep removes the abandoned directories in dir, which others may use as well.

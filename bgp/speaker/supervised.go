@@ -2,11 +2,9 @@ package speaker
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -22,6 +20,11 @@ const (
 	longLife     = 10 * time.Second // a process that lived this long starts over with the first back-off
 	// hangs is how long a process may run without answering before it is killed.
 	hangs = 5 * time.Second
+	// confirms is how long a process may take to confirm a withdrawal before it is killed, which withdraws everything.
+	confirms   = 300 * time.Millisecond
+	checkEvery = 100 * time.Millisecond
+	// settles is how long a new process may be out of reach without that being news.
+	settles = time.Second
 	// lastWord is how long a process has for its own end once the lease pipe is closed.
 	lastWord = 500 * time.Millisecond
 )
@@ -32,8 +35,8 @@ type Config struct {
 	// Command starts a process that ends up in Main, such as {"/usr/sbin/failoverd", "speaker"}; ParseOptions'
 	// arguments are appended.
 	Command []string
-	// RunDir is where the private directory of the socket is made. Its path has to be short: a socket's has room for
-	// 107 octets.
+	// RunDir is where a private directory for the socket is made at every start of the process; os.TempDir serves when
+	// that cannot be done. Its path has to be short: a socket's has room for 107 octets.
 	RunDir string
 	// Lease is how long Touch may fail to come before everything is withdrawn; 0: for ever.
 	Lease time.Duration
@@ -46,11 +49,12 @@ type Config struct {
 }
 
 // Supervised is a bgp.Speaker on a process of its own, which it starts, starts again when it dies, and stops. Set,
-// Touch and PID may be called from any goroutine, Run once.
+// Reconfigure, Touch and PID may be called from any goroutine, Run once.
 type Supervised struct {
-	cfg    Config // constant
-	dir    string
+	cfg    Config // constant; of Speaker only what Reconfigure cannot change is used
+	dir    string // of the process that runs now or is being started; owned by keepAlive
 	client *gobgp.Client
+	ended  func() // ends keepAlive and waits for it; set by Run
 
 	touched  atomic.Int64 // boot clock, the last Touch; 0: none yet
 	written  atomic.Int64 // boot clock, the last Touch that went into the pipe
@@ -59,7 +63,8 @@ type Supervised struct {
 	restarts atomic.Uint64
 
 	mu    sync.Mutex
-	death string // how the last process ended, while there is no new one
+	birth time.Time // of the newest process
+	death string    // how the last process ended, until there is a connection again
 }
 
 var _ bgp.Speaker = (*Supervised)(nil)
@@ -72,18 +77,21 @@ func New(cfg Config) (*Supervised, error) {
 	if cfg.Communication == "" {
 		cfg.Communication = "failoverd stops"
 	}
-	dir, err := filepath.Abs(cfg.RunDir) // the process may have another working directory
+	runDir, err := filepath.Abs(cfg.RunDir) // the process may have another working directory
 	if err != nil {
 		return nil, fmt.Errorf("speaker %s: %w", cfg.Speaker.Name, err)
 	}
-	s := &Supervised{cfg: cfg, dir: filepath.Join(dir, dirPrefix+rand.Text()[:10])}
-	if n := len(s.socket()); n > 107 {
-		return nil, fmt.Errorf("speaker %s: socket path %s has %d octets, the system takes 107", cfg.Speaker.Name, s.socket(), n)
+	cfg.RunDir = runDir
+	s := &Supervised{cfg: cfg, dir: dirIn(runDir)}
+	if err := checkSocket(s.socket()); err != nil {
+		return nil, fmt.Errorf("speaker %s: %w", cfg.Speaker.Name, err)
 	}
 	s.client, err = gobgp.New(cfg.Speaker, "unix://"+s.socket(), cfg.Log, gobgp.Options{
 		Alive:         s.alive,
 		Silent:        fmt.Sprintf("the agent's loop has been silent for longer than bgp_lease (%v): nothing is announced", cfg.Lease),
 		Amend:         s.amend,
+		Watched:       true,
+		Ended:         func() { s.ended() },
 		Communication: cfg.Communication,
 	})
 	if err != nil {
@@ -97,6 +105,11 @@ func (s *Supervised) socket() string { return filepath.Join(s.dir, socketName) }
 
 // Set implements bgp.Speaker.
 func (s *Supervised) Set(d bgp.Desired) { s.client.Set(d) }
+
+// Reconfigure changes over to cfg while the process goes on; sessions of neighbors that stay as they are stay up. It
+// returns false when that takes another process, and then does nothing: see gobgp.Client.Reconfigure. It never blocks;
+// what comes of it is in the reports.
+func (s *Supervised) Reconfigure(cfg bgp.SpeakerConfig) bool { return s.client.Reconfigure(cfg) }
 
 // Touch says that the agent's loop is alive. Only the loop may call it, after it looked at its inputs; at least three
 // times per lease. It never blocks and costs under a microsecond.
@@ -128,24 +141,16 @@ func (s *Supervised) alive() bool {
 func (s *Supervised) PID() int { return int(s.pid.Load()) }
 
 // Run implements bgp.Speaker. It starts the process, keeps one running, and at the end of ctx withdraws everything,
-// closes the sessions with the communication, and returns once the process is gone: within two seconds. An error means
-// that nothing could be started at all.
+// closes the sessions with the communication, and returns once the process is gone: within two seconds. What cannot be
+// started is reported and tried again; the error is always nil.
 func (s *Supervised) Run(ctx context.Context, report func(bgp.Report)) error {
-	if err := s.makeDir(); err != nil {
-		return err
-	}
-	defer func() {
-		if err := os.RemoveAll(s.dir); err != nil {
-			s.cfg.Log.Warn("remove the speaker's directory", "err", err)
-		}
-	}()
 	lives, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
-	wg.Go(func() { s.keepAlive(lives) })
-	defer func() {
+	wg.Go(func() { s.keepAlive(ctx, lives) })
+	s.ended = func() {
 		stop()
 		wg.Wait()
-	}()
+	}
 	return s.client.Run(ctx, report)
 }
 
@@ -154,17 +159,21 @@ func (s *Supervised) amend(r *bgp.Report) {
 	r.Restarts = s.restarts.Load()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !r.Connected && s.death != "" {
+	switch {
+	case r.Connected:
+		s.death = ""
+	case s.pid.Load() == 0 || time.Since(s.birth) < settles:
 		r.Err = s.death
 	}
 }
 
-// keepAlive runs one process after the other until ctx ends.
-func (s *Supervised) keepAlive(ctx context.Context) {
+// keepAlive runs one process after the other until ctx ends, and the last one until lives does.
+func (s *Supervised) keepAlive(ctx, lives context.Context) {
+	defer s.removeDir()
 	backoff := firstBackoff
 	for {
 		start := time.Now()
-		err := s.live(ctx)
+		err := s.live(lives)
 		if ctx.Err() != nil {
 			return
 		}
@@ -172,7 +181,7 @@ func (s *Supervised) keepAlive(ctx context.Context) {
 			backoff = firstBackoff
 		}
 		s.setDeath(fmt.Sprintf("speaker process: %v; starting it again in %v", err, backoff))
-		s.cfg.Log.Error("BGP speaker process died", "err", err, "retry", backoff)
+		s.cfg.Log.Error("BGP speaker process died", "err", err, "retry", backoff.String())
 		s.client.Wake()
 		select {
 		case <-ctx.Done():
@@ -188,4 +197,10 @@ func (s *Supervised) setDeath(text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.death = text
+}
+
+func (s *Supervised) setBirth(at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.birth = at
 }

@@ -3,6 +3,7 @@ package speaker
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 
 	"github.com/osrg/gobgp/v3/pkg/server"
 
@@ -29,7 +30,7 @@ func NewUpstream(cfg UpstreamConfig, log *slog.Logger) (*Upstream, error) {
 	if err != nil {
 		return nil, err
 	}
-	lg.blame = r.Blame
+	lg.blame = func(peer netip.Addr, reason string, _ slog.Level) { r.Blame(peer, reason) }
 	go s.Serve()
 	return &Upstream{router: r}, nil
 }
