@@ -116,14 +116,9 @@ func (l *links) interfaceChanged(i failover.Interface) (changed []failover.LinkC
 	return changed
 }
 
-// adopt opens and closes what a new configuration asks for. What stays is not touched.
+// adopt opens what a new configuration asks for; prune closes the rest. What stays is not touched.
 func (l *links) adopt(cfg *failover.Config) (changed []failover.LinkChanged) {
 	l.want(cfg)
-	for id := range l.open {
-		if !l.wanted[id] {
-			changed = append(changed, l.closeOne(id, "not configured"))
-		}
-	}
 	for id := range l.failed {
 		if !l.wanted[id] {
 			delete(l.failed, id)
@@ -137,6 +132,16 @@ func (l *links) adopt(cfg *failover.Config) (changed []failover.LinkChanged) {
 	changed = append(changed, l.openUnicast()...)
 	for _, i := range l.interfaces {
 		changed = append(changed, l.interfaceChanged(i)...)
+	}
+	return changed
+}
+
+// prune closes what the configuration does not have any more.
+func (l *links) prune() (changed []failover.LinkChanged) {
+	for id := range l.open {
+		if !l.wanted[id] {
+			changed = append(changed, l.closeOne(id, "not configured"))
+		}
 	}
 	return changed
 }

@@ -112,7 +112,10 @@ func TestLinksAdopt(t *testing.T) {
 		if c := k.adopt(cfg); c != nil || k.open[idA] != o || k.announcers["fo-a"] != a {
 			t.Errorf("the same configuration: changed %v", c)
 		}
-		if c := k.adopt(&failover.Config{}); len(c) != 1 || c[0].Open || len(k.open)+len(k.announcers) != 0 {
+		if c := k.adopt(&failover.Config{}); len(c) != 0 || len(k.open) != 1 {
+			t.Errorf("an empty configuration, before the last words are out: changed %v, open %v", c, k.open)
+		}
+		if c := k.prune(); len(c) != 1 || c[0].Open || len(k.open)+len(k.announcers) != 0 {
 			t.Errorf("an empty configuration: changed %v, open %v, announcers %v", c, k.open, k.announcers)
 		}
 		if c := k.adopt(cfg); len(c) != 1 || !c[0].Open {

@@ -211,13 +211,19 @@ func (l *loop) stop(ctx context.Context) {
 	l.core.Step(now, failover.Stop{Reason: reason}, &l.fx)
 }
 
+// sendAdverts sends what is to leave before anything else of the batch, once.
+func (l *loop) sendAdverts() {
+	for i := range l.fx.Adverts {
+		l.links.send(&l.fx.Adverts[i])
+	}
+	l.fx.Adverts = l.fx.Adverts[:0]
+}
+
 // perform carries out the effects of a batch: advertisements first, then what tells the LAN, then desired states,
 // routes before addresses.
 func (l *loop) perform(now vrrp.Instant) {
 	fx := &l.fx
-	for i := range fx.Adverts {
-		l.links.send(&fx.Adverts[i])
-	}
+	l.sendAdverts()
 	for _, n := range fx.Announcements {
 		l.links.announce(n)
 	}

@@ -110,6 +110,11 @@ func (l *loop) adopt(cfg *failover.Config) {
 		l.core.Step(now, lc, &l.fx)
 	}
 	l.core.Step(now, failover.Reconfigured{Config: cfg}, &l.fx)
+	// A router that is gone has its last word before its socket goes.
+	l.sendAdverts()
+	for _, lc := range l.links.prune() {
+		l.core.Step(now, lc, &l.fx)
+	}
 	for _, r := range reports {
 		l.core.Step(now, r, &l.fx)
 	}

@@ -329,7 +329,7 @@ func TestLastReportIsDelivered(t *testing.T) {
 	}
 }
 
-// A speaker whose directory cannot be made says so, keeps nothing from working, and comes when it can.
+// A speaker whose directory cannot be made comes all the same, from another place.
 func TestSpeakerWithoutDirectory(t *testing.T) {
 	log, dir := new(testLog), t.TempDir()+"/state"
 	a, err := New(Options{
@@ -348,15 +348,11 @@ func TestSpeakerWithoutDirectory(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- a.Run(ctx) }()
-	eventually(t, "the reason in status", func() bool {
-		s := a.Snapshot()
-		return s != nil && strings.Contains(s.Speakers[0].Error, "not a directory")
-	})
 	eventually(t, "a word about the status socket", func() bool { return log.count("no status socket") == 1 })
-	if err := os.Remove(dir); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "the speaker", func() bool { return a.Snapshot().Speakers[0].Connected })
+	eventually(t, "the speaker", func() bool {
+		s := a.Snapshot()
+		return s != nil && s.Speakers[0].Connected
+	})
 	stop()
 	if err := <-ended; err != nil {
 		t.Error(err)

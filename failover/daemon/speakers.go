@@ -34,8 +34,8 @@ func newSpeakers(a *Agent, c *crew) *speakers {
 	return &speakers{agent: a, crew: c, running: make(map[string]*runningSpeaker), desired: make(map[string]bgp.Desired)}
 }
 
-// adopt starts the speakers of a configuration and ends those that it does not have, or has otherwise. A speaker that
-// is configured as before keeps its process and its sessions. It returns what is to be reported of those that cannot
+// adopt starts the speakers of a configuration and ends those that it does not have, or has so differently that they
+// cannot be changed while they run. What a change is not about - the process, other sessions - stays. It returns what is to be reported of those that cannot
 // be started.
 func (s *speakers) adopt(cfg *failover.Config) (reports []failover.SpeakerReported) {
 	before := make(map[string]<-chan struct{})
@@ -44,7 +44,12 @@ func (s *speakers) adopt(cfg *failover.Config) (reports []failover.SpeakerReport
 		if c == nil {
 			delete(s.desired, name)
 		}
-		if c == nil || !reflect.DeepEqual(*c, r.cfg) || r.lease != cfg.BGPLease {
+		same := c != nil && r.lease == cfg.BGPLease
+		if same && (reflect.DeepEqual(*c, r.cfg) || r.sp.Reconfigure(*c)) {
+			r.cfg = *c
+			continue
+		}
+		if !same || !reflect.DeepEqual(*c, r.cfg) {
 			s.agent.log.Info("bgp speaker ends with its configuration", "speaker", name, "replaced", c != nil)
 			before[name] = s.end(name)
 		}
