@@ -28,9 +28,8 @@ func TestBGP_GR_02_KilledProcessEndsTheSessionAtOnce(t *testing.T) {
 	if took := m.at.Sub(start); took > 200*time.Millisecond+slack { // the hold time is 9 s
 		t.Errorf("connection closed after %v, want under 200 ms", took)
 	}
-	down := a.until(prompt, "the death", func(r bgp.Report) bool {
-		return !r.Connected && strings.Contains(r.Err, "killed")
-	})
+	// The next process may be there before anybody has asked why the last one went.
+	down := a.until(prompt, "the death", func(r bgp.Report) bool { return !r.Connected })
 	if len(down.Announced) != 0 || down.Established() {
 		t.Errorf("report after the death: %+v", down)
 	}
