@@ -130,7 +130,13 @@ func newTap(t testing.TB, n namespace, iface string) *tap {
 // next returns the next frame that from sent and that want wants.
 func (tp *tap) next(from mac, want func(*frame) bool) *frame {
 	tp.t.Helper()
-	if err := tp.conn.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+	return tp.wait(from, 5*time.Second, want)
+}
+
+// wait is next with another limit.
+func (tp *tap) wait(from mac, limit time.Duration, want func(*frame) bool) *frame {
+	tp.t.Helper()
+	if err := tp.conn.SetReadDeadline(time.Now().Add(limit)); err != nil {
 		tp.t.Fatal(err)
 	}
 	for {

@@ -51,6 +51,9 @@ func (s *ip4) options(sock *socket) error {
 		setting("IP_MULTICAST_TTL", s.SetMulticastTTL(wire.TTL)),
 		setting("IP_TTL", s.SetTTL(wire.TTL)),
 		setting("IP_TOS", s.SetTOS(dscpCS6)),
+		// A long advertisement to a peer behind a small MTU arrives in fragments rather than not at all. Don't Fragment
+		// is off in what keepalived sends, too.
+		setting("IP_MTU_DISCOVER", sock.set(unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DONT)),
 		setting("IP_PKTINFO", s.SetControlMessage(ipv4.FlagDst, true)),
 	)
 }

@@ -5,7 +5,7 @@
 // Read Link first, then Announcer. A Link starts no goroutine of its own:
 //
 //	reader goroutine   Link.Run      -> deliver, Options.Drop
-//	one sender         Link.Send     (the owner loop of the agent)
+//	one sender         Link.Send, Link.SendFrom     (the owner loop of the agent)
 //	anybody            Link.Drops, Link.Counters, Link.Close
 //	anybody            Announcer.Announce, Announcer.Close
 package link
@@ -46,6 +46,9 @@ type Options struct {
 	// Drop, when not nil, is called for every packet that was received but not delivered, with its reason, source and
 	// VRID (0 when it was too short to have one). The goroutine of Run calls it; it must not block.
 	Drop func(reason wire.DropReason, src netip.Addr, vrid uint8)
+	// Group is the multicast group that an interface link joins and accepts instead of the protocol's own
+	// (vrrp_mcast_group4, vrrp_mcast_group6). Zero: the protocol's.
+	Group netip.Addr
 }
 
 // Counters is what a link did since it was opened, in packets.
@@ -59,7 +62,7 @@ type Counters struct {
 
 // Link is a raw socket for IP protocol 112.
 //
-// On an interface it is a member of 224.0.0.18 or ff02::12 there and receives what arrives by that interface, unicast
+// On an interface it is a member of 224.0.0.18 or ff02::12 (or Options.Group) there and receives what arrives by that interface, unicast
 // packets included. The unicast link (ID.Interface empty) is a member of no group and receives no multicast at all.
 // Own multicasts are not looped back to this host.
 type Link struct {
@@ -67,13 +70,15 @@ type Link struct {
 	id      ID
 	drop    func(wire.DropReason, netip.Addr, uint8)
 	sock    *socket
-	index   int // of the interface; 0 on the unicast link
+	index   int        // of the interface; 0 on the unicast link
+	group   netip.Addr // Options.Group
 	closing chan struct{}
 	once    sync.Once
 
-	in    *reader // owned by Run
-	out   *writer // owned by the caller of Send
-	stack stack   // its address is owned by the caller of Send
+	in     *reader // owned by Run
+	out    *writer // owned by the caller of Send
+	stack  stack   // its address is owned by the caller of Send
+	frames *framer // owned by the caller of SendFrom; nil on the unicast link
 
 	// atomic
 	drops                                [wire.NumDropReasons]atomic.Uint64
@@ -95,22 +100,43 @@ func open(id ID, opts Options) (*Link, error) {
 	if err != nil {
 		return nil, err
 	}
+	group, err := groupOf(id, opts.Group)
+	if err != nil {
+		return nil, err
+	}
 	sock, err := st.open()
 	if err != nil {
 		return nil, err
 	}
-	index, err := configure(sock, id, st)
+	index, err := configure(sock, id, st, group)
 	if err != nil {
 		return nil, errors.Join(err, sock.close())
+	}
+	var frames *framer
+	if index != 0 {
+		if frames, err = openFramer(id.Interface); err != nil {
+			return nil, errors.Join(err, sock.close())
+		}
 	}
 	drop := opts.Drop
 	if drop == nil {
 		drop = func(wire.DropReason, netip.Addr, uint8) {}
 	}
 	return &Link{
-		id: id, drop: drop, sock: sock, index: index, closing: make(chan struct{}),
-		in: newReader(sock, st), out: newWriter(sock, st), stack: st,
+		id: id, drop: drop, sock: sock, index: index, group: opts.Group, closing: make(chan struct{}),
+		in: newReader(sock, st), out: newWriter(sock, st), stack: st, frames: frames,
 	}, nil
+}
+
+// groupOf returns the multicast group of a link.
+func groupOf(id ID, other netip.Addr) (netip.Addr, error) {
+	switch {
+	case !other.IsValid():
+		return id.Family.Group(), nil
+	case !other.IsMulticast() || other.Zone() != "" || wire.FamilyOf(other) != id.Family:
+		return netip.Addr{}, fmt.Errorf("group %v is no %v multicast address", other, id.Family)
+	}
+	return other, nil
 }
 
 // ID returns the name that the link was opened under.
@@ -139,6 +165,9 @@ func (l *Link) Close() error {
 	l.once.Do(func() {
 		close(l.closing)
 		err = l.sock.close()
+		if l.frames != nil {
+			err = errors.Join(err, l.frames.sock.close())
+		}
 	})
 	return err
 }

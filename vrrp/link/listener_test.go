@@ -21,7 +21,12 @@ type listener struct {
 // listen opens a link in a namespace and runs it until the test ends, when Run must return nil.
 func listen(t testing.TB, n namespace, id ID) *listener {
 	t.Helper()
-	l := start(t, n, id)
+	return listenWith(t, n, id, Options{})
+}
+
+func listenWith(t testing.TB, n namespace, id ID, opts Options) *listener {
+	t.Helper()
+	l := startWith(t, n, id, opts)
 	t.Cleanup(func() {
 		if err := l.Close(); err != nil {
 			t.Errorf("close: %v", err)
@@ -35,13 +40,20 @@ func listen(t testing.TB, n namespace, id ID) *listener {
 
 func start(t testing.TB, n namespace, id ID) *listener {
 	t.Helper()
+	return startWith(t, n, id, Options{})
+}
+
+// startWith replaces the Drop of opts.
+func startWith(t testing.TB, n namespace, id ID, opts Options) *listener {
+	t.Helper()
 	l := &listener{
 		t: t, packets: make(chan *wire.Packet, 4096), dropped: make(chan string, 1<<16), ended: make(chan error, 1),
 	}
 	n.do(t, func() (err error) {
-		l.Link, err = Open(id, Options{Drop: func(r wire.DropReason, src netip.Addr, vrid uint8) {
+		opts.Drop = func(r wire.DropReason, src netip.Addr, vrid uint8) {
 			l.dropped <- fmt.Sprintf("%v from %v vrid %d", r, src, vrid)
-		}})
+		}
+		l.Link, err = Open(id, opts)
 		return err
 	})
 	go func() {

@@ -69,6 +69,7 @@ func (l *Link) run(read func(*datagram) error, deliver func(*wire.Packet) bool) 
 
 // take parses one datagram into p and reports whether p now belongs to somebody else.
 func (l *Link) take(d *datagram, p *wire.Packet, deliver func(*wire.Packet) bool) bool {
+	d.Group = l.group
 	why := wire.Parse(d.payload, d.Header, p)
 	if d.misdirected {
 		why = wire.DropDestination

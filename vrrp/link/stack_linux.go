@@ -61,7 +61,7 @@ func stackOf(f wire.Family) (stack, error) {
 }
 
 // configure applies what Open promises and returns the index of the interface, 0 on the unicast link.
-func configure(s *socket, id ID, st stack) (index int, err error) {
+func configure(s *socket, id ID, st stack, group netip.Addr) (index int, err error) {
 	multicast := id.Interface != ""
 	if multicast {
 		if index, err = s.indexOf(id.Interface); err != nil {
@@ -83,13 +83,13 @@ func configure(s *socket, id ID, st stack) (index int, err error) {
 	}
 	ifi := &net.Interface{Index: index}
 	err = bare(cmp.Or(
-		st.JoinGroup(ifi, &net.IPAddr{IP: id.Family.Group().AsSlice()}),
+		st.JoinGroup(ifi, &net.IPAddr{IP: group.AsSlice()}),
 		st.SetMulticastInterface(ifi)))
 	switch {
 	case errors.Is(err, unix.ENODEV), errors.Is(err, unix.EINVAL): // older and newer kernels
-		return 0, fmt.Errorf("join %v: %w (no %v on this interface: its MTU is too small)", id.Family.Group(), err, id.Family)
+		return 0, fmt.Errorf("join %v: %w (no %v on this interface: its MTU is too small)", group, err, id.Family)
 	case err != nil:
-		return 0, fmt.Errorf("join %v: %w", id.Family.Group(), err)
+		return 0, fmt.Errorf("join %v: %w", group, err)
 	}
 	// Already due: looking after the interface is the first thing that Run does.
 	return index, s.conn.SetReadDeadline(time.Now())

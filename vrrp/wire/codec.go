@@ -22,7 +22,7 @@ const MaxAddresses = 255
 // Append appends the octets of a, as sent from src to dst, to b. The form matters only for version 3 over IPv4.
 //
 // It returns an error when a cannot be expressed: VRID 0, an interval outside 1-4095 cs (version 3) or not 1-255
-// whole seconds (version 2), no address or more than 255, an address of another family than src, version 2 over IPv6.
+// whole seconds (version 2), more than 255 addresses, an address of another family than src, version 2 over IPv6.
 func (a *Advertisement) Append(b []byte, src, dst netip.Addr, form ChecksumForm) ([]byte, error) {
 	if err := a.validate(src, dst); err != nil {
 		return b, err
@@ -66,8 +66,8 @@ func (a *Advertisement) validate(src, dst netip.Addr) error {
 		return fmt.Errorf("advertisement interval %d cs: version 3 takes 1 to %d", a.Interval, MaxIntervalV3)
 	case a.Version != V2 && a.Version != V3:
 		return fmt.Errorf("advertisement version %d: only 2 and 3 exist", a.Version)
-	case len(a.Addresses) < 1 || len(a.Addresses) > MaxAddresses:
-		return fmt.Errorf("advertisement with %d addresses: 1 to %d fit", len(a.Addresses), MaxAddresses)
+	case len(a.Addresses) > MaxAddresses:
+		return fmt.Errorf("advertisement with %d addresses: at most %d fit", len(a.Addresses), MaxAddresses)
 	}
 	for _, addr := range a.Addresses {
 		if !addr.IsValid() || FamilyOf(addr) != f {
@@ -82,7 +82,7 @@ func (a *Advertisement) validate(src, dst netip.Addr) error {
 // Zones of the addresses in h are dropped: whoever read the packet knows the interface.
 //
 // It asks the questions that need no configuration: destination and TTL of a multicast packet, source, lengths,
-// version 2 or 3, type, count, checksum in any legal form, non-zero interval, first IPv6 address of a multicast packet
+// version 2 or 3, type, count (none only if nothing follows), checksum in any legal form, non-zero interval, first IPv6 address of a multicast packet
 // link-local. The reserve nibble of version 3 is masked before the interval is looked at (RFC 9568 section 5.2.6).
 func Parse(b []byte, h Header, p *Packet) DropReason {
 	h.Src, h.Dst = h.Src.WithZone(""), h.Dst.WithZone("")
@@ -106,7 +106,7 @@ func Parse(b []byte, h Header, p *Packet) DropReason {
 		return DropType
 	case p.VRID == 0:
 		return DropVRID
-	case b[3] == 0:
+	case b[3] == 0 && len(b) != emptyLen(p.Version):
 		return DropCountZero
 	}
 	if r := checkLength(b, p.Version, f); r != Accepted {
@@ -130,7 +130,7 @@ func checkHeader(h Header) DropReason {
 	switch {
 	case !h.Src.IsValid() || !h.Dst.IsValid() || FamilyOf(h.Dst) != f:
 		return DropSource
-	case h.Dst.IsMulticast() && h.Dst != f.Group():
+	case h.Dst.IsMulticast() && h.Dst != h.group(f):
 		return DropDestination
 	case h.Dst == broadcast:
 		return DropDestination
@@ -145,6 +145,16 @@ func checkHeader(h Header) DropReason {
 }
 
 var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+
+// emptyLen is the length of a message without addresses. RFC 9568 section 5.2.5 wants at least one, but routers that
+// only announce or run scripts have none (keepalived's no_virtual_ipaddress): whether such a message is acceptable, the
+// virtual router decides.
+func emptyLen(v Version) int {
+	if v == V2 {
+		return headerLen + authLen
+	}
+	return headerLen
+}
 
 // checkLength demands the exact length that the address count implies (V3-RX-05).
 func checkLength(b []byte, v Version, f Family) DropReason {
@@ -173,7 +183,7 @@ func checkBody(b []byte, v Version, dst netip.Addr) DropReason {
 	if v == V3 && interval(b) == 0 {
 		return DropIntervalZero
 	}
-	if dst == group6 && !netip.AddrFrom16([16]byte(b[headerLen:])).IsLinkLocalUnicast() {
+	if dst.Is6() && dst.IsMulticast() && b[3] > 0 && !netip.AddrFrom16([16]byte(b[headerLen:])).IsLinkLocalUnicast() {
 		return DropFirstNotLinkLocal
 	}
 	return Accepted

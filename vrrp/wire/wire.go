@@ -140,6 +140,17 @@ type Advertisement struct {
 type Header struct {
 	Src, Dst netip.Addr
 	TTL      uint8
+	// Group is the only multicast destination that counts; zero: the protocol's own (Family.Group). It is no part of
+	// the packet.
+	Group netip.Addr
+}
+
+// group returns the multicast destination that counts.
+func (h *Header) group(f Family) netip.Addr {
+	if h.Group.IsValid() {
+		return h.Group
+	}
+	return f.Group()
 }
 
 // Packet is an advertisement that passed Parse, with the IP facts that later checks need.
