@@ -87,6 +87,11 @@ func TestRouterAllocatesNothing(t *testing.T) {
 		r.SetPriority(120)
 		r.Expire(r.Deadline())
 		now = r.Deadline()
+		r.Demote(now, 0)
+		r.SetJoint(true)
+		r.Expire(r.Deadline())
+		r.Promote(now)
+		r.SetJoint(false)
 		r.Shutdown(now)
 	}); n != 0 {
 		t.Errorf("a life: %v allocations", n)

@@ -20,13 +20,14 @@ const (
 	CauseHigherPriority       // an advertisement of higher priority
 	CauseHigherAddress        // an advertisement of equal priority from a higher address
 	CauseShutdown             // disabled
+	CauseJoint                // the routers that it goes along with have left the role
 )
 
 var causeNames = [...]string{
 	CauseNone: "", CauseStartup: "startup", CauseOwner: "address owner", CauseSilence: "no advertisement heard",
 	CausePreempt: "preempted a lower priority", CauseRelease: "the active router released the role",
 	CauseHigherPriority: "higher priority heard", CauseHigherAddress: "equal priority from a higher address heard",
-	CauseShutdown: "shutdown",
+	CauseShutdown: "shutdown", CauseJoint: "the sync group leaves the role",
 }
 
 // String returns the cause in words.

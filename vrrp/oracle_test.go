@@ -21,7 +21,7 @@ const (
 // stimulus is an event of a random trace.
 type stimulus struct {
 	gap    time.Duration // since the one before
-	kind   int           // 0-1: startup, 2: shutdown, else: an advert
+	kind   int           // 0-1: startup, 2: shutdown, 3-5: promote, 6: demote, else: an advert
 	source netip.Addr
 	// of the advert
 	priority uint8
@@ -89,6 +89,10 @@ func play(m vrrptest.Machine, trace []stimulus, scale int) (outcomes []outcome) 
 			record(m.Startup(now))
 		case s.kind == 2:
 			record(m.Shutdown(now))
+		case s.kind < 6:
+			record(m.Promote(now))
+		case s.kind == 6:
+			record(m.Demote(now, s.gap*time.Duration(scale)))
 		default:
 			p.Src, p.Priority, p.Interval = s.source, s.priority, s.interval*wire.Centiseconds(scale)
 			e, _ := m.Receive(now, &p)
@@ -103,8 +107,11 @@ func TestM3_RouterEqualsOracle(t *testing.T) {
 	states := make(map[vrrp.State]int)
 	for seed := range uint64(traceSeeds) {
 		c, trace := drawTrace(seed)
-		got := play(newRouter(t, c), trace, 1)
-		want := play(vrrptest.NewOracle(c, own, vrrptest.Faithful), trace, 1)
+		router, oracle := newRouter(t, c), vrrptest.NewOracle(c, own, vrrptest.Faithful)
+		// Who is not joint is never ready: then Promote says nothing.
+		router.SetJoint(seed%2 == 0)
+		oracle.SetJoint(seed%2 == 0)
+		got, want := play(router, trace, 1), play(oracle, trace, 1)
 		for i := range want {
 			states[want[i].to]++
 			if i >= len(got) || got[i] != want[i] {

@@ -38,6 +38,8 @@ func (r *Router) check(p *wire.Packet) wire.DropReason {
 		return wire.DropOwnSource
 	case r.state == Initialize:
 		return wire.DropNotRunning
+	case c.OwnerIgnoresAdverts && c.Priority == wire.PriorityOwner && r.state == Active:
+		return wire.DropOwner
 	case c.Unicast && multicast:
 		return wire.DropExpectedUnicast
 	case !multicast && p.Dst != r.source, !multicast && !c.Unicast && len(c.Watchers) == 0:
@@ -57,6 +59,8 @@ func (r *Router) check(p *wire.Packet) wire.DropReason {
 		return wire.DropVersion
 	case p.VRID != c.Key.VRID || p.Family() != c.Key.Family:
 		return wire.DropVRID
+	case len(p.Addresses) == 0 && len(c.Addresses) > 0:
+		return wire.DropCountZero
 	case c.Version == wire.V2:
 		return r.checkV2(p)
 	}
@@ -127,11 +131,11 @@ func (r *Router) receiveBackup(now Instant, p *wire.Packet) Effect {
 	switch {
 	case p.Priority == wire.PriorityRelease:
 		// Never later than a skew from now, and never later than before: a flood of releases cannot put off the
-		// takeover (safety property S11).
-		if d := now.Add(r.SkewTime()); d < r.deadline {
+		// takeover (safety property S11). Who is ready has nothing to wait for any more.
+		if d := now.Add(r.SkewTime()); d < r.deadline && !r.ready {
 			r.deadline = d
 		}
-		r.downCause = CauseRelease
+		r.downCause, r.following = CauseRelease, false
 		r.preemptAt = Never
 		r.note(now, p)
 	case p.Priority >= r.priority:
@@ -165,6 +169,7 @@ func (r *Router) tolerates(now Instant) bool {
 // adopt takes the sender as the Active router: its interval, and a fresh Active_Down_Timer.
 func (r *Router) adopt(now Instant, p *wire.Packet) {
 	r.learned, r.suspected, r.downCause = p.Interval, false, CauseSilence
+	r.ready, r.following = false, true
 	r.deadline = now.Add(r.ActiveDownInterval())
 	r.note(now, p)
 }
@@ -215,6 +220,7 @@ func compare(a, b netip.Addr) int {
 func (r *Router) yield(now Instant, p *wire.Packet, why Cause) Effect {
 	r.learned, r.downCause, r.preemptAt = p.Interval, CauseSilence, Never
 	e := r.follow(now, why)
+	r.following = true
 	if r.cfg.LastWord {
 		e.Advert, e.Priority = true, r.priority
 	}

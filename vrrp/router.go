@@ -20,6 +20,7 @@ type Router struct {
 	priority uint8
 	source   netip.Addr
 	hold     bool
+	joint    bool
 
 	state    State
 	deadline Instant // Adver_Timer in Active, Active_Down_Timer in Backup, Never in Initialize
@@ -28,6 +29,10 @@ type Router struct {
 	downCause Cause
 	// preemptAt is when preempt_delay ends; Never while no lower-priority router is being tolerated.
 	preemptAt Instant
+	// ready: the timer of a joint router has fired, at readySince; deadline is Never. following: see Following.
+	ready      bool
+	following  bool
+	readySince Instant
 	// suspected is set once a late wake-up has re-armed the Active_Down_Timer, until somebody is heard.
 	suspected bool
 	// quietUntil is when another answer may be sent (ReadvertiseGap).
@@ -83,7 +88,7 @@ func (r *Router) Priority() uint8 { return r.priority }
 // Source returns the address that advertisements are sent from; zero before SetSource.
 func (r *Router) Source() netip.Addr { return r.source }
 
-// Deadline returns when Expire wants to be called; Never in Initialize.
+// Deadline returns when Expire wants to be called; Never in Initialize, and for a joint router that is ready.
 func (r *Router) Deadline() Instant { return r.deadline }
 
 // Heard returns the last advertisement processed.
@@ -152,11 +157,17 @@ func (r *Router) Startup(now Instant) Effect {
 		return r.stay()
 	}
 	r.learned, r.preemptAt, r.suspected = r.cfg.Interval, Never, false
-	if r.priority == wire.PriorityOwner {
+	owner := r.priority == wire.PriorityOwner
+	if owner && !r.joint {
 		return r.promote(now, CauseOwner)
 	}
+	e := r.follow(now, CauseStartup)
 	r.downCause = CauseSilence
-	return r.follow(now, CauseStartup)
+	if owner {
+		r.downCause = CauseOwner
+		r.wait(now)
+	}
+	return e
 }
 
 // Shutdown disables the router (sections 6.4.2, 6.4.3). An Active one asks for an advertisement of priority 0.
@@ -166,6 +177,7 @@ func (r *Router) Shutdown(Instant) Effect {
 		e.Advert, e.Priority = true, wire.PriorityRelease
 	}
 	r.state, r.deadline, r.preemptAt = Initialize, Never, Never
+	r.ready, r.following = false, false
 	return e
 }
 
@@ -192,6 +204,9 @@ func (r *Router) Expire(now Instant) Effect {
 		if r.reprieve(now) {
 			return r.stay()
 		}
+		if r.joint {
+			return r.wait(now)
+		}
 		return r.promote(now, r.downCause)
 	}
 	return r.stay()
@@ -206,7 +221,8 @@ func (r *Router) reprieve(now Instant) bool {
 	}
 	r.learned, r.downCause = r.heard.Interval, CauseSilence
 	r.deadline = r.heard.At.Add(r.ActiveDownInterval())
-	return r.deadline > now
+	r.following = r.deadline > now
+	return r.following
 }
 
 // nextAdvert moves Adver_Timer by whole intervals from where it was, so that the rate does not drift with the
@@ -223,6 +239,7 @@ func (r *Router) nextAdvert(now Instant) {
 func (r *Router) promote(now Instant, why Cause) Effect {
 	e := Effect{Advert: true, Priority: r.priority, From: r.state, To: Active, Cause: why}
 	r.state, r.deadline = Active, now.Add(r.cfg.Interval.Duration())
+	r.ready, r.following = false, false
 	r.learned, r.preemptAt, r.suspected = r.cfg.Interval, Never, false
 	return e
 }
@@ -231,6 +248,7 @@ func (r *Router) promote(now Instant, why Cause) Effect {
 func (r *Router) follow(now Instant, why Cause) Effect {
 	e := Effect{From: r.state, To: Backup, Cause: why}
 	r.state, r.deadline = Backup, now.Add(r.ActiveDownInterval())
+	r.ready, r.following = false, false
 	return e
 }
 

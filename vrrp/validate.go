@@ -57,8 +57,8 @@ func (c *Config) validateParameters() error {
 
 func (c *Config) validateAddresses() error {
 	n, f := len(c.Addresses), c.Key.Family
-	if n == 0 || n > wire.MaxAddresses {
-		return fmt.Errorf("%d addresses (want 1 to %d)", n, wire.MaxAddresses)
+	if n > wire.MaxAddresses {
+		return fmt.Errorf("%d addresses (want at most %d)", n, wire.MaxAddresses)
 	}
 	for i, a := range c.Addresses {
 		switch {

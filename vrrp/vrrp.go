@@ -120,6 +120,8 @@ type Config struct {
 	// DownTimerAdverts is the multiplier in Active_Down_Interval, 1 to 100; 0 means the RFC's 3.
 	DownTimerAdverts uint8
 	// Addresses are the virtual addresses in the order in which they are advertised; over IPv6 the first is link-local.
+	// There may be none (no_virtual_ipaddress): then the list that is sent is empty, against RFC 9568 section 5.2.5 and as
+	// keepalived does, and such lists are accepted.
 	Addresses []netip.Addr
 	// Unicast selects unicast: only Peers are sent to and listened to. Without it, advertisements go to the group. Then
 	// no virtual address needs to be link-local: peers may be on other links.
@@ -136,6 +138,9 @@ type Config struct {
 	Checksum wire.ChecksumForm
 	// SilentOnLowerPriority keeps an Active router from answering a lower-priority advertisement at once.
 	SilentOnLowerPriority bool
+	// OwnerIgnoresAdverts makes the address owner drop all advertisements unread while it is Active, so that no other
+	// owner can make it yield.
+	OwnerIgnoresAdverts bool
 	// LastWord makes an Active router send one more advertisement before it yields to a higher priority.
 	LastWord bool
 }

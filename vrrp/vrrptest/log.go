@@ -37,7 +37,11 @@ func (l *Log) Observe(s *Step) {
 	if e.Changed() {
 		l.line(s, "%v -> %v (%v)", e.From, e.To, e.Cause)
 	}
-	if s.Kind == Expired && s.Before.State == vrrp.Backup && !e.Changed() {
+	switch {
+	case s.Kind != Expired || s.Before.State != vrrp.Backup || e.Changed():
+	case s.After.Deadline == vrrp.Never:
+		l.line(s, "is ready")
+	default:
 		l.line(s, "listens on until %s", seconds(s.Node.global(s.After.Deadline)))
 	}
 }

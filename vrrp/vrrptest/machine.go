@@ -2,6 +2,7 @@ package vrrptest
 
 import (
 	"net/netip"
+	"time"
 
 	"failoverd/vrrp"
 	"failoverd/vrrp/wire"
@@ -13,6 +14,9 @@ type Machine interface {
 	Shutdown(now vrrp.Instant) vrrp.Effect
 	Expire(now vrrp.Instant) vrrp.Effect
 	Receive(now vrrp.Instant, p *wire.Packet) (vrrp.Effect, wire.DropReason)
+	SetJoint(joint bool)
+	Promote(now vrrp.Instant) vrrp.Effect
+	Demote(now vrrp.Instant, patience time.Duration) vrrp.Effect
 	Advertisement(a *wire.Advertisement, priority uint8)
 	State() vrrp.State
 	Deadline() vrrp.Instant

@@ -134,6 +134,13 @@ func (n *Network) receive(d delivery) {
 	n.finish(s)
 }
 
+// change makes a node's machine do something of its own accord.
+func (n *Network) change(node *Node, f func(vrrp.Instant) vrrp.Effect) {
+	s := n.begin(node, Changed)
+	s.Effect = f(node.local(n.now))
+	n.finish(s)
+}
+
 // begin and finish are the two halves of every step of a machine.
 func (n *Network) begin(node *Node, k StepKind) Step {
 	return Step{At: n.now, Node: node, Kind: k, Before: snapshot(node.Machine)}

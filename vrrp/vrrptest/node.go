@@ -49,6 +49,7 @@ const (
 	Stopped
 	Expired
 	Received
+	Changed // by who owns the node: it was promoted or demoted
 )
 
 // Step is one call into a node's machine, and what came of it.

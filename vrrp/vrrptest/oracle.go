@@ -10,7 +10,7 @@ import (
 )
 
 // Oracle is RFC 9568 section 6.4 (and RFC 3768 section 6.4 for version 2) once more, written as a table and sharing no
-// code with vrrp.Router. It knows none of our extensions: no delay, no hold, no late wake-up, no limit to answers. In
+// code with vrrp.Router. Of our extensions it knows joint roles, and no others: no delay, no hold, no late wake-up, no limit to answers. In
 // two places it follows the catalogue where the RFC's letter differs: an Active router answers a lower priority in
 // version 2 too, and a release never puts a timer off.
 type Oracle struct {
@@ -18,7 +18,9 @@ type Oracle struct {
 	source   netip.Addr
 	mutation Mutation
 
+	joint   bool // it takes the role on Promote only
 	state   vrrp.State
+	ready   bool
 	timer   vrrp.Instant
 	learned wire.Centiseconds
 
@@ -41,6 +43,8 @@ const (
 	timeout
 	release // an advertisement of priority 0
 	advert  // any other
+	promote // Promote
+	demote  // Demote
 )
 
 // rule is a row of the table: the first one that applies is carried out.
@@ -53,14 +57,22 @@ type rule struct {
 var table = map[vrrp.State]map[event][]rule{
 	vrrp.Initialize: { // section 6.4.1
 		startup: {
+			{jointOwner, do(forgetInterval, becomeReady), vrrp.Backup},
 			{owner, do(sendAdvert, forgetInterval, armAdver), vrrp.Active},
 			{always, do(forgetInterval, armDown), vrrp.Backup},
 		},
 	},
 	vrrp.Backup: { // section 6.4.2
 		shutdown: {{always, do(cancel), vrrp.Initialize}},
-		timeout:  {{always, do(sendAdvert, forgetInterval, armAdver), vrrp.Active}},
-		release:  {{always, do(adoptRelease, armSkew), vrrp.Backup}},
+		timeout: {
+			{joint, do(becomeReady), vrrp.Backup},
+			{always, do(sendAdvert, forgetInterval, armAdver), vrrp.Active},
+		},
+		release: {
+			{isReady, nil, vrrp.Backup},
+			{always, do(adoptRelease, armSkew), vrrp.Backup},
+		},
+		promote: {{isReady, do(sendAdvert, forgetInterval, armAdver), vrrp.Active}},
 		advert: {
 			{notLess, do(adoptInterval, armDown), vrrp.Backup},
 			{preempts, do(resetWrongly), vrrp.Backup},
@@ -71,6 +83,7 @@ var table = map[vrrp.State]map[event][]rule{
 		shutdown: {{always, do(cancel, sendRelease), vrrp.Initialize}},
 		timeout:  {{always, do(sendAdvert, armAdver), vrrp.Active}},
 		release:  {{always, do(sendAdvert, armAdver), vrrp.Active}},
+		demote:   {{always, do(sendRelease, forgetInterval, armDown), vrrp.Backup}},
 		advert: {
 			{outranked, do(adoptInterval, armDown), vrrp.Backup},
 			{fromItself, nil, vrrp.Active},
@@ -83,9 +96,12 @@ func do(actions ...func(*Oracle)) []func(*Oracle) { return actions }
 
 // Conditions.
 
-func always(*Oracle) bool     { return true }
-func owner(o *Oracle) bool    { return o.cfg.Priority == 255 }
-func preempts(o *Oracle) bool { return o.cfg.Preempt || owner(o) }
+func always(*Oracle) bool       { return true }
+func owner(o *Oracle) bool      { return o.cfg.Priority == 255 }
+func preempts(o *Oracle) bool   { return o.cfg.Preempt || owner(o) }
+func joint(o *Oracle) bool      { return o.joint }
+func jointOwner(o *Oracle) bool { return o.joint && owner(o) }
+func isReady(o *Oracle) bool    { return o.ready }
 func fromItself(o *Oracle) bool {
 	return o.packet.Priority == o.cfg.Priority && o.packet.Src == o.source
 }
@@ -120,8 +136,10 @@ func (o *Oracle) isGreater(a, b netip.Addr) bool {
 
 func sendAdvert(o *Oracle)  { o.effect.Advert, o.effect.Priority = true, o.cfg.Priority }
 func sendRelease(o *Oracle) { o.effect.Advert, o.effect.Priority = true, 0 }
-func cancel(o *Oracle)      { o.timer = vrrp.Never }
-func armDown(o *Oracle)     { o.timer = o.now.Add(3*o.learned.Duration() + o.skew()) }
+func cancel(o *Oracle)      { o.ready, o.timer = false, vrrp.Never }
+func becomeReady(o *Oracle) { o.ready, o.timer = true, vrrp.Never }
+
+func armDown(o *Oracle) { o.ready, o.timer = false, o.now.Add(3*o.learned.Duration()+o.skew()) }
 
 // forgetInterval makes Active_Adver_Interval the router's own.
 func forgetInterval(o *Oracle) {
@@ -132,7 +150,7 @@ func forgetInterval(o *Oracle) {
 
 func adoptInterval(o *Oracle) { o.learned = o.packet.Interval }
 
-func armAdver(o *Oracle) { o.timer = o.now.Add(o.cfg.Interval.Duration()) }
+func armAdver(o *Oracle) { o.ready, o.timer = false, o.now.Add(o.cfg.Interval.Duration()) }
 
 func armSkew(o *Oracle) {
 	if t := o.now.Add(o.skew()); t < o.timer || o.mutation == ReleaseExtends {
@@ -196,6 +214,21 @@ func (o *Oracle) Expire(now vrrp.Instant) vrrp.Effect {
 		return vrrp.Effect{From: o.state, To: o.state}
 	}
 	return o.step(now, timeout, nil)
+}
+
+// SetJoint is vrrp.Router.SetJoint, to be called in Initialize.
+func (o *Oracle) SetJoint(joint bool) { o.joint = joint }
+
+// Promote is vrrp.Router.Promote.
+func (o *Oracle) Promote(now vrrp.Instant) vrrp.Effect { return o.step(now, promote, nil) }
+
+// Demote is vrrp.Router.Demote.
+func (o *Oracle) Demote(now vrrp.Instant, patience time.Duration) vrrp.Effect {
+	e := o.step(now, demote, nil)
+	if e.Changed() {
+		o.timer = o.timer.Add(patience)
+	}
+	return e
 }
 
 // Receive implements Machine. It refuses only what a simulated network can bring about.

@@ -26,6 +26,7 @@ import (
 //	router NAME [priority N] [interval CS] [address A] [version N] [preempt_delay D] [nopreempt] [silent] [last_word]
 //	start NAME...      crash NAME...      stop NAME...      suspend NAME...      pause NAME...      resume NAME...
 //	hold NAME...       unhold NAME...     priority NAME N
+//	joint NAME...      unjoint NAME...    promote NAME...    demote NAME...
 //	drop FROM->TO      drop A<->B         heal FROM->TO     heal A<->B
 //	send NAME priority N [interval CS] [count N] [every D]     (adverts in NAME's name, whatever its router thinks)
 //	run D              show NAME...       adverts on|off    (whether Active routers' regular adverts are logged)
@@ -84,7 +85,15 @@ func (s *Script) execute(words []string) error {
 		"suspend": s.net.Suspend, "pause": s.net.Pause, "resume": s.net.Resume,
 		"hold":   func(n *Node) { n.router().SetHold(true) },
 		"unhold": func(n *Node) { n.router().SetHold(false) },
-		"show":   s.show,
+		"joint":  func(n *Node) { n.router().SetJoint(true) },
+		"unjoint": func(n *Node) {
+			s.net.change(n, func(vrrp.Instant) vrrp.Effect { n.router().SetJoint(false); return vrrp.Effect{} })
+		},
+		"promote": func(n *Node) { s.net.change(n, n.Machine.Promote) },
+		"demote": func(n *Node) {
+			s.net.change(n, func(now vrrp.Instant) vrrp.Effect { return n.Machine.Demote(now, 0) })
+		},
+		"show": s.show,
 	}
 	if f := each[verb]; f != nil {
 		return s.forEach(args, f)
@@ -264,6 +273,12 @@ func (s *Script) show(n *Node) {
 		fmt.Fprintf(&s.log.b, "%s %s: down\n", seconds(s.net.now), n.Name)
 		return
 	}
+	state := func(m Machine) string {
+		if n.router().Ready() {
+			return m.State().String() + ", ready,"
+		}
+		return m.State().String()
+	}
 	fmt.Fprintf(&s.log.b, "%s %s: %v priority %d learned interval %d timer %s\n", seconds(s.net.now), n.Name,
-		n.Machine.State(), n.Machine.Priority(), n.Machine.LearnedInterval(), seconds(n.global(n.Machine.Deadline())))
+		state(n.Machine), n.Machine.Priority(), n.Machine.LearnedInterval(), seconds(n.global(n.Machine.Deadline())))
 }
