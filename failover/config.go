@@ -13,6 +13,7 @@ import (
 
 	"failoverd/bgp"
 	"failoverd/vrrp"
+	"failoverd/vrrp/wire"
 )
 
 // Config is a whole configuration, validated and resolved: what conf makes of a file. It is immutable once built.
@@ -25,6 +26,8 @@ type Config struct {
 	StatusSocket string
 	// StartupDelay keeps every router in Initialize for that long after the agent's start.
 	StartupDelay time.Duration
+	// BootDelay keeps every router in Initialize until the kernel has run for that long (vrrp_delay_after_boot).
+	BootDelay time.Duration
 	// BGPLease is how long the speaker keeps announcing when the agent is silent; at least 1 s.
 	BGPLease time.Duration
 	// GARPInterval and NAInterval are the least time between two gratuitous ARPs or unsolicited neighbor
@@ -32,6 +35,60 @@ type Config struct {
 	GARPInterval, NAInterval time.Duration
 	Speakers                 []bgp.SpeakerConfig
 	Routers                  []RouterConfig
+	// Groups are the sync groups; a router is a member of one at most.
+	Groups []GroupConfig
+	// Scripts, Files and Processes are the tracked things that at least one router uses.
+	Scripts   []ScriptConfig
+	Files     []FileConfig
+	Processes []ProcessConfig
+	// LinkDelays are by the name of the interface.
+	LinkDelays map[string]LinkDelay
+	// Static addresses, routes and rules are there for as long as the agent runs, whatever the roles.
+	StaticAddresses []Address
+	StaticRoutes    []KernelRoute
+	StaticRules     []KernelRule
+	// Multicast are the groups that advertisements go to.
+	Multicast MulticastGroups
+	// NoAcceptCounters: the packet filter counts what it drops (nftables_counters).
+	NoAcceptCounters bool
+	// LogUnknownVRIDs logs advertisements of virtual routers that are not configured.
+	LogUnknownVRIDs bool
+
+	// FIFOs are told of every transition.
+	FIFOs []FIFOConfig
+	// StatesOnReload tells the FIFOs all states after a reload (fifo_write_vrrp_states_on_reload).
+	StatesOnReload bool
+	// ScriptSecurity: a command that root would run is refused if anybody else can change it (enable_script_security).
+	ScriptSecurity bool
+	// SupplementaryGroups gives commands all groups of their user instead of one.
+	SupplementaryGroups bool
+	// StartupScript is run before anything else, ShutdownScript after everything else; nil: none. Their timeouts are
+	// how long the agent waits for them.
+	StartupScript, ShutdownScript   *Command
+	StartupTimeout, ShutdownTimeout time.Duration
+	// Uses are all commands with their places.
+	Uses []CommandUse
+
+	Process ProcessSettings
+	Dump    DumpFiles
+}
+
+// ProcessSettings are about the agent's own process. A reload does not change them.
+type ProcessSettings struct {
+	// NetNamespace is the network namespace that the agent works in (net_namespace): a name in /run/netns; empty: its
+	// own.
+	NetNamespace string
+	// RealTime is the SCHED_RR priority of the agent's threads (vrrp_rt_priority), 1 to 99; 0: not real time.
+	RealTime int
+	// NoSwap locks the agent's memory (vrrp_no_swap).
+	NoSwap bool
+}
+
+// DumpFiles are what the signals write that keepalived users know; empty: keepalived's names in /tmp.
+type DumpFiles struct {
+	Data, Stats, JSON string
+	// JSONVersion is 1 or 2; 0 is 1.
+	JSONVersion int
 }
 
 // RouterConfig is one vrrp_instance.
@@ -51,6 +108,25 @@ type RouterConfig struct {
 	// announces through have an established session.
 	BGPWait time.Duration
 	GARP    GARP
+
+	// Tracks are the things that this router's priority and health depend on, those of its sync group among them.
+	Tracks []Track
+	// IgnoreLink: the state of its own interface does not matter, as long as the interface exists (dont_track_primary).
+	IgnoreLink bool
+	// VMAC: nil, or the virtual link-layer address. Then Addresses without an interface of their own are on it.
+	VMAC *VMAC
+	// NoAccept: unless the router is the address owner, packets to its virtual addresses are dropped, except neighbor
+	// discovery (RFC 9568 section 6.4.3, Accept_Mode false).
+	NoAccept bool
+	// PromoteSecondaries: deleting an address must not delete the others of its subnet. It is switched on where needed
+	// in any case; this asks for it from the start.
+	PromoteSecondaries bool
+	// Routes and Rules are there while the router is Active: after its addresses, and gone before them.
+	Routes []KernelRoute
+	Rules  []KernelRule
+	Notify NotifyConfig
+	// WantedState is state MASTER as it is written; it decides nothing.
+	WantedState string
 }
 
 // Lease bounds of an address: the kernel counts valid_lft in whole seconds.
@@ -142,10 +218,13 @@ func (c *Config) Links() []LinkID {
 	return ids
 }
 
-// links returns the sockets that a router needs.
+// loopback is the name of the interface where nobody else is.
+const loopback = "lo"
+
+// links returns the sockets that a router needs. On the loopback interface there is nobody to hear or to be heard by.
 func (c *RouterConfig) links() (ids []LinkID) {
 	v := &c.VRRP
-	if !v.Unicast {
+	if !v.Unicast && v.Key.Interface != loopback {
 		ids = append(ids, LinkID{v.Key.Interface, v.Key.Family})
 	}
 	if v.Unicast || len(v.Watchers) > 0 {
@@ -154,9 +233,57 @@ func (c *RouterConfig) links() (ids []LinkID) {
 	return ids
 }
 
+// multicastGroup returns the group of a family that advertisements go to.
+func (c *Config) multicastGroup(f wire.Family) netip.Addr {
+	g := c.Multicast.IPv4
+	if f == wire.IPv6 {
+		g = c.Multicast.IPv6
+	}
+	if !g.IsValid() {
+		return f.Group()
+	}
+	return g
+}
+
 // Announces reports whether the router announces anything in the role.
 func (c *RouterConfig) Announces(role Role) bool {
 	return slices.ContainsFunc(c.Announce, func(a Announcement) bool { return a.When == role })
+}
+
+// Devices returns the macvlan interfaces that the configuration needs, in its order.
+func (c *Config) Devices() []Device {
+	six := make(map[string]bool) // interfaces with IPv6 addresses
+	for i := range c.Routers {
+		for j := range c.Routers[i].Addresses {
+			if a := &c.Routers[i].Addresses[j]; a.Prefix.Addr().Is6() {
+				six[a.Interface] = true
+			}
+		}
+	}
+	var devices []Device
+	for i := range c.Routers {
+		if m := c.Routers[i].VMAC; m != nil {
+			devices = append(devices, Device{
+				Name: m.Name, Parent: c.Routers[i].VRRP.Key.Interface, MAC: m.MAC, IPv6: six[m.Name],
+			})
+		}
+	}
+	return devices
+}
+
+// NotAccepted returns the addresses whose packets are to be dropped (no_accept), in the configuration's order.
+func (c *Config) NotAccepted() []AddressKey {
+	var keys []AddressKey
+	for i := range c.Routers {
+		r := &c.Routers[i]
+		if !r.refuses() {
+			continue
+		}
+		for j := range r.Addresses {
+			keys = append(keys, r.Addresses[j].Key())
+		}
+	}
+	return keys
 }
 
 // Speaker returns the speaker of that name, or nil.
@@ -169,9 +296,13 @@ func (c *Config) Speaker(name string) *bgp.SpeakerConfig {
 	return nil
 }
 
-// carriers returns the interfaces besides its own that the router's addresses belong to, without duplicates.
+// carriers returns the interfaces besides its own that the router's addresses belong to, and the macvlan interface that it
+// sends from, without duplicates.
 func (c *RouterConfig) carriers() []string {
 	var names []string
+	if c.VMAC != nil {
+		names = append(names, c.VMAC.Name)
+	}
 	for i := range c.Addresses {
 		if n := c.Addresses[i].Interface; n != c.VRRP.Key.Interface && !slices.Contains(names, n) {
 			names = append(names, n)

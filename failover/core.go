@@ -51,13 +51,19 @@ type Core struct {
 	speakers map[string]*speaker
 	routes   uint64 // generation of the newest desired routes of any speaker
 
-	addresses DesiredAddresses // as last asked for
-	lease     time.Duration    // the shortest among them
-	regroup   bool             // another configuration: they are to be put together anew
-	kernel    kernelView
-	renewAt   vrrp.Instant
-	leaseEnds vrrp.Instant // the kernel may have let go of addresses from then on, unless they are renewed
-	pacers    []*pacer
+	addresses  DesiredAddresses // as last asked for
+	lease      time.Duration    // the shortest among them
+	regroup    bool             // another configuration: they are to be put together anew
+	kernel     kernelView
+	renewAt    vrrp.Instant
+	leaseEnds  vrrp.Instant // the kernel may have let go of addresses from then on, unless they are renewed
+	pacers     []*pacer
+	objects    objects // routes and rules
+	groupsTold groupsTold
+	trackers   map[Tracker]*tracked
+	lulls      []lull   // changes of interfaces that do not count yet
+	groups     []*group // in configuration order
+	unsettled  bool     // one of them is stale
 
 	stopping bool
 	stopAt   vrrp.Instant // the orderly stop is declared complete then, whatever is missing
@@ -90,8 +96,11 @@ func New(cfg *Config, now vrrp.Instant) (*Core, error) {
 		dirty:    true,
 	}
 	c.adoptSpeakers()
+	c.adoptGroups(now)
+	c.adoptTrackers()
 	c.index()
 	for _, r := range c.routers {
+		c.weigh(now, r, "", nil)
 		c.reschedule(r)
 	}
 	return c, nil
@@ -103,7 +112,7 @@ func (c *Core) Config() *Config { return c.cfg }
 // index rebuilds the tables by which packets find their router and addresses what is known of them, and the set of
 // virtual addresses.
 func (c *Core) index() {
-	c.kernel.keep(c.routers, c.leaving)
+	c.kernel.keep(c.cfg.StaticAddresses, c.routers, c.leaving)
 	c.multicast = make(map[multicastKey]*router, len(c.routers))
 	c.unicast = make(map[unicastKey]*router)
 	c.virtual = make(map[netip.Addr]bool)
@@ -117,6 +126,9 @@ func (c *Core) index() {
 	}
 	for _, r := range c.leaving {
 		c.setVirtual(r, r.held.addresses)
+	}
+	for i := range c.cfg.StaticAddresses {
+		delete(c.virtual, c.cfg.StaticAddresses[i].Prefix.Addr()) // it is there in every role
 	}
 }
 
@@ -157,15 +169,21 @@ func (c *Core) Receive(now vrrp.Instant, link LinkID, p *wire.Packet, fx *Effect
 	if r == nil {
 		return why
 	}
+	c.awake(now, fx) // before: who stood still must not answer a rival as if it still served
 	e, why := r.fsm.Receive(now, p)
 	if why != wire.Accepted {
 		return why
 	}
-	c.awake(now, fx)
+	if p.Priority == wire.PriorityRelease {
+		r.counters.PriorityZeroRecv++
+	}
 	c.noteInterval(now, r, fx)
 	c.apply(now, r, e, fx)
 	if e.Rival {
 		c.rival(now, r, p.Src, fx)
+	}
+	if g := r.group; g != nil && g.word == "MASTER" && r.fsm.Following() {
+		c.unsettle(g) // a member that a reload has added may follow while others are Active
 	}
 	c.reschedule(r)
 	return wire.Accepted
@@ -184,8 +202,11 @@ func (c *Core) find(link LinkID, p *wire.Packet) (*router, wire.DropReason) {
 	if r == nil {
 		return nil, wire.DropVRID
 	}
-	if !p.Dst.IsMulticast() && r.usesUnicast() {
+	switch {
+	case !p.Dst.IsMulticast() && r.usesUnicast():
 		return nil, wire.Accepted
+	case p.Dst.IsMulticast() && p.Dst != c.cfg.multicastGroup(link.Family):
+		return nil, wire.DropDestination
 	}
 	return r, wire.Accepted
 }
@@ -203,6 +224,12 @@ func (c *Core) Step(now vrrp.Instant, in Input, fx *Effects) {
 		c.addressesReported(now, &in.Report, fx)
 	case SpeakerReported:
 		c.speakerReported(now, &in.Report, fx)
+	case TrackerReported:
+		c.trackerReported(now, &in.Report, fx)
+	case ObjectsReported:
+		c.objectsReported(now, &in.Report, fx)
+	case DevicesReported:
+		c.devicesReported(now, &in, fx)
 	case Reconfigured:
 		c.reconfigure(now, in.Config, fx)
 	case Stop:
@@ -214,7 +241,7 @@ func (c *Core) Step(now vrrp.Instant, in Input, fx *Effects) {
 
 // Deadline returns when Expire wants to be called.
 func (c *Core) Deadline() vrrp.Instant {
-	d := min(c.sched.next(), c.renewAt, c.stopAt)
+	d := min(c.sched.next(), c.renewAt, c.stopAt, c.nextLull())
 	for _, p := range c.pacers {
 		d = min(d, p.due())
 	}
@@ -224,6 +251,8 @@ func (c *Core) Deadline() vrrp.Instant {
 // Expire fires every deadline that is due at now.
 func (c *Core) Expire(now vrrp.Instant, fx *Effects) {
 	c.awake(now, fx)
+	c.lastingLinks(now, fx)
+	c.settleGroups(now, fx) // the inputs of the batch
 	for c.sched.next() <= now {
 		r := c.sched[0]
 		c.expire(now, r, fx)
@@ -233,6 +262,7 @@ func (c *Core) Expire(now vrrp.Instant, fx *Effects) {
 			c.sched.set(r, now+1)
 		}
 	}
+	c.settleGroups(now, fx) // its timers
 	if c.renewAt <= now || c.stopAt <= now {
 		c.dirty = true
 	}
@@ -244,13 +274,16 @@ func (c *Core) Expire(now vrrp.Instant, fx *Effects) {
 // expire fires what is due of one router.
 func (c *Core) expire(now vrrp.Instant, r *router, fx *Effects) {
 	c.giveUp(now, r, fx)
-	if r.fault == unseen || r.fault == waitStartup || r.fault != "" && r.fault == r.refusal {
+	if r.lookAgain() <= now {
 		c.evaluate(now, r, fx)
 	}
 	late := r.fsm.LateWakeups()
 	c.apply(now, r, r.fsm.Expire(now), fx)
 	if r.fsm.LateWakeups() != late && r.lateLog.allows(now) {
 		fx.about(r, Event{Kind: EventLate, At: now})
+	}
+	if r.group != nil && r.fsm.State() == vrrp.Backup {
+		c.unsettle(r.group) // it may be ready
 	}
 	c.updateHold(now, r, fx)
 	c.announceDue(now, r, fx)
@@ -260,7 +293,7 @@ func (c *Core) expire(now vrrp.Instant, r *router, fx *Effects) {
 }
 
 // reschedule tells the heap when r next wants to be looked at.
-func (c *Core) reschedule(r *router) { c.sched.set(r, r.nextDue(c)) }
+func (c *Core) reschedule(r *router) { c.sched.set(r, r.nextDue()) }
 
 // awake looks whether this process stood still for so long that the kernel may have let go of the addresses. Then
 // somebody else may serve, and sessions may be dead that look alive: who was Active starts afresh as a Backup, listens,
@@ -283,7 +316,7 @@ func (c *Core) awake(now vrrp.Instant, fx *Effects) {
 		e.Advert = false
 		r.fault = stoodStill
 		c.apply(now, r, e, fx)
-		r.fault = ""
+		r.fault, r.pending = "", false
 		if !c.stopping {
 			c.apply(now, r, r.fsm.Startup(now), fx)
 		}
@@ -302,6 +335,7 @@ func (c *Core) stop(now vrrp.Instant, reason string, fx *Effects) {
 		c.shutdown(now, r, fx)
 		c.reschedule(r)
 	}
+	c.tellStop(now, fx)
 }
 
 func (fx *Effects) event(e Event) { fx.Events = append(fx.Events, e) }

@@ -21,7 +21,6 @@ import (
 func TestNewRefuses(t *testing.T) {
 	for _, tt := range []struct{ name, config, want string }{
 		{"a parameter out of range", "router A eth0/4/51 priority 0\n address 192.0.2.10/24 eth0", "vrrp_instance A: virtual router eth0/4/51: priority 0"},
-		{"a router without addresses", "router A eth0/4/51", "0 addresses"},
 		{"two routers with one key", "router A eth0/4/51\n address 192.0.2.10/24 eth0\nrouter B eth0/4/51\n address 192.0.2.11/24 eth0", "vrrp_instance B: another instance is eth0/4/51 too"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -225,6 +224,7 @@ func TestCountersTellWhatHappened(t *testing.T) {
 // TestResetKeepsStorageOnly: a reset Effects says nothing, and the next batch need not make room again.
 func TestResetKeepsStorageOnly(t *testing.T) {
 	fx := failover.Effects{
+		Notifications: make([]failover.Notification, 3), Objects: &failover.DesiredObjects{},
 		Adverts: make([]failover.Advert, 3), Announcements: make([]failover.LinkAnnouncement, 3), Routes: make([]failover.SpeakerRoutes, 3),
 		Addresses: &failover.DesiredAddresses{}, Events: make([]failover.Event, 3), Stopped: true,
 	}

@@ -25,6 +25,8 @@ func (c *Core) Snapshot(now vrrp.Instant, wall func(vrrp.Instant) time.Time) *Sn
 	for _, r := range c.routers {
 		s.Routers = append(s.Routers, c.describe(now, r, wall))
 	}
+	s.Groups = c.describeGroups(wall)
+	c.describeStatic(s)
 	for i := range c.cfg.Speakers {
 		s.Speakers = append(s.Speakers, c.speakers[c.cfg.Speakers[i].Name].describe())
 	}
@@ -56,6 +58,8 @@ func (c *Core) describe(now vrrp.Instant, r *router, wall func(vrrp.Instant) tim
 		ms := millis(d.Sub(now))
 		st.NextTimerMS = &ms
 	}
+	c.describeTracking(now, r, &st)
+	c.describeObjects(r, &st)
 	for _, s := range r.own.slots {
 		st.Addresses = append(st.Addresses, c.kernel.describe(s))
 	}
@@ -85,6 +89,10 @@ func (c *Core) waiting(now vrrp.Instant, r *router) string {
 		return "the agent stops"
 	case r.fault != "":
 		return r.fault
+	case r.fsm.Held() && r.holder != r:
+		return fmt.Sprintf("for %s of sync group %s, which waits for a session of speaker %s", r.holder.cfg.Name, r.group.cfg.Name, c.waitsFor(r.holder))
+	case r.fsm.Ready():
+		return r.group.others(r)
 	case r.fsm.Held():
 		return fmt.Sprintf("for an established session of speaker %s, at most %.0f s more, before it takes the role from a live MASTER",
 			c.waitsFor(r), r.holdUntil.Sub(now).Seconds())

@@ -12,6 +12,7 @@ import (
 // Flush ends a batch: it compares what should be in the kernel and in BGP with what was last asked for, and asks for
 // the difference. Routes come first, because a route must be withdrawn before its addresses go.
 func (c *Core) Flush(now vrrp.Instant, fx *Effects) {
+	c.settleGroups(now, fx)
 	if !c.dirty {
 		return
 	}
@@ -20,6 +21,7 @@ func (c *Core) Flush(now vrrp.Instant, fx *Effects) {
 		c.flushRoutes(now, c.speakers[c.cfg.Speakers[i].Name], fx)
 	}
 	c.finishReleases(now)
+	c.flushObjects(fx)
 	c.flushAddresses(now, fx)
 	c.dismiss()
 	if c.stopping && (c.stopped || c.nothingLeft() || now >= c.stopAt) {
@@ -146,8 +148,9 @@ func (c *Core) flushAddresses(now vrrp.Instant, fx *Effects) {
 // reclaim brings what is asked for in line with what the routers are entitled to, and reports whether it is to be asked
 // for: it is another set, or a router waits for a report on one that looks the same.
 func (c *Core) reclaim() bool {
-	another, waited := c.regroup, false
-	c.regroup = false
+	static := c.staticWanted()
+	another, waited := c.regroup || static != c.objects.addresses, false
+	c.regroup, c.objects.addresses = false, static
 	for _, routers := range [...][]*router{c.routers, c.leaving} {
 		for _, r := range routers {
 			next := r.claim()
@@ -165,24 +168,30 @@ func (c *Core) reclaim() bool {
 	return another || waited
 }
 
-// wantedAddresses returns what all routers hold, without duplicates - of two entries for one address, the first in the
-// configuration decides - and the shortest lease among it.
+// wantedAddresses returns the static addresses and what all routers hold, without duplicates - of two entries for one
+// address, a static one decides, and then the first in the configuration - and the shortest lease among it.
 func (c *Core) wantedAddresses() (want []Address, lease time.Duration) {
 	want = make([]Address, 0, len(c.addresses.Addresses)+1)
 	c.kernel.sets++
+	add := func(held claim) {
+		for i, s := range held.slots {
+			if s.wanted == c.kernel.sets {
+				continue
+			}
+			s.wanted = c.kernel.sets
+			a := &held.addresses[i]
+			want = append(want, *a)
+			if a.Lease != NoLease && (lease == NoLease || a.Lease < lease) {
+				lease = a.Lease
+			}
+		}
+	}
+	if c.objects.addresses {
+		add(c.kernel.static)
+	}
 	for _, routers := range [...][]*router{c.routers, c.leaving} {
 		for _, r := range routers {
-			for i, s := range r.held.slots {
-				if s.wanted == c.kernel.sets {
-					continue
-				}
-				s.wanted = c.kernel.sets
-				a := &r.held.addresses[i]
-				want = append(want, *a)
-				if a.Lease != NoLease && (lease == NoLease || a.Lease < lease) {
-					lease = a.Lease
-				}
-			}
+			add(r.held)
 		}
 	}
 	return want, lease
@@ -192,6 +201,9 @@ func (c *Core) wantedAddresses() (want []Address, lease time.Duration) {
 // first report comes after leftovers of a dead predecessor were swept, so without one nothing is known.
 func (c *Core) nothingLeft() bool {
 	if c.kernel.reports == 0 || len(c.addresses.Addresses) > 0 || c.kernel.generation < c.addresses.Generation || len(c.kernel.leftover) > 0 {
+		return false
+	}
+	if !c.objectsGone() {
 		return false
 	}
 	for _, s := range c.speakers {

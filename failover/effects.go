@@ -21,8 +21,13 @@ type Effects struct {
 	Announcements []LinkAnnouncement
 	// Routes are new desired states of speakers: withdrawals are among them, so they go before addresses.
 	Routes []SpeakerRoutes
+	// Objects are the routes and rules that should be in the kernel; nil: as before. Without the virtual routes of a
+	// lost role traffic is not attracted any more, so they go before the addresses, and come after them.
+	Objects *DesiredObjects
 	// Addresses is the new desired state of the kernel; nil: as before.
 	Addresses *DesiredAddresses
+	// Notifications are for scripts and FIFOs, in order.
+	Notifications []Notification
 	// Events are for the log, in order.
 	Events []Event
 	// Stopped reports that an orderly stop is complete.
@@ -35,7 +40,7 @@ type Effects struct {
 func (fx *Effects) Reset() {
 	*fx = Effects{
 		Adverts: fx.Adverts[:0], Routes: fx.Routes[:0], Announcements: fx.Announcements[:0], Events: fx.Events[:0],
-		buf: fx.buf[:0],
+		Notifications: fx.Notifications[:0], buf: fx.buf[:0],
 	}
 }
 
@@ -45,6 +50,9 @@ type Advert struct {
 	Src, Dst netip.Addr
 	TTL      uint8
 	Payload  []byte
+	// MAC is the link-layer address that a multicast advertisement is sent from (RFC 9568 section 7.3: the virtual
+	// one); zero: that of the interface.
+	MAC [6]byte
 }
 
 // SpeakerRoutes is the desired state of one speaker.
@@ -64,22 +72,28 @@ type EventKind uint8
 
 // Kinds of events.
 const (
-	EventTransition    EventKind = iota // a router changed its role; From, To, Reason
-	EventFault                          // a router cannot run; Reason
-	EventAddresses                      // all addresses of a router are in (To "present"), or not ("absent")
-	EventRestored                       // an address that somebody else removed was put back; Address
-	EventSwept                          // a leftover of a dead predecessor was removed; Address
-	EventAddressFailed                  // an address could not be added, or not removed; Address, Reason
-	EventForeign                        // somebody else has put a virtual address here while it is not wanted; Address
-	EventRoutes                         // the set announced for a router changed; To "announced" or "withdrawn", Reason
-	EventRival                          // another router that believed to be Active was heard; Peer
-	EventSession                        // a BGP session changed; Speaker, Peer, From, To, Reason
-	EventSpeaker                        // a speaker's process came or went; Speaker, To, Reason
-	EventRefused                        // the rails refused a route; Speaker, Reason
-	EventHold                           // a returning router waits for its upstream session, or stops waiting; To, Reason
-	EventInterval                       // another advertisement interval was adopted; From, To
-	EventLate                           // this node woke up late and listens once more before it takes over
-	EventReconfigured                   // a new configuration is in force; To its hash
+	EventTransition     EventKind = iota // a router changed its role; From, To, Reason
+	EventFault                           // a router cannot run; Reason
+	EventAddresses                       // all addresses of a router are in (To "present"), or not ("absent")
+	EventRestored                        // an address that somebody else removed was put back; Address
+	EventSwept                           // a leftover of a dead predecessor was removed; Address
+	EventAddressFailed                   // an address could not be added, or not removed; Address, Reason
+	EventForeign                         // somebody else has put a virtual address here while it is not wanted; Address
+	EventRoutes                          // the set announced for a router changed; To "announced" or "withdrawn", Reason
+	EventRival                           // another router that believed to be Active was heard; Peer
+	EventSession                         // a BGP session changed; Speaker, Peer, From, To, Reason
+	EventSpeaker                         // a speaker's process came or went; Speaker, To, Reason
+	EventRefused                         // the rails refused a route; Speaker, Reason
+	EventHold                            // a returning router waits for its upstream session, or stops waiting; To, Reason
+	EventInterval                        // another advertisement interval was adopted; From, To
+	EventLate                            // this node woke up late and listens once more before it takes over
+	EventReconfigured                    // a new configuration is in force; To its hash
+	EventTracker                         // a tracked thing changed; To "ok", "failed" or a number, Reason; Object names it
+	EventPriority                        // the effective priority changed; From, To, Reason
+	EventGroup                           // a sync group changed its state; Group, From, To, Reason
+	EventObjectFailed                    // a route or a rule could not be added; Object, Reason
+	EventObjectRestored                  // a route or a rule that somebody else removed was put back; Object
+	EventDevice                          // a macvlan interface or the packet filter is not as wanted, or is again; Object, Reason
 )
 
 // Event is something that people should be able to read about later.
@@ -95,4 +109,6 @@ type Event struct {
 	Peer    netip.Addr
 	Address AddressKey
 	Took    time.Duration
+	Group   string // name of a sync group
+	Object  string // a tracker, a route, a rule, a device in words
 }

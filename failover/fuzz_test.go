@@ -16,6 +16,8 @@ var fuzzConfigs = []string{
 	"speaker EDGE allow 198.51.100.0/24\nrouter A eth0/4/1 priority 200 bgp_wait 3s\n address 192.0.2.10/24 eth0 lease 1s\n address 198.51.100.10/32 lo\n announce 198.51.100.0/24 EDGE\n announce 198.51.100.0/24 EDGE when backup prepend 2\n garp repeat 2 delay 1s refresh 2s",
 	"garp_interval 1s\nspeaker EDGE allow 198.51.100.0/24\nspeaker CORE allow 198.51.100.0/24\nrouter A eth0/4/1 priority 200\n address 192.0.2.10/24 eth0\n address 192.0.2.11/24 eth0\n announce 198.51.100.0/24 CORE\nrouter B eth1/6/2\n address fe80::2/64 eth1",
 	"startup_delay 1s\nrouter A eth0/4/1 unicast\n peer 192.0.2.2\n address 192.0.2.10/24 eth0\nrouter B eth0/4/2 priority 255\n address 192.0.2.1/24 eth0",
+	"boot_delay 200ms\nlink_delay eth0 down 1s up 500ms\nrouter A eth0/4/1 priority 200\n address 192.0.2.10/24 eth0\n track script s weight 20\n track file f weight -3\nrouter B eth1/4/2 nopreempt\n address 192.0.2.11/24 eth1\n track script t\n track interface lo\nrouter C lo/4/3\n track process p reverse\nrouter D eth0/6/3 priority 255\n address fe80::1/64 eth0\ngroup G A B\ngroup H C D",
+	"multicast 224.0.0.200\nrouter A eth0/4/1 priority 100\n address 192.0.2.10/24 eth0\n ignore_link\nrouter B eth1/4/2\n vmac lo\n address 192.0.2.11/24 lo\n track script s\n track script u weight 250\nrouter C lo/4/3\ngroup G B C A",
 	"router A eth0/4/1 priority 0\n address 192.0.2.10/24 eth0",
 	"",
 }
@@ -49,7 +51,7 @@ func FuzzCore(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		z := &fuzzer{data: data}
 		var err error
-		if z.core, err = failover.New(failovertest.MustParseConfig(fuzzConfigs[z.next()%3]), 0); err != nil {
+		if z.core, err = failover.New(failovertest.MustParseConfig(fuzzConfigs[z.next()%5]), 0); err != nil {
 			t.Fatal(err)
 		}
 		for range 400 {
@@ -63,7 +65,7 @@ func FuzzCore(f *testing.F) {
 }
 
 func (f *fuzzer) input() {
-	switch f.next() % 9 {
+	switch f.next() % 11 {
 	case 0:
 		i := failover.Interface{Name: f.iface(), Index: int(f.next() % 3), Up: f.next()%3 != 0, Loopback: f.next()%8 == 0}
 		for range f.next() % 3 {
@@ -92,6 +94,12 @@ func (f *fuzzer) input() {
 		}
 	case 6:
 		f.packet()
+	case 9, 10:
+		rep := failover.TrackerReport{
+			Tracker: failover.Tracker{Kind: failover.TrackerKind(f.next() % 4), Name: []string{"s", "t", "f", "p", "lo", "u"}[f.next()%6]},
+			OK:      f.next()%2 == 0, Value: int(f.next())<<(f.next()%60) - 1000, Reason: "fuzzed",
+		}
+		f.core.Step(f.now, failover.TrackerReported{Report: rep}, &f.fx)
 	default:
 		f.now = f.now.Add(time.Duration(f.next()) * 20 * time.Millisecond)
 	}
@@ -121,7 +129,7 @@ func (f *fuzzer) report() {
 
 func (f *fuzzer) packet() {
 	p := &wire.Packet{
-		Header: wire.Header{Src: addr("192.0.2.2"), Dst: wire.IPv4.Group(), TTL: f.next()},
+		Header: wire.Header{Src: addr("192.0.2.2"), Dst: []netip.Addr{wire.IPv4.Group(), addr("224.0.0.200")}[f.next()%8/7], TTL: f.next()},
 		Advertisement: wire.Advertisement{
 			Version: wire.Version(2 + f.next()%2), VRID: 1 + f.next()%3, Priority: f.next(), Interval: wire.Centiseconds(1 + int(f.next())*16),
 		},
@@ -134,6 +142,29 @@ func (f *fuzzer) packet() {
 		p.Addresses = append(p.Addresses, addr("192.0.2.10"))
 	}
 	f.core.Receive(f.now, link, p, &f.fx)
+}
+
+// groups demands that no member of a sync group runs while another one has a fault, and none is Active while another one
+// follows somebody.
+func (f *fuzzer) groups(t *testing.T) {
+	s := f.core.Snapshot(f.now, func(vrrp.Instant) time.Time { return time.Time{} })
+	states := make(map[string]map[string]int)
+	for i := range s.Routers {
+		r := &s.Routers[i]
+		if states[r.Group] == nil {
+			states[r.Group] = make(map[string]int)
+		}
+		states[r.Group][r.State]++
+		if r.PriorityEffective == 0 || r.PriorityEffective == 255 && r.PriorityBase != 255 {
+			t.Fatalf("%s has priority %d", r.Name, r.PriorityEffective)
+		}
+	}
+	for i := range s.Groups {
+		g := &s.Groups[i]
+		if n := states[g.Name]; n["FAULT"] > 0 && (n["MASTER"]+n["BACKUP"] > 0 || g.State != "FAULT") {
+			t.Fatalf("group %s is %s, and has members %v", g.Name, g.State, n)
+		}
+	}
 }
 
 // flush ends a batch and looks at what it asks for.
@@ -156,6 +187,6 @@ func (f *fuzzer) flush(t *testing.T) {
 	if f.fx.Addresses != nil {
 		f.asked = append(f.asked, *f.fx.Addresses)
 	}
-	f.core.Snapshot(f.now, func(vrrp.Instant) time.Time { return time.Time{} })
+	f.groups(t)
 	f.fx.Reset()
 }

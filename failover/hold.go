@@ -25,15 +25,47 @@ func (c *Core) waitsFor(r *router) string {
 	return ""
 }
 
+// holds reports whether r has a reason of its own to leave a live Active router alone.
+func (c *Core) holds(now vrrp.Instant, r *router) bool {
+	return now < r.holdUntil && r.fsm.State() == vrrp.Backup && c.waitsFor(r) != ""
+}
+
 // updateHold keeps a Backup whose routes could not leave yet from taking the role from a router that serves: a
-// return must not cost an outage (bgp_wait).
+// return must not cost an outage (bgp_wait). In a sync group, the hold of one is the hold of all.
 func (c *Core) updateHold(now vrrp.Instant, r *router, fx *Effects) {
+	if r.group == nil {
+		var holder *router
+		if c.holds(now, r) {
+			holder = r
+		}
+		c.setHold(now, r, holder, fx)
+		return
+	}
+	members := r.group.members
+	var holder *router
+	if n := slices.IndexFunc(members, func(m *router) bool { return c.holds(now, m) }); n >= 0 {
+		holder = members[n]
+	}
+	for _, m := range members {
+		if m.holder != holder || m.fsm.Held() != (holder != nil) {
+			c.setHold(now, m, holder, fx)
+			c.reschedule(m)
+		}
+	}
+}
+
+// setHold holds a Backup on account of holder, which may be itself; nil: on nobody's.
+func (c *Core) setHold(now vrrp.Instant, r, holder *router, fx *Effects) {
 	running := r.fsm.State() == vrrp.Backup
-	hold := running && now < r.holdUntil && c.waitsFor(r) != ""
+	hold, before := holder != nil && running, r.holder
+	r.holder = holder
 	if hold == r.fsm.Held() {
 		return
 	}
 	r.fsm.SetHold(hold)
+	if hold && holder != r || !hold && before != r {
+		return // who holds the group says so
+	}
 	e := Event{Kind: EventHold, At: now, To: "over"}
 	switch {
 	case hold:

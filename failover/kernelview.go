@@ -3,6 +3,7 @@ package failover
 import (
 	"cmp"
 	"maps"
+	"net/netip"
 	"slices"
 
 	"failoverd/vrrp"
@@ -18,6 +19,8 @@ type kernelView struct {
 	failed     []*slot // with an error
 	leftover   []*slot // should be gone and are not
 	foreign    []*slot // there on somebody else's account, and not wanted here
+	static     claim   // static_ipaddress
+	fixed      map[netip.Addr]bool
 }
 
 // slot is what is known of one address of the kernel, whoever wants it.
@@ -43,8 +46,8 @@ func (v *kernelView) slot(k AddressKey) *slot {
 	return s
 }
 
-// keep forgets all addresses but those of the routers, and those that are in trouble.
-func (v *kernelView) keep(groups ...[]*router) {
+// keep forgets all addresses but the static ones, those of the routers, and those that are in trouble.
+func (v *kernelView) keep(static []Address, groups ...[]*router) {
 	old := v.slots
 	v.slots = make(map[AddressKey]*slot, len(old))
 	for _, s := range slices.Concat(v.failed, v.leftover, v.foreign) {
@@ -55,6 +58,11 @@ func (v *kernelView) keep(groups ...[]*router) {
 			v.slots[k] = s
 		}
 		return v.slot(k)
+	}
+	v.static, v.fixed = claim{addresses: static}, make(map[netip.Addr]bool, len(static))
+	for i := range static {
+		v.static.slots = append(v.static.slots, use(static[i].Key()))
+		v.fixed[static[i].Prefix.Addr()] = true
 	}
 	for _, routers := range groups {
 		for _, r := range routers {
@@ -156,13 +164,14 @@ func (v *kernelView) noteLeftovers(rep *AddressReport, fx *Effects, now vrrp.Ins
 }
 
 // noteForeign tells of addresses that answer here although this node does not have the role: most likely another daemon
-// has left them, and two nodes answer for them. What an address owner has of its own is no news.
+// has left them, and two nodes answer for them. What an address owner has of its own is no news, nor is
+// what static_ipaddress puts there, with whatever length.
 func (v *kernelView) noteForeign(rep *AddressReport, fx *Effects, now vrrp.Instant) {
 	before := v.foreign
 	v.foreign = nil
 	for _, k := range rep.Foreign {
 		s := v.slot(k)
-		if s.owned {
+		if s.owned || v.fixed[k.Prefix.Addr()] {
 			continue
 		}
 		if !s.foreign {

@@ -9,15 +9,15 @@ import (
 	"failoverd/vrrp/wire"
 )
 
-// Reasons why a router does not run that are no fault: time alone takes them away.
-const (
-	unseen      = "the interface has not been looked at yet"
-	waitStartup = "vrrp_startup_delay has not passed yet"
-)
-
 // interfaceChanged takes note of an interface, and looks again at the routers that it concerns.
 func (c *Core) interfaceChanged(now vrrp.Instant, i *Interface, fx *Effects) {
 	old := c.interfaces[i.Name]
+	c.settleLink(now, old, i)
+	c.interfaceIs(now, old, i, fx)
+}
+
+// interfaceIs replaces what is known of an interface.
+func (c *Core) interfaceIs(now vrrp.Instant, old, i *Interface, fx *Effects) {
 	if old != nil {
 		if old.Equal(i) {
 			return
@@ -29,6 +29,10 @@ func (c *Core) interfaceChanged(now vrrp.Instant, i *Interface, fx *Effects) {
 	} else {
 		c.interfaces[i.Name] = i
 		c.countLocal(i, 1)
+	}
+	id := Tracker{Kind: TrackInterface, Name: i.Name}
+	if t := c.trackers[id]; t != nil && t.see(i) {
+		c.trackerChanged(now, id, t, fx)
 	}
 	c.evaluateFor(now, i.Name, fx)
 	if (old == nil || !old.Up) && i.Up {
@@ -50,85 +54,82 @@ func (c *Core) countLocal(i *Interface, by int) {
 // of its belongs there, or its source address may be anywhere. The empty name stands for all of them.
 func (c *Core) evaluateFor(now vrrp.Instant, iface string, fx *Effects) {
 	for _, r := range c.routers {
-		if iface == "" || r.cfg.VRRP.Key.Interface == iface || r.cfg.Source.IsValid() || slices.Contains(r.carriers, iface) {
+		if iface == "" || r.cfg.VRRP.Key.Interface == iface || r.cfg.Source.IsValid() || slices.Contains(r.carriers, iface) ||
+			r.tracks(iface) {
 			c.evaluate(now, r, fx)
 			c.reschedule(r)
 		}
 	}
 }
 
-// evaluate starts or stops a router according to what it needs to run, and keeps its source address current.
-func (c *Core) evaluate(now vrrp.Instant, r *router, fx *Effects) {
-	if c.stopping {
-		return
-	}
-	fault, source := c.precondition(now, r)
-	if source.IsValid() {
-		c.setSource(r, source)
-	}
-	if fault == r.fault {
-		return
-	}
-	r.fault = fault
-	if fault == "" {
-		c.apply(now, r, r.fsm.Startup(now), fx)
-		return
-	}
-	if fault != unseen && fault != waitStartup {
-		fx.about(r, Event{Kind: EventFault, At: now, Reason: fault})
-	}
-	c.shutdown(now, r, fx)
-	if !source.IsValid() {
-		// Not before: the last advertisement is sent from it.
-		c.setSource(r, source)
-	}
-}
-
-// precondition says why r cannot run, or the address that it sends from.
-func (c *Core) precondition(now vrrp.Instant, r *router) (fault string, source netip.Addr) {
-	young := now < c.started.Add(firstLook)
+// precondition says why r itself cannot run, and returns the address that it is to send from; zero: none.
+func (c *Core) precondition(now vrrp.Instant, r *router) (h hindrance, source netip.Addr) {
 	name := r.cfg.VRRP.Key.Interface
-	i := c.interfaces[name]
+	i, look := c.interfaces[name], c.started.Add(firstLook)
+	young := now < look
 	switch {
 	case i == nil && young:
-		return unseen, source
+		return hindrance{reason: unseen, pending: true, until: look}, source
 	case i == nil:
-		return fmt.Sprintf("interface %s does not exist", name), source
-	case !i.Up:
-		return fmt.Sprintf("interface %s is down", name), source
+		return hindrance{reason: fmt.Sprintf("interface %s does not exist", name)}, source
+	case !i.Up && !r.cfg.IgnoreLink:
+		return hindrance{reason: c.downReason(name)}, source
 	}
 	for _, name := range r.carriers {
 		switch {
 		case c.interfaces[name] != nil:
 		case young:
-			return unseen, source
+			return hindrance{reason: unseen, pending: true, until: look}, source
 		default:
-			return fmt.Sprintf("interface %s, which an address of it belongs to, does not exist", name), source
+			return hindrance{reason: fmt.Sprintf("interface %s, which an address of it belongs to, does not exist", name)}, source
 		}
 	}
-	source, fault = c.source(r, i)
-	if fault != "" {
-		return fault, source
+	source, fault := c.source(r, i)
+	switch {
+	case fault != "":
+		return hindrance{reason: fault}, source
+	case now < r.refusedUntil:
+		return hindrance{reason: r.refusal, until: r.refusedUntil}, source
 	}
-	if now < r.refusedUntil {
-		return r.refusal, source
+	if h = c.closedLink(now, r); h.reason != "" {
+		return h, source
 	}
+	if h = c.trackingFault(now, r); h.reason != "" {
+		return h, source
+	}
+	return c.delayed(now, r), source
+}
+
+// closedLink says which socket of r is not open. One that nobody has told of yet is on its way.
+func (c *Core) closedLink(now vrrp.Instant, r *router) hindrance {
 	for _, id := range r.links {
 		l, known := c.links[id]
+		look := r.born.Add(firstLook)
 		switch {
 		case l.Open:
 		case l.Err != "":
-			return l.Err, source
-		case !known && young:
-			return unseen, source
+			return hindrance{reason: l.Err}
+		case !known && now < look:
+			return hindrance{reason: unseen, pending: true, until: look}
 		default:
-			return fmt.Sprintf("the socket of %s is not open yet", id), source
+			return hindrance{reason: fmt.Sprintf("the socket of %s is not open yet", id)}
 		}
 	}
-	if r.fsm.State() == vrrp.Initialize && now < c.started.Add(c.cfg.StartupDelay) {
-		return waitStartup, source
+	return hindrance{}
+}
+
+// delayed says why r is not to start yet. Delays after the start of the agent and of the kernel keep nobody from running
+// that does; an Instant is the time since the kernel's start.
+func (c *Core) delayed(now vrrp.Instant, r *router) hindrance {
+	startup, boot := c.started.Add(c.cfg.StartupDelay), vrrp.Instant(c.cfg.BootDelay)
+	switch {
+	case r.fsm.State() != vrrp.Initialize:
+	case now < startup:
+		return hindrance{reason: waitStartup, pending: true, until: startup}
+	case now < boot:
+		return hindrance{reason: waitBoot, pending: true, until: boot}
 	}
-	return "", source
+	return hindrance{}
 }
 
 // source chooses the address that r sends from: the configured one, if this host has it, or the first address of the
@@ -140,6 +141,9 @@ func (c *Core) source(r *router, i *Interface) (netip.Addr, string) {
 			return netip.Addr{}, fmt.Sprintf("source address %s is not on this host", a)
 		}
 		return a, ""
+	}
+	if r.lonely() {
+		return i.first(r.cfg.VRRP.Key.Family), ""
 	}
 	var first, second netip.Addr
 	for _, p := range i.Addresses {
@@ -163,6 +167,19 @@ func (c *Core) source(r *router, i *Interface) (netip.Addr, string) {
 		return first, fmt.Sprintf("interface %s has no %v address to send from", i.Name, r.cfg.VRRP.Key.Family)
 	}
 	return first, ""
+}
+
+// first returns an address for a router that nobody hears: it needs one, as all do, and any will do.
+func (i *Interface) first(f wire.Family) netip.Addr {
+	for _, p := range i.Addresses {
+		if a := p.Addr().WithZone(""); a.IsValid() && wire.FamilyOf(a) == f {
+			return a
+		}
+	}
+	if f == wire.IPv4 {
+		return netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	}
+	return netip.IPv6Loopback()
 }
 
 // prefers reports whether a is of the kind that r likes best to send from: multicast over IPv6 is link-local, and a

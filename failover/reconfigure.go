@@ -23,31 +23,43 @@ func (c *Core) reconfigure(now vrrp.Instant, cfg *Config, fx *Effects) {
 	if cfg.Hash != c.cfg.Hash {
 		fx.event(Event{Kind: EventReconfigured, At: now, To: cfg.Hash})
 	}
-	old := make(map[vrrp.Key]*router, len(c.routers))
+	old := make(map[*RouterConfig]*router, len(c.routers))
 	for _, r := range c.routers {
-		old[r.cfg.VRRP.Key] = r
+		old[r.cfg] = r
 	}
-	for i := range cfg.Routers {
-		rc := &cfg.Routers[i]
-		if o := old[rc.VRRP.Key]; o != nil && o.adopt(now, c, rc) {
-			delete(old, rc.VRRP.Key)
+	for i, ch := range compareRouters(c.cfg, cfg) {
+		switch o := old[ch.old]; {
+		case o == nil:
+		case ch.keeps() && o.adopt(now, c, ch.next):
+			delete(old, ch.old)
 			routers[i] = o
+		default:
+			o.replaced = ch.replaced
 		}
 	}
 	for _, r := range c.routers {
-		if old[r.cfg.VRRP.Key] == r {
+		if old[r.cfg] == r {
 			c.retire(now, r, fx)
 		}
 	}
 	c.cfg, c.routers, c.dirty, c.regroup = cfg, routers, true, true
 	c.reloads++
 	c.adoptSpeakers()
+	c.adoptGroups(now)
+	c.adoptTrackers()
 	c.index()
+	c.hurryLinks(now, fx)
 	for _, r := range c.routers {
+		if r.born == now {
+			c.weigh(now, r, "", nil)
+		}
+		c.weigh(now, r, "the configuration", fx)
 		c.evaluate(now, r, fx)
 		c.updateHold(now, r, fx)
 		c.reschedule(r)
 	}
+	c.settleGroups(now, fx)
+	c.tellAll(now, fx)
 }
 
 // adopt gives a running router another configuration, if that can be done without disturbing it.
@@ -60,7 +72,9 @@ func (r *router) adopt(now vrrp.Instant, c *Core, cfg *RouterConfig) bool {
 	if !r.fsm.Reconfigure(cfg.VRRP) {
 		return false
 	}
-	r.cfg, r.links, r.carriers, r.interval = cfg, cfg.links(), cfg.carriers(), r.fsm.LearnedInterval()
+	r.cfg = cfg
+	r.untested = c.newlyTracked(r, old)
+	r.links, r.carriers, r.interval = cfg.links(), cfg.carriers(), r.fsm.LearnedInterval()
 	r.refusedUntil = 0
 	r.holdUntil = r.holdUntil.Add(cfg.BGPWait - old.BGPWait)
 	r.gratuitous.adopt(now, &old.GARP, &cfg.GARP, slices.Contains(r.presence, announced))
@@ -88,6 +102,9 @@ func (r *router) carryOver(old []Address) []presence {
 // retire shuts a router down that the new configuration does not have; it lives on until its addresses are out.
 func (c *Core) retire(now vrrp.Instant, r *router, fx *Effects) {
 	r.fault, r.retired = "removed from the configuration", true
+	if r.replaced {
+		r.fault = "restarted with another configuration"
+	}
 	c.shutdown(now, r, fx)
 	if r.releasing {
 		c.leaving = append(c.leaving, r)

@@ -28,6 +28,17 @@ type router struct {
 	word  string       // the state as last logged
 	// retired: it does not run on purpose, because of a reload or an orderly stop.
 	retired bool
+	// pending: fault is no fault, but something that is not known yet.
+	pending bool
+	// obstacle is what keeps the router itself from running, whatever its sync group does; sendFrom the address that it is
+	// to send from.
+	obstacle hindrance
+	sendFrom netip.Addr
+	born     vrrp.Instant
+	group    *group // nil: none
+	// untested are tracked things that a reload has added and that are not known yet; priority is the effective one.
+	untested []Tracker
+	priority uint8
 
 	// presence says of each of cfg.Addresses what the reports that count said of it: those on addressGeneration or
 	// a later one. addressesIn: they said of each one that it is in.
@@ -53,7 +64,13 @@ type router struct {
 	refusal      string
 	refusedUntil vrrp.Instant
 
+	programmed bool   // its routes and rules were asked for
+	told       string // the last state that its scripts were told of
+	rivalTold  limiter
+	replaced   bool // retired, and another one goes on under its name
+
 	holdUntil  vrrp.Instant // bgp_wait ends
+	holder     *router      // on whose account it is held; nil: on nobody's
 	gratuitous gratuitous
 	fromLive   bool // the role was taken from a live router, which may answer for the addresses until it has let go
 	counters   RouterCounters
@@ -101,8 +118,9 @@ func newRouter(cfg *RouterConfig, now vrrp.Instant) (*router, error) {
 	}
 	return &router{
 		cfg: cfg, fsm: fsm, links: cfg.links(), presence: make([]presence, len(cfg.Addresses)),
-		carriers: cfg.carriers(), failing: vrrp.Never, place: -1, since: now, why: "start", fault: unseen, word: "INIT",
-		gratuitous: idle, interval: cfg.VRRP.Interval,
+		carriers: cfg.carriers(), failing: vrrp.Never, place: -1, since: now, why: "start", fault: unseen, pending: true, word: "INIT",
+		obstacle: hindrance{reason: unseen, pending: true, until: now.Add(firstLook)}, born: now,
+		gratuitous: idle, interval: cfg.VRRP.Interval, priority: cfg.VRRP.Priority,
 	}, nil
 }
 
@@ -127,6 +145,9 @@ func newRouters(cfg *Config, now vrrp.Instant) ([]*router, error) {
 
 func (r *router) usesUnicast() bool { return r.cfg.VRRP.Unicast || len(r.cfg.VRRP.Watchers) > 0 }
 
+// lonely reports whether nobody can hear the router, or be heard by it: it is on the loopback interface.
+func (r *router) lonely() bool { return len(r.links) == 0 }
+
 // role returns the role that announcements depend on; ok is false when the router has none.
 func (r *router) role() (role Role, ok bool) {
 	switch r.fsm.State() {
@@ -139,33 +160,25 @@ func (r *router) role() (role Role, ok bool) {
 }
 
 // nextDue returns the earliest instant at which the router wants to be looked at.
-func (r *router) nextDue(c *Core) vrrp.Instant {
+func (r *router) nextDue() vrrp.Instant {
 	d := min(r.fsm.Deadline(), r.gratuitous.next())
 	if r.releasing {
 		d = min(d, r.releaseUntil)
 	}
-	if r.fsm.Held() {
+	if r.fsm.Held() && r.holder == r {
 		d = min(d, r.holdUntil)
 	}
 	if r.fsm.State() == vrrp.Active && r.failing != vrrp.Never {
 		d = min(d, r.failing.Add(RefusalBound))
 	}
-	if r.refusedUntil > c.started && r.fault == r.refusal {
-		d = min(d, r.refusedUntil)
-	}
-	switch r.fault {
-	case unseen:
-		d = min(d, c.started.Add(firstLook))
-	case waitStartup:
-		d = min(d, c.started.Add(c.cfg.StartupDelay))
-	}
-	return d
+	return min(d, r.lookAgain())
 }
 
 // shutdown takes r out of the election.
 func (c *Core) shutdown(now vrrp.Instant, r *router, fx *Effects) {
 	if r.fsm.State() == vrrp.Initialize {
 		r.why, r.word = r.fault, r.stateWord()
+		c.tell(now, r, r.word, fx)
 		return
 	}
 	c.apply(now, r, r.fsm.Shutdown(now), fx)
@@ -195,6 +208,9 @@ func (c *Core) transition(now vrrp.Instant, r *router, e vrrp.Effect, fx *Effect
 		r.counters.BecameMaster++
 		// Only a report on what is asked for from now on counts, also if the addresses never went.
 		r.releasing, r.addressGeneration = false, c.addresses.Generation+1
+		if len(r.cfg.Addresses) == 0 { // there is nothing to report
+			r.addressesIn, r.attracting, r.addressGeneration = true, true, 0
+		}
 		r.fromLive = e.Cause == vrrp.CausePreempt
 	case e.From == vrrp.Active:
 		r.counters.ReleasedMaster++
@@ -204,7 +220,11 @@ func (c *Core) transition(now vrrp.Instant, r *router, e vrrp.Effect, fx *Effect
 	if e.To == vrrp.Backup {
 		r.holdUntil = now.Add(r.cfg.BGPWait)
 	}
+	if r.group != nil {
+		c.unsettle(r.group)
+	}
 	c.updateHold(now, r, fx)
+	c.tell(now, r, r.word, fx)
 }
 
 // forgetAddresses makes every address unknown, so that nothing depends on it any more.
@@ -235,7 +255,7 @@ func (r *router) stateWord() string {
 		return "MASTER"
 	case r.fsm.State() == vrrp.Backup:
 		return "BACKUP"
-	case r.retired || r.fault == "" || r.fault == unseen || r.fault == waitStartup:
+	case r.retired || r.fault == "" || r.pending:
 		return "INIT"
 	}
 	return "FAULT"
@@ -245,13 +265,13 @@ func (r *router) stateWord() string {
 // interface that is down.
 func (c *Core) advertise(r *router, priority uint8, fx *Effects) {
 	v := r.fsm.Config()
-	if i := c.interfaces[v.Key.Interface]; i == nil || !i.Up {
+	if i := c.interfaces[v.Key.Interface]; i == nil || !i.Up || r.lonely() {
 		return
 	}
 	var a wire.Advertisement
 	r.fsm.Advertisement(&a, priority)
-	if !v.Unicast {
-		c.queueAdvert(r, &a, LinkID{v.Key.Interface, v.Key.Family}, v.Key.Family.Group(), wire.TTL, fx)
+	if !v.Unicast && v.Key.Interface != loopback {
+		c.queueAdvert(r, &a, LinkID{v.Key.Interface, v.Key.Family}, c.cfg.multicastGroup(v.Key.Family), wire.TTL, fx)
 	}
 	ttl := r.cfg.TTL
 	if ttl == 0 {
@@ -278,13 +298,18 @@ func (c *Core) queueAdvert(r *router, a *wire.Advertisement, link LinkID, dst ne
 		return
 	}
 	fx.buf = buf
-	fx.Adverts = append(fx.Adverts, Advert{Link: link, Src: r.fsm.Source(), Dst: dst, TTL: ttl, Payload: buf[start:len(buf):len(buf)]})
+	v := Advert{Link: link, Src: r.fsm.Source(), Dst: dst, TTL: ttl, Payload: buf[start:len(buf):len(buf)]}
+	if m := r.cfg.VMAC; m != nil && !m.XmitBase && dst.IsMulticast() {
+		v.MAC = m.MAC
+	}
+	fx.Adverts = append(fx.Adverts, v)
 }
 
 // rival reacts to another router that believes to be Active: caches may point to it now.
 func (c *Core) rival(now vrrp.Instant, r *router, peer netip.Addr, fx *Effects) {
 	r.counters.Rivals++
 	r.gratuitous.heardRival(now, &r.cfg.GARP)
+	c.tellRival(now, r, fx)
 	if r.rivalLog.allows(now) {
 		fx.about(r, Event{Kind: EventRival, At: now, Peer: peer})
 	}

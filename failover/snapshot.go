@@ -11,18 +11,23 @@ import (
 // Snapshot is the state of an agent as people and programs see it: the body of /v1/status. It is immutable once
 // published. Durations are in the unit that their name ends in; times are wall clock.
 type Snapshot struct {
-	Version    string          `json:"version"`    // of the agent
-	BootID     string          `json:"boot_id"`    // of the kernel
-	PID        int             `json:"pid"`        //
-	RouterID   string          `json:"router_id"`  //
-	StartedAt  time.Time       `json:"started_at"` //
-	TakenAt    time.Time       `json:"taken_at"`   // when the snapshot was built
-	AgeSeconds float64         `json:"age_seconds"`
-	Config     ConfigStatus    `json:"config"`
-	Routers    []RouterStatus  `json:"routers"`
-	Speakers   []SpeakerStatus `json:"speakers"`
-	Links      []LinkStatus    `json:"links"`
-	Agent      AgentStatus     `json:"agent"`
+	Version    string         `json:"version"`    // of the agent
+	BootID     string         `json:"boot_id"`    // of the kernel
+	PID        int            `json:"pid"`        //
+	RouterID   string         `json:"router_id"`  //
+	StartedAt  time.Time      `json:"started_at"` //
+	TakenAt    time.Time      `json:"taken_at"`   // when the snapshot was built
+	AgeSeconds float64        `json:"age_seconds"`
+	Config     ConfigStatus   `json:"config"`
+	Routers    []RouterStatus `json:"routers"`
+	Groups     []GroupStatus  `json:"sync_groups,omitempty"`
+	// StaticAddresses and StaticObjects are static_ipaddress, static_routes and static_rules.
+	StaticAddresses []AddressStatus `json:"static_addresses,omitempty"`
+	StaticObjects   []ObjectStatus  `json:"static_objects,omitempty"`
+
+	Speakers []SpeakerStatus `json:"speakers"`
+	Links    []LinkStatus    `json:"links"`
+	Agent    AgentStatus     `json:"agent"`
 }
 
 // ConfigStatus says which configuration is in force, and what became of the last attempt to change it.
@@ -83,7 +88,13 @@ type RouterStatus struct {
 	// NextTimerMS is the time to the next timer: the next advertisement of a MASTER, the takeover of a BACKUP.
 	NextTimerMS *float64 `json:"next_timer_ms,omitempty"`
 
+	// Group is the router's sync group; VMAC its macvlan interface.
+	Group string `json:"sync_group,omitempty"`
+	VMAC  string `json:"vmac,omitempty"`
+
+	Tracks    []TrackStatus   `json:"tracks,omitempty"`
 	Addresses []AddressStatus `json:"addresses"`
+	Objects   []ObjectStatus  `json:"kernel_objects,omitempty"`
 	Routes    []RouteStatus   `json:"routes"`
 	Counters  RouterCounters  `json:"counters"`
 }
@@ -119,11 +130,45 @@ type RouteStatus struct {
 	Error    string `json:"error,omitempty"`
 }
 
+// TrackStatus is one tracked thing of a router.
+type TrackStatus struct {
+	Kind   string `json:"kind"` // track_interface, track_script, track_file or track_process
+	Name   string `json:"name"`
+	Weight int    `json:"weight"`
+	// Known: there was a result. OK, Value (of a file) and Reason are that result.
+	Known  bool   `json:"known"`
+	OK     bool   `json:"ok"`
+	Value  int    `json:"value,omitempty"`
+	Reason string `json:"reason,omitempty"`
+	// Effect is what it adds to the priority now; Fault: it keeps the router in FAULT or, before a first result, in INIT.
+	Effect int  `json:"effect"`
+	Fault  bool `json:"fault,omitempty"`
+}
+
+// ObjectStatus is one line of virtual_routes or virtual_rules, or, only while it is in trouble, the macvlan interface or
+// the packet filter that a router needs.
+type ObjectStatus struct {
+	Kind   string `json:"kind"` // route, rule, device or filter
+	Object string `json:"object"`
+	Wanted bool   `json:"wanted"`
+	Error  string `json:"error,omitempty"`
+}
+
+// GroupStatus is one vrrp_sync_group.
+type GroupStatus struct {
+	Name    string    `json:"name"`
+	State   string    `json:"state"`
+	Since   time.Time `json:"since"`
+	Why     string    `json:"why"`
+	Members []string  `json:"members"`
+}
+
 // RouterCounters count since the agent's start.
 type RouterCounters struct {
 	AdvertsSent      uint64            `json:"adverts_sent"`
 	AdvertsReceived  uint64            `json:"adverts_received"`
 	PriorityZeroSent uint64            `json:"priority_zero_sent"`
+	PriorityZeroRecv uint64            `json:"priority_zero_received"`
 	BecameMaster     uint64            `json:"became_master"`
 	ReleasedMaster   uint64            `json:"released_master"`
 	Rivals           uint64            `json:"rivals_heard"`

@@ -30,6 +30,8 @@ import (
 //	  garp [repeat N] [delay D] [refresh D] [refresh_repeat N] [rival_repeat N] [rival_delay D]
 //	  announce PREFIX SPEAKER [when ROLE] [med N] [prepend N]
 //
+// and the lines of objectLine and trackingLine.
+//
 // What is left out is as in package failover's documentation; priority is 100, interval 1s, and one announcement per
 // address. Everything after a # is a comment. The hash is that of the text.
 func ParseConfig(text string) (*failover.Config, error) {
@@ -94,6 +96,9 @@ func (p *configParser) line(w words) error {
 	case "router":
 		p.router(&w)
 	default:
+		if p.objectLine(word, &w) || p.trackingLine(word, &w) {
+			break
+		}
 		if len(cfg.Routers) == 0 {
 			return fmt.Errorf("unknown word %q", word)
 		}

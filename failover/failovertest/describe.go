@@ -2,6 +2,8 @@ package failovertest
 
 import (
 	"fmt"
+	"net"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -26,6 +28,9 @@ func describe(fx *failover.Effects) (lines []string) {
 	for i := range fx.Routes {
 		say("routes %s #%d: %s", fx.Routes[i].Speaker, fx.Routes[i].Desired.Generation, describeRoutes(fx.Routes[i].Desired.Routes))
 	}
+	if fx.Objects != nil {
+		say("%s", describeObjects(fx.Objects))
+	}
 	if d := fx.Addresses; d != nil {
 		var list []string
 		for i := range d.Addresses {
@@ -36,6 +41,9 @@ func describe(fx *failover.Effects) (lines []string) {
 			renewal = fmt.Sprintf(" renewal %d", d.Renewal)
 		}
 		say("addresses #%d%s: %s", d.Generation, renewal, orNone(list))
+	}
+	for i := range fx.Notifications {
+		say("%s", describeNotification(&fx.Notifications[i]))
 	}
 	for i := range fx.Events {
 		say("%s", describeEvent(&fx.Events[i]))
@@ -61,11 +69,22 @@ func describeRoutes(routes []bgp.Route) string {
 	return orNone(list)
 }
 
+// group returns the multicast group that a packet to dst is for; zero: none.
+func group(dst netip.Addr) netip.Addr {
+	if dst.IsMulticast() {
+		return dst
+	}
+	return netip.Addr{}
+}
+
 func describeAdvert(a *failover.Advert) string {
 	var p wire.Packet
 	s := fmt.Sprintf("advert %s %s > %s", a.Link, a.Src, a.Dst)
-	if why := wire.Parse(a.Payload, wire.Header{Src: a.Src, Dst: a.Dst, TTL: a.TTL}, &p); why != wire.Accepted {
+	if why := wire.Parse(a.Payload, wire.Header{Src: a.Src, Dst: a.Dst, TTL: a.TTL, Group: group(a.Dst)}, &p); why != wire.Accepted {
 		return s + ": not a packet: " + why.String()
+	}
+	if a.MAC != [6]byte{} {
+		s += " as " + net.HardwareAddr(a.MAC[:]).String()
 	}
 	if a.TTL != wire.TTL {
 		s += fmt.Sprintf(" ttl %d", a.TTL)
@@ -78,6 +97,8 @@ var eventWords = map[failover.EventKind]string{
 	failover.EventRestored: "restored", failover.EventSwept: "swept", failover.EventAddressFailed: "address failed",
 	failover.EventRoutes: "route", failover.EventRival: "rival", failover.EventSession: "session",
 	failover.EventSpeaker: "speaker", failover.EventRefused: "refused", failover.EventForeign: "foreign", failover.EventHold: "hold",
+	failover.EventObjectFailed: "object failed", failover.EventObjectRestored: "object restored", failover.EventDevice: "device",
+	failover.EventTracker: "tracker", failover.EventPriority: "priority", failover.EventGroup: "group",
 	failover.EventInterval: "interval", failover.EventLate: "late", failover.EventReconfigured: "reconfigured",
 }
 
@@ -88,7 +109,7 @@ func describeEvent(e *failover.Event) string {
 		panic(e.Kind)
 	}
 	s := "log " + word
-	for _, subject := range []string{e.Router, e.Speaker} {
+	for _, subject := range []string{e.Router, e.Speaker, e.Group, e.Object} {
 		if subject != "" {
 			s += " " + subject
 		}
@@ -135,9 +156,21 @@ func DescribeSnapshot(n *failover.Snapshot) (lines []string) {
 		for _, a := range r.Addresses {
 			say("  address %s dev %s%s%s%s", a.Address, a.Interface, when(a.Wanted, " wanted"), when(a.Present, " present"), when(a.Error != "", " error: "+a.Error))
 		}
+		lines = append(lines, describeKernelObjects(r.Objects)...)
+		lines = append(lines, describeTracks(r.Tracks)...)
 		for _, x := range r.Routes {
 			say("  route %s via %s when %s%s%s%s", x.Route, x.Speaker, x.When, when(x.Wanted, " wanted"), when(x.Announced, " announced"), when(x.Error != "", " error: "+x.Error))
 		}
+	}
+	for _, g := range n.Groups {
+		say("group %s %s since %s (%s)", g.Name, g.State, at(vrrp.Instant(g.Since.UnixNano())), g.Why)
+	}
+	for _, a := range n.StaticAddresses {
+		say("static address %s dev %s%s%s%s", a.Address, a.Interface, when(a.Wanted, " wanted"), when(a.Present, " present"), when(a.Error != "", " error: "+a.Error))
+	}
+	if len(n.StaticObjects) > 0 {
+		say("static:")
+		lines = append(lines, describeKernelObjects(n.StaticObjects)...)
 	}
 	for i := range n.Speakers {
 		p := &n.Speakers[i]

@@ -31,10 +31,15 @@ import (
 //	link INTERFACE/FAMILY open|closed [REASON]      a socket; the interface is "unicast" for the unicast link
 //	advert from ADDRESS [priority N] [interval D] [router NAME] [vrid N] [to ADDRESS] [ttl N] [on LINK] [times N]
 //	kernel reports [generation N] [without PREFIX]... [failed PREFIX]... [restored PREFIX]... [leftover PREFIX]...
-//	       [swept PREFIX]...                        whatever was asked for last, and the exceptions
+//	       [swept PREFIX]... [foreign PREFIX]...    whatever was asked for last, and the exceptions
 //	speaker NAME up|down [REASON]                   its process
 //	speaker NAME established|lost [REASON]          its session
 //	speaker NAME acknowledges [generation N]        what was asked for last
+//	objects report [generation N] [failed N]... [restored N]... [swept N]
+//	                                                the routes and rules that were asked for last; N is a place among them
+//	devices report [NAME|filter]...                 which macvlan interfaces are not as wanted, and the packet filter
+//	tracker script|process NAME ok|failed [REASON]  a check
+//	tracker file NAME is N | failed [REASON]
 //	together, end                                   what is between them is one batch
 //	wait D [quietly]                                time passes, and deadlines are met; quietly: adverts are counted only
 //	sleep D                                         time passes, and the process stands still
@@ -73,9 +78,10 @@ type script struct {
 	fx       failover.Effects
 	together bool
 
-	asked   failover.DesiredAddresses
-	desired map[string]bgp.Desired
-	reports map[string]*bgp.Report
+	asked        failover.DesiredAddresses
+	askedObjects failover.DesiredObjects
+	desired      map[string]bgp.Desired
+	reports      map[string]*bgp.Report
 }
 
 func (s *script) command(w words) error {
@@ -106,6 +112,12 @@ func (s *script) command(w words) error {
 		s.kernel(p, &w)
 	case "speaker":
 		s.speaker(p, &w)
+	case "objects":
+		s.objects(p, &w)
+	case "devices":
+		s.devices(p, &w)
+	case "tracker":
+		s.tracker(p, &w)
 	case "together":
 		s.together = true
 	case "end":
@@ -155,11 +167,15 @@ func (s *script) batch(quietly bool) (adverts int) {
 	if quietly {
 		adverts, s.fx.Adverts = len(s.fx.Adverts), nil
 	}
+	s.fx.Notifications = slices.DeleteFunc(s.fx.Notifications, s.unheard)
 	for _, line := range describe(&s.fx) {
 		s.say("%s", line)
 	}
 	if s.fx.Addresses != nil {
 		s.asked = *s.fx.Addresses
+	}
+	if s.fx.Objects != nil {
+		s.askedObjects = *s.fx.Objects
 	}
 	for _, r := range s.fx.Routes {
 		s.desired[r.Speaker] = r.Desired
@@ -254,6 +270,11 @@ func (s *script) advert(p *configParser, w *words) {
 		Version: r.VRRP.Version, VRID: k.VRID, Priority: wire.PriorityDefault, Interval: r.VRRP.Interval, Addresses: r.VRRP.Addresses,
 	}
 	h := wire.Header{Dst: k.Family.Group(), TTL: wire.TTL}
+	for _, g := range []netip.Addr{s.cfg.Multicast.IPv4, s.cfg.Multicast.IPv6} {
+		if g.IsValid() && wire.FamilyOf(g) == k.Family {
+			h.Dst = g
+		}
+	}
 	link, times := failover.LinkID{Interface: k.Interface, Family: k.Family}, 1
 	for len(*w) > 0 {
 		switch o := w.next(); o {
@@ -285,6 +306,7 @@ func (s *script) advert(p *configParser, w *words) {
 		return
 	}
 	var pk wire.Packet
+	h.Group = group(h.Dst)
 	for range times {
 		if why := wire.Parse(b, h, &pk); why != wire.Accepted {
 			s.say("refused by the codec: %s", why)
@@ -317,6 +339,8 @@ func (s *script) kernel(p *configParser, w *words) {
 			rep.Leftover = append(rep.Leftover, s.key(p, w))
 		case "swept":
 			rep.Swept = append(rep.Swept, s.key(p, w))
+		case "foreign":
+			rep.Foreign = append(rep.Foreign, s.key(p, w))
 		default:
 			p.wrong("unknown word %q", o)
 		}

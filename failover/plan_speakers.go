@@ -1,0 +1,159 @@
+package failover
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"failoverd/bgp"
+)
+
+// planSpeakers says what becomes of every bgp_speaker and of each of its sessions: what bgp/gobgp's Client.Reconfigure
+// can do while the process runs, and what takes another process.
+func planSpeakers(old, next *Config) []PlanEntry {
+	name := func(s *bgp.SpeakerConfig) string { return s.Name }
+	a, b := objectsOf(old.Speakers, name), objectsOf(next.Speakers, name)
+	const added, removed = "its process is started and opens its sessions", "it withdraws everything, closes its sessions, and ends"
+	var lease []string
+	if old.BGPLease != next.BGPLease {
+		lease = []string{"bgp_lease " + duration(old.BGPLease) + " -> " + duration(next.BGPLease)}
+	}
+	plan := planObjects("bgp_speaker", added, removed, a, b, func(o, n *bgp.SpeakerConfig, e *PlanEntry) {
+		e.Changes = compareAll(speakerParameters, o, n)
+		if why := append(restartSpeaker(o, n), lease...); len(why) > 0 {
+			plainly(e.Changes)
+			e.Effect, e.Notes = PlanRestarted, restartNotes(why)
+			return
+		}
+		e.Changes = append(e.Changes, compareSessions(o, n)...)
+	})
+	for i := range plan {
+		if e := &plan[i]; len(lease) > 0 && e.Effect == PlanNone {
+			e.Effect, e.Notes = PlanRestarted, restartNotes(lease)
+		}
+	}
+	return plan
+}
+
+func restartNotes(why []string) []string {
+	return []string{
+		"because of " + strings.Join(why, ", "),
+		"it withdraws everything and closes all its sessions, then another process opens them anew",
+	}
+}
+
+// restartSpeaker says why the process of a speaker cannot be changed over; none: it can.
+func restartSpeaker(o, n *bgp.SpeakerConfig) (why []string) {
+	differ := func(what string, a, b any) {
+		if a != b {
+			why = append(why, fmt.Sprintf("%s %v -> %v", what, a, b))
+		}
+	}
+	differ("local_as", o.LocalAS, n.LocalAS)
+	differ("router_id", o.RouterID, n.RouterID)
+	differ("listen_port", o.ListenPort, n.ListenPort)
+	differ("the address families of allow_prefix:", families(o.Allow), families(n.Allow))
+	if err := n.Check(); err != nil && len(why) == 0 {
+		why = []string{"a configuration that cannot run: " + strings.ReplaceAll(err.Error(), "\n", "; ")}
+	}
+	return why
+}
+
+// families names those that a list has prefixes of.
+func families(l bgp.AllowList) string {
+	var v4, v6 bool
+	for _, p := range l {
+		v4, v6 = v4 || p.Addr().Is4(), v6 || p.Addr().Is6()
+	}
+	return map[[2]bool]string{{}: "none", {true, false}: "IPv4", {false, true}: "IPv6", {true, true}: "IPv4 and IPv6"}[[2]bool{v4, v6}]
+}
+
+// speakerParameters are those that restartSpeaker does not name.
+var speakerParameters = []parameter[bgp.SpeakerConfig]{
+	list("allow_prefix", listMeans{"may be announced", "is withdrawn if it is announced, then not allowed any more", "", ": nothing happens"},
+		func(s *bgp.SpeakerConfig) (items []item) {
+			for _, p := range s.Allow {
+				items = append(items, item{p.String(), p.String()})
+			}
+			return items
+		}),
+	value("max_announcements", "at once", func(s *bgp.SpeakerConfig) string { return strconv.Itoa(s.MaxAnnouncements) }),
+}
+
+// compareSessions says which sessions of a speaker that goes on end and which do not.
+func compareSessions(old, next *bgp.SpeakerConfig) (changes []PlanChange) {
+	find := func(c *bgp.SpeakerConfig, n *bgp.Neighbor) *bgp.Neighbor {
+		for i := range c.Neighbors {
+			if c.Neighbors[i].Address == n.Address {
+				return &c.Neighbors[i]
+			}
+		}
+		return nil
+	}
+	for i := range next.Neighbors {
+		n := &next.Neighbors[i]
+		o := find(old, n)
+		if o == nil {
+			changes = append(changes, PlanChange{Parameter: "neighbor", New: n.Address.String(), Means: "its session is opened"})
+			continue
+		}
+		means := "the session goes on"
+		switch {
+		case resets(old, o, next, n):
+			means = "the session is closed and opened anew"
+		case o.AllowTwoOctetAS && !n.AllowTwoOctetAS:
+			means = "the session goes on, unless the neighbor does not speak four-octet AS numbers"
+		}
+		was, is := sessionFamilies(old, o), sessionFamilies(next, n)
+		details := compareAll(neighborParameters, o, n)
+		if was != is {
+			details = append(details, PlanChange{Parameter: "address families", Old: was, New: is})
+		}
+		for _, d := range details {
+			d.Parameter, d.Means = "neighbor "+n.Address.String()+" "+d.Parameter, means
+			changes = append(changes, d)
+		}
+	}
+	for i := range old.Neighbors {
+		if o := &old.Neighbors[i]; find(next, o) == nil {
+			changes = append(changes, PlanChange{Parameter: "neighbor", Old: o.Address.String(), Means: "its session is closed"})
+		}
+	}
+	if len(changes) == 0 && len(old.Neighbors) > 0 {
+		changes = append(changes, PlanChange{Parameter: "neighbors", Means: "all sessions go on"})
+	}
+	return changes
+}
+
+// resets reports whether a neighbor's session ends with the change: all that is agreed upon when a session starts, or
+// that its connection rests on, and so everything but what is for people or judged later.
+func resets(old *bgp.SpeakerConfig, o *bgp.Neighbor, next *bgp.SpeakerConfig, n *bgp.Neighbor) bool {
+	a, b := *o, *n
+	a.Description, b.Description, a.AllowTwoOctetAS, b.AllowTwoOctetAS = "", "", false, false
+	return a != b || sessionFamilies(old, o) != sessionFamilies(next, n)
+}
+
+func sessionFamilies(c *bgp.SpeakerConfig, n *bgp.Neighbor) string {
+	v4, v6 := c.Families(n)
+	return map[[2]bool]string{{}: "none", {true, false}: "IPv4", {false, true}: "IPv6", {true, true}: "IPv4 and IPv6"}[[2]bool{v4, v6}]
+}
+
+var neighborParameters = []parameter[bgp.Neighbor]{
+	value("remote_as", "", func(n *bgp.Neighbor) string { return strconv.FormatUint(uint64(n.RemoteAS), 10) }),
+	value("local_address", "", func(n *bgp.Neighbor) string { return orDefault(n.LocalAddress) }),
+	value("description", "", func(n *bgp.Neighbor) string { return strconv.Quote(n.Description) }),
+	secret("password", "", func(n *bgp.Neighbor) string { return n.Password }, func(s string) string {
+		if s == "" {
+			return "none"
+		}
+		return "set"
+	}),
+	value("port", "", func(n *bgp.Neighbor) string { return strconv.Itoa(int(n.Port)) }),
+	value("hold_time", "", func(n *bgp.Neighbor) string { return duration(n.HoldTime) }),
+	value("keepalive", "", func(n *bgp.Neighbor) string { return duration(n.Keepalive) }),
+	value("connect_retry", "", func(n *bgp.Neighbor) string { return duration(n.ConnectRetry) }),
+	value("multihop", "", func(n *bgp.Neighbor) string { return strconv.Itoa(int(n.Multihop)) }),
+	value("ttl_security", "", func(n *bgp.Neighbor) string { return strconv.Itoa(int(n.TTLSecurity)) }),
+	value("allow_two_octet_as", "", func(n *bgp.Neighbor) string { return onOff(n.AllowTwoOctetAS) }),
+	value("graceful_restart", "", func(n *bgp.Neighbor) string { return duration(n.GracefulRestart) }),
+}

@@ -1,0 +1,274 @@
+package failover
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+
+	"failoverd/vrrp"
+	"failoverd/vrrp/wire"
+)
+
+// tracked is what is known of a tracked thing, and which routers it concerns.
+type tracked struct {
+	// known: there was a report. ok and value are its verdict, reason what led to it, latest what the last one said: a
+	// check that fails in another way than before is no news.
+	known  bool
+	ok     bool
+	value  int
+	reason string
+	latest string
+
+	routers []*router
+}
+
+// adoptTrackers makes the tracked things those of the configuration. Results of what is still tracked are kept.
+func (c *Core) adoptTrackers() {
+	old := c.trackers
+	c.trackers = make(map[Tracker]*tracked)
+	for _, r := range c.routers {
+		for i := range r.cfg.Tracks {
+			name := r.cfg.Tracks[i].Tracker
+			t := c.trackers[name]
+			if t == nil {
+				if t = old[name]; t == nil {
+					t = new(tracked)
+				}
+				t.routers = nil
+				c.trackers[name] = t
+			}
+			t.routers = append(t.routers, r)
+		}
+	}
+	for name, t := range c.trackers {
+		if i := c.interfaces[name.Name]; name.Kind == TrackInterface && i != nil {
+			t.see(i)
+		}
+	}
+}
+
+// missing is the result of tracking an interface that is not there.
+const missing = "does not exist"
+
+// see takes over what an interface is.
+func (t *tracked) see(i *Interface) (news bool) {
+	reason := ""
+	switch {
+	case i.Index == 0:
+		reason = missing
+	case !i.Up:
+		reason = "down"
+	}
+	return t.take(reason == "", 0, reason)
+}
+
+// take takes over a result, and reports whether it is news.
+func (t *tracked) take(ok bool, value int, reason string) (news bool) {
+	news = !t.known || t.ok != ok || t.value != value
+	t.latest = reason
+	if news {
+		t.known, t.ok, t.value, t.reason = true, ok, value, reason
+	}
+	return news
+}
+
+// trackerReported takes note of what became of a tracked thing.
+func (c *Core) trackerReported(now vrrp.Instant, rep *TrackerReport, fx *Effects) {
+	t := c.trackers[rep.Tracker]
+	if t == nil || rep.Tracker.Kind == TrackInterface {
+		return // news of what a reload removed
+	}
+	if t.take(rep.OK, clampValue(rep.Value), rep.Reason) {
+		c.trackerChanged(now, rep.Tracker, t, fx)
+	}
+}
+
+// maxValue is the greatest number in a file that is told from greater ones: any weight makes it a fault, or all there is
+// to add.
+const maxValue = 1 << 30
+
+func clampValue(v int) int { return min(max(v, -maxValue), maxValue) }
+
+// trackerChanged tells of a change, and lets the routers that it concerns feel it.
+func (c *Core) trackerChanged(now vrrp.Instant, name Tracker, t *tracked, fx *Effects) {
+	e := Event{Kind: EventTracker, At: now, Object: name.String(), To: "failed", Reason: t.reason}
+	switch {
+	case name.Kind == TrackFile && t.ok:
+		e.To = strconv.Itoa(t.value)
+	case t.ok:
+		e.To = "ok"
+	}
+	fx.event(e)
+	for _, r := range t.routers {
+		r.untested = slices.DeleteFunc(r.untested, func(u Tracker) bool { return u == name })
+		c.weigh(now, r, name.String()+" "+e.To, fx)
+		c.evaluate(now, r, fx)
+		c.reschedule(r)
+	}
+}
+
+// verdict is what a tracked thing means to a router now.
+type verdict struct {
+	effect  int    // on the priority
+	fault   string // why the router cannot run; empty: it can
+	pending bool   // there is no result yet that it can start with
+}
+
+// result returns what is known of a tracked thing. An interface that nobody has told of is missing.
+func (c *Core) result(now vrrp.Instant, name Tracker) (known, ok bool, value int, reason string) {
+	k := c.trackers[name]
+	if !k.known && name.Kind == TrackInterface && now >= c.started.Add(firstLook) {
+		return true, false, 0, missing
+	}
+	return k.known, k.ok, k.value, k.reason
+}
+
+// judge says what a line of a track_* block means to r now.
+func (c *Core) judge(now vrrp.Instant, r *router, t *Track) verdict {
+	known, ok, value, reason := c.result(now, t.Tracker)
+	switch {
+	case !known && slices.Contains(r.untested, t.Tracker):
+		return verdict{}
+	case !known && t.Weight == 0:
+		return verdict{pending: true}
+	case !known && t.Kind != TrackFile:
+		// Fail-safe: whichever is worse. Without reverse, that is what a failure does.
+		return verdict{effect: min(t.effect(true), t.effect(false))}
+	case t.Kind == TrackFile:
+		return t.judgeFile(ok, value, reason)
+	case t.Weight != 0:
+		return verdict{effect: t.effect(ok)}
+	case ok == t.Reverse:
+		return verdict{fault: t.describe(ok, reason)}
+	}
+	return verdict{}
+}
+
+// effect returns what a result adds to the priority.
+func (t *Track) effect(ok bool) int {
+	switch {
+	case ok != (t.Weight > 0):
+		return 0
+	case t.Reverse:
+		return -t.Weight
+	}
+	return t.Weight
+}
+
+// Bounds of what a file may do to a priority: at the lower one it is a fault.
+const (
+	fileFault = -254
+	fileMost  = 253
+)
+
+// judgeFile is judge for a file. One that cannot be watched counts as zero where it has a weight.
+func (t *Track) judgeFile(ok bool, value int, reason string) verdict {
+	switch {
+	case !ok && t.Weight == 0:
+		return verdict{fault: t.describe(false, reason)}
+	case !ok:
+		return verdict{}
+	case t.Weight == 0 && (value != 0) != t.Reverse:
+		return verdict{fault: fmt.Sprintf("%s is %d", t.Tracker, value)}
+	}
+	product := value * t.Weight
+	if t.Reverse {
+		product = -product
+	}
+	if product <= fileFault {
+		return verdict{effect: fileFault, fault: fmt.Sprintf("%s is %d, times %d", t.Tracker, value, t.Weight)}
+	}
+	return verdict{effect: min(product, fileMost)}
+}
+
+// describe says why a result is a fault.
+func (t *Track) describe(ok bool, reason string) string {
+	if ok {
+		return t.Tracker.String() + ": ok, which counts as a failure (reverse)"
+	}
+	if reason == "" {
+		reason = "failed"
+	}
+	return t.Tracker.String() + ": " + reason
+}
+
+// trackingFault returns what a tracked thing keeps r from running for.
+func (c *Core) trackingFault(now vrrp.Instant, r *router) (h hindrance) {
+	for i := range r.cfg.Tracks {
+		t := &r.cfg.Tracks[i]
+		switch v := c.judge(now, r, t); {
+		case v.fault != "":
+			return hindrance{reason: v.fault}
+		case v.pending && h.reason == "" && r.fsm.State() == vrrp.Initialize:
+			h = hindrance{reason: fmt.Sprintf("%s has no result yet", t.Tracker), pending: true}
+			if t.Kind == TrackInterface {
+				h.until = c.started.Add(firstLook)
+			}
+		}
+	}
+	return h
+}
+
+// weigh computes the effective priority of r: that of the configuration, and what the tracked things add, from 1 to 254.
+// The address owner's never changes (RFC 9568 section 5.2.4).
+func (c *Core) weigh(now vrrp.Instant, r *router, why string, fx *Effects) {
+	base := r.cfg.VRRP.Priority
+	if base == wire.PriorityOwner {
+		return
+	}
+	total := int(base)
+	for i := range r.cfg.Tracks {
+		total += c.judge(now, r, &r.cfg.Tracks[i]).effect
+	}
+	p := uint8(min(max(total, 1), wire.PriorityOwner-1))
+	r.fsm.SetPriority(p)
+	if p == r.priority {
+		return
+	}
+	from := r.priority
+	r.priority = p
+	if fx == nil {
+		return // the start: nobody has been told anything
+	}
+	fx.about(r, Event{Kind: EventPriority, At: now, From: strconv.Itoa(int(from)), To: strconv.Itoa(int(p)), Reason: why})
+	c.tellPriority(now, r, fx)
+}
+
+// newlyTracked returns what r, which runs, is to track and has not tracked before, and what is not known yet. It does
+// not suffer for what nobody has looked at.
+func (c *Core) newlyTracked(r *router, old *RouterConfig) (untested []Tracker) {
+	if r.fsm.State() == vrrp.Initialize {
+		return nil
+	}
+	for i := range r.cfg.Tracks {
+		name := r.cfg.Tracks[i].Tracker
+		before := slices.ContainsFunc(old.Tracks, func(t Track) bool { return t.Tracker == name })
+		if name.Kind != TrackInterface && (!before || slices.Contains(r.untested, name)) && (c.trackers[name] == nil || !c.trackers[name].known) {
+			untested = append(untested, name)
+		}
+	}
+	return untested
+}
+
+// tracks reports whether an interface is among what r tracks.
+func (r *router) tracks(iface string) bool {
+	return slices.ContainsFunc(r.cfg.Tracks, func(t Track) bool { return t.Kind == TrackInterface && t.Name == iface })
+}
+
+func (c *Core) describeTracking(now vrrp.Instant, r *router, st *RouterStatus) {
+	if r.group != nil {
+		st.Group = r.group.cfg.Name
+	}
+	for i := range r.cfg.Tracks {
+		t := &r.cfg.Tracks[i]
+		v := c.judge(now, r, t)
+		known, ok, value, reason := c.result(now, t.Tracker)
+		if latest := c.trackers[t.Tracker].latest; latest != "" {
+			reason = latest
+		}
+		st.Tracks = append(st.Tracks, TrackStatus{
+			Kind: t.Kind.String(), Name: t.Name, Weight: t.Weight, Known: known, OK: ok, Value: value, Reason: reason,
+			Effect: v.effect, Fault: v.fault != "" || v.pending && r.fsm.State() == vrrp.Initialize,
+		})
+	}
+}
