@@ -18,11 +18,52 @@ const (
 	overrunEvery = time.Minute
 )
 
-// netlinkFeed is a subscription to links and addresses. A goroutine waits for notifications and collects them; take
-// also fetches, so that it returns everything that the kernel had said before it was called.
+// netlinkFeed is a subscription to links and addresses.
 type netlinkFeed struct {
+	subscription
+	news queue[change]
+}
+
+func openFeed(log *slog.Logger, ns *namespace) (*netlinkFeed, error) {
+	f := &netlinkFeed{}
+	err := f.start(log, ns, func(m unix.NlMsghdr, body []byte) { f.news.add(parseChange(m, body)) },
+		unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+func (f *netlinkFeed) take() ([]change, bool) { return takeFrom(&f.subscription, &f.news) }
+
+// queue holds the notifications that were not taken yet.
+type queue[C any] struct{ changes, spare []C }
+
+func (q *queue[C]) add(c C, ok bool) {
+	if ok {
+		q.changes = append(q.changes, c)
+	}
+}
+
+// takeFrom returns everything that the kernel had said before it was called, and whether some of it is missing. The
+// slice is valid until the next call.
+func takeFrom[C any](f *subscription, q *queue[C]) ([]C, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	// An error is left to the goroutine, which meets it as well.
+	_ = f.sock.raw.Control(func(fd uintptr) { _, _ = f.fetch(int(fd)) })
+	changes, lost := q.changes, f.lost
+	q.changes, q.spare, f.lost = q.spare[:0], changes, false
+	return changes, lost
+}
+
+// subscription waits for notifications of groups, in a goroutine.
+type subscription struct {
 	log    *slog.Logger
 	ns     *namespace
+	groups []int // RTNLGRP_*
+	// parse takes one message, with mu held.
+	parse  func(m unix.NlMsghdr, body []byte)
 	signal chan struct{}
 	done   chan struct{}
 	ended  chan struct{}
@@ -30,28 +71,26 @@ type netlinkFeed struct {
 	mu       sync.Mutex
 	sock     *socket
 	buf      []byte
-	changes  []change
-	spare    []change
 	lost     bool
 	overruns int
 	reported time.Time
 	closed   bool
 }
 
-func openFeed(log *slog.Logger, ns *namespace) (*netlinkFeed, error) {
-	f := &netlinkFeed{
-		log: log, ns: ns, buf: make([]byte, receiveSize),
-		signal: make(chan struct{}, 1), done: make(chan struct{}), ended: make(chan struct{}),
-	}
+func (f *subscription) start(
+	log *slog.Logger, ns *namespace, parse func(unix.NlMsghdr, []byte), groups ...int,
+) error {
+	f.log, f.ns, f.groups, f.parse, f.buf = log, ns, groups, parse, make([]byte, receiveSize)
+	f.signal, f.done, f.ended = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
 	if err := f.open(feedBuffer); err != nil {
-		return nil, err
+		return err
 	}
 	go f.run()
-	return f, nil
+	return nil
 }
 
-func (f *netlinkFeed) open(buffer int) error {
-	sock, err := openSocket(f.ns, buffer, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR)
+func (f *subscription) open(buffer int) error {
+	sock, err := openSocket(f.ns, buffer, f.groups...)
 	if err != nil {
 		return err
 	}
@@ -64,9 +103,9 @@ func (f *netlinkFeed) open(buffer int) error {
 	return nil
 }
 
-func (f *netlinkFeed) changed() <-chan struct{} { return f.signal }
+func (f *subscription) changed() <-chan struct{} { return f.signal }
 
-func (f *netlinkFeed) close() {
+func (f *subscription) close() {
 	f.mu.Lock()
 	f.closed = true
 	sock := f.sock
@@ -76,18 +115,8 @@ func (f *netlinkFeed) close() {
 	<-f.ended
 }
 
-func (f *netlinkFeed) take() ([]change, bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	// An error is left to the goroutine, which meets it as well.
-	_ = f.sock.raw.Control(func(fd uintptr) { _, _ = f.fetch(int(fd)) })
-	changes, lost := f.changes, f.lost
-	f.changes, f.spare, f.lost = f.spare[:0], changes, false
-	return changes, lost
-}
-
 // run collects notifications and opens the subscription again when it breaks, until it is closed.
-func (f *netlinkFeed) run() {
+func (f *subscription) run() {
 	defer close(f.ended)
 	for {
 		err := f.collect()
@@ -115,7 +144,7 @@ func (f *netlinkFeed) run() {
 }
 
 // collect returns when the socket fails.
-func (f *netlinkFeed) collect() error {
+func (f *subscription) collect() error {
 	f.mu.Lock()
 	sock := f.sock
 	f.mu.Unlock()
@@ -136,7 +165,7 @@ func (f *netlinkFeed) collect() error {
 	}
 }
 
-func (f *netlinkFeed) wake() {
+func (f *subscription) wake() {
 	select {
 	case f.signal <- struct{}{}:
 	default:
@@ -144,7 +173,7 @@ func (f *netlinkFeed) wake() {
 }
 
 // fetch reads all that is there and reports whether that was anything. It needs f.mu.
-func (f *netlinkFeed) fetch(fd int) (got bool, err error) {
+func (f *subscription) fetch(fd int) (got bool, err error) {
 	for {
 		n, err := receiveNow(fd, f.buf)
 		switch {
@@ -156,12 +185,14 @@ func (f *netlinkFeed) fetch(fd int) (got bool, err error) {
 			return got, err
 		}
 		got = true
-		f.parse(f.buf[:n])
+		for m, body := range messages(f.buf[:n]) {
+			f.parse(m, body)
+		}
 	}
 }
 
 // overrun notes that the kernel had no room for a notification.
-func (f *netlinkFeed) overrun() {
+func (f *subscription) overrun() {
 	f.lost = true
 	f.overruns++
 	if now := time.Now(); now.Sub(f.reported) > overrunEvery {
@@ -170,24 +201,19 @@ func (f *netlinkFeed) overrun() {
 	}
 }
 
-func (f *netlinkFeed) parse(b []byte) {
-	for m, body := range messages(b) {
-		var c change
-		var ok bool
-		switch m.Type {
-		case unix.RTM_NEWADDR, unix.RTM_DELADDR:
-			if c.kind = addressChanged; m.Type == unix.RTM_DELADDR {
-				c.kind = addressGone
-			}
-			c.entry, ok = parseAddress(body)
-		case unix.RTM_NEWLINK, unix.RTM_DELLINK:
-			if c.kind = linkChanged; m.Type == unix.RTM_DELLINK {
-				c.kind = linkGone
-			}
-			c.link, ok = parseLink(body)
+// parseChange reads a notification on a link or an address.
+func parseChange(m unix.NlMsghdr, body []byte) (c change, ok bool) {
+	switch m.Type {
+	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
+		if c.kind = addressChanged; m.Type == unix.RTM_DELADDR {
+			c.kind = addressGone
 		}
-		if ok {
-			f.changes = append(f.changes, c)
+		c.entry, ok = parseAddress(body)
+	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
+		if c.kind = linkChanged; m.Type == unix.RTM_DELLINK {
+			c.kind = linkGone
 		}
+		c.link, ok = parseLink(body)
 	}
+	return c, ok
 }
