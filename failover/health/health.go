@@ -1,0 +1,244 @@
+// Package health watches what routers depend on besides their interfaces: scripts (vrrp_script), numbers in files
+// (track_file) and processes (vrrp_track_process). It says what it sees as values, failover.TrackerReport; what they
+// mean for a router is decided in package failover.
+//
+// Whatever cannot be checked has failed, with a reason; nothing that is configured is ever left out.
+//
+// Goroutines, once Run runs: Run itself delivers reports; one for each script and each file, and one more while a
+// script runs; one for all processes (census), and with it one that waits for the death of processes (obituaries) and
+// one for news from the kernel of new ones (newborns); one that waits for changes of files (notices). System calls that
+// a dead file server could block for ever have a goroutine each, which is left alone when its time is up.
+//
+// Read Monitor first, then the loop of scriptCheck.
+package health
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"failoverd/failover"
+)
+
+// Options are what a Monitor needs.
+type Options struct {
+	// Log takes what people should know besides the reports: at debug level every result and what scripts write, at
+	// warn level what is odd in files and what this machine cannot do. nil: nothing is logged.
+	Log *slog.Logger
+}
+
+// Monitor watches all tracked things of a configuration. Its methods may be called from any goroutine; Run once.
+type Monitor struct {
+	settings settings
+	box      *outbox
+
+	mu        sync.Mutex // guards the following
+	config    *failover.Config
+	crew      *crew // nil unless Run runs
+	scripts   map[string]*scriptCheck
+	files     map[string]*fileCheck
+	notices   *notices // made for the first file
+	processes *census  // made for the first process
+}
+
+// settings are constant after New; tests change them before.
+type settings struct {
+	log     *slog.Logger
+	runner  runner                            // runs a command
+	opener  func(path string) error           // checks whether a file can be opened; may block
+	reader  func(path string) (string, error) // reads the beginning of a file; may block
+	reread  time.Duration                     // between two readings of a file without news of it
+	settle  time.Duration                     // for how long a file must be missing or empty to count as that
+	patient time.Duration                     // how long a reading may take
+	proc    string                            // the process file system
+	scan    time.Duration                     // between two looks at new processes
+	full    time.Duration                     // between two looks at all processes
+	births  bool                              // ask the kernel for news of new processes
+	waitEnd time.Duration                     // how long Run waits for its goroutines at the end
+}
+
+// New returns a Monitor that watches nothing yet.
+func New(o Options) *Monitor {
+	log := o.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Monitor{
+		settings: settings{
+			log: log, runner: runCommand, opener: canOpen, reader: readStart,
+			reread: 5 * time.Second, settle: 100 * time.Millisecond, patient: 5 * time.Second,
+			proc: "/proc", scan: 500 * time.Millisecond, full: 5 * time.Second, births: true,
+			waitEnd: killGrace + 3*time.Second,
+		},
+		box:     newOutbox(),
+		scripts: make(map[string]*scriptCheck),
+		files:   make(map[string]*fileCheck),
+	}
+}
+
+// Configure makes cfg what is watched; nil: nothing is. It goes by difference: an object that stays what it was goes on
+// undisturbed and is not reported again, and a script whose command is the same keeps its verdict when the rest of it
+// changes. Of an object that is gone, or that has become another one of the same name, no report is begun after
+// Configure has returned, and its run is killed. Before Run nothing is started. Since a first result is told once, who
+// listens must know of the configuration before its reports.
+func (m *Monitor) Configure(cfg *failover.Config) {
+	if cfg == nil {
+		cfg = &failover.Config{}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.config = cfg
+	if m.crew != nil {
+		m.apply()
+	}
+}
+
+// Run watches until ctx ends. Each tracked thing is reported when its first result is there and then when it changes:
+// another verdict, another number, or a failure for another reason. The calls of report follow one another; while one
+// takes long, the newest report of each thing waits and older ones are dropped.
+//
+// Run returns nil when ctx has ended and everything that it started has, too, all children killed. An error names what
+// did not end in a few seconds.
+func (m *Monitor) Run(ctx context.Context, report func(failover.TrackerReport)) error {
+	inner, cancel := context.WithCancel(ctx)
+	defer cancel()
+	m.mu.Lock()
+	if m.crew != nil {
+		m.mu.Unlock()
+		return errors.New("health checks run already")
+	}
+	m.crew = newCrew(inner)
+	if m.config != nil {
+		m.apply()
+	}
+	m.mu.Unlock()
+
+	m.box.deliver(ctx, report)
+
+	cancel()
+	m.mu.Lock()
+	c := m.crew
+	m.clear()
+	m.mu.Unlock()
+	return c.wait(m.settings.waitEnd)
+}
+
+// clear forgets all objects, whose goroutines have been told to end.
+func (m *Monitor) clear() {
+	for _, s := range m.scripts {
+		s.out.close()
+	}
+	for _, f := range m.files {
+		f.out.close()
+	}
+	if m.processes != nil {
+		m.processes.configure(nil)
+	}
+	m.crew, m.notices, m.processes = nil, nil, nil
+	m.scripts, m.files = make(map[string]*scriptCheck), make(map[string]*fileCheck)
+}
+
+// apply starts, changes and ends checks until they are those of the configuration.
+func (m *Monitor) apply() {
+	m.applyScripts()
+	m.applyFiles()
+	m.applyProcesses()
+}
+
+func (m *Monitor) applyProcesses() {
+	switch list := m.config.Processes; {
+	case m.processes == nil && len(list) > 0:
+		m.processes = newCensus(&m.settings, m.box)
+		m.processes.configure(list)
+		m.processes.cancel = m.crew.start("track_process", m.processes.loop)
+	case m.processes != nil:
+		m.processes.configure(list)
+		if len(list) == 0 {
+			m.processes.cancel()
+			m.processes = nil
+		}
+	}
+}
+
+func (m *Monitor) applyScripts() {
+	policy := policy{security: m.config.ScriptSecurity, supplementaryGroups: m.config.SupplementaryGroups}
+	wanted := make(map[string]bool, len(m.config.Scripts))
+	var fresh []*scriptCheck
+	for i := range m.config.Scripts {
+		p := newScriptParams(&m.config.Scripts[i], policy)
+		if wanted[p.Name] {
+			continue // names are unique in a configuration that conf has made
+		}
+		wanted[p.Name] = true
+		old := m.scripts[p.Name]
+		if old != nil && old.change(p) {
+			continue
+		}
+		s := newScriptCheck(&m.settings, m.box, p)
+		if old != nil {
+			old.end()
+			s.predecessor = old.done
+		}
+		m.scripts[p.Name] = s
+		fresh = append(fresh, s)
+	}
+	for name, s := range m.scripts {
+		if !wanted[name] {
+			s.end()
+			delete(m.scripts, name)
+		}
+	}
+	for i, s := range fresh {
+		s.delay = splay(i, len(fresh), s.want.Interval)
+		s.cancel = m.crew.start("vrrp_script "+s.name, s.loop)
+	}
+}
+
+func (m *Monitor) applyFiles() {
+	wanted := make(map[string]bool, len(m.config.Files))
+	for _, c := range m.config.Files {
+		if wanted[c.Name] {
+			continue
+		}
+		wanted[c.Name] = true
+		old := m.files[c.Name]
+		if old != nil && old.path == c.Path {
+			continue // what init_file says mattered when the object was new
+		}
+		if old != nil {
+			old.end()
+		}
+		f := newFileCheck(&m.settings, m.box, m.noticesOnce(), c)
+		m.files[c.Name] = f
+		f.cancel = m.crew.start("track_file "+c.Name, f.loop)
+	}
+	for name, f := range m.files {
+		if !wanted[name] {
+			f.end()
+			delete(m.files, name)
+		}
+	}
+}
+
+// noticesOnce returns the notices, which are opened for the first file.
+func (m *Monitor) noticesOnce() *notices {
+	if m.notices != nil {
+		return m.notices
+	}
+	n, err := openNotices()
+	if err != nil {
+		m.settings.log.Warn("changes of files are found by reading them again only", "err", err, "every", m.settings.reread)
+	} else {
+		m.crew.start("file notices", n.loop)
+	}
+	m.notices = n
+	return n
+}
+
+// sameCommand reports whether two commands are the same program with the same arguments for the same user.
+func sameCommand(a, b failover.Command) bool {
+	return a.User == b.User && a.Group == b.Group && slices.Equal(a.Args, b.Args)
+}

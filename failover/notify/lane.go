@@ -1,0 +1,156 @@
+package notify
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"failoverd/failover"
+	"failoverd/failover/script"
+)
+
+// lane runs the scripts of one router or group, one after the other. It lives as long as there are any.
+type lane struct {
+	n   *Notifier
+	key subject
+	log *slog.Logger
+
+	// Guarded by the Notifier's mutex.
+	backlog backlog
+	now     *turn // what is being told; nil: nothing
+	doomed  bool  // nothing is told any more
+}
+
+// turn is the time in which one notification is told.
+type turn struct {
+	ctx    context.Context
+	cancel context.CancelFunc // ends its scripts politely
+	dead   chan struct{}      // closed: ends them at once
+	closed bool               // dead is
+}
+
+func (t *turn) kill() {
+	if !t.closed {
+		t.closed = true
+		close(t.dead)
+	}
+}
+
+func newLane(n *Notifier, key subject) *lane {
+	what := "router"
+	if key.group {
+		what = "group"
+	}
+	return &lane{n: n, key: key, log: n.log.With(what, key.name), backlog: newBacklog(n.settings.laneBacklog)}
+}
+
+// work tells what waits until there is no more.
+func (l *lane) work() {
+	for {
+		what, t, dropped := l.next()
+		if dropped > 0 {
+			l.log.Warn("states left out, scripts are too slow", "dropped", dropped)
+		}
+		if t == nil {
+			return
+		}
+		for _, c := range calls(&what) {
+			if t.ctx.Err() == nil {
+				l.run(t, c, what.State)
+			}
+		}
+		t.cancel()
+	}
+}
+
+// next takes the next notification; a nil turn says that there is none and that the lane has ended.
+func (l *lane) next() (what failover.Notification, t *turn, dropped int) {
+	l.n.mu.Lock()
+	defer l.n.mu.Unlock()
+	what, ok := l.backlog.take()
+	dropped = l.backlog.drops()
+	if l.doomed || !ok {
+		delete(l.n.lanes, l.key)
+		return what, nil, dropped
+	}
+	t = &turn{dead: make(chan struct{})}
+	t.ctx, t.cancel = context.WithCancel(context.Background())
+	l.now = t
+	return what, t, dropped
+}
+
+// makeWay lets only the last state be told after what is being told, and asks that to end.
+func (l *lane) makeWay() {
+	l.backlog.last()
+	if len(l.backlog.items) > 0 && l.now != nil {
+		l.now.cancel()
+	}
+}
+
+// clearWay kills what is still being told, if anything waits for its end.
+func (l *lane) clearWay() {
+	if len(l.backlog.items) > 0 && l.now != nil {
+		l.now.kill()
+	}
+}
+
+// kill ends the lane.
+func (l *lane) kill() {
+	l.doomed = true
+	l.backlog.dropped += len(l.backlog.items)
+	l.backlog.items = nil
+	if l.now != nil {
+		l.now.cancel()
+		l.now.kill()
+	}
+}
+
+// run runs one script to its end. One that the kernel holds although it was killed is given up: it does nothing more
+// by itself, and what comes after it must not be lost.
+func (l *lane) run(t *turn, c call, state string) {
+	select {
+	case l.n.slots <- struct{}{}:
+		defer func() { <-l.n.slots }()
+	case <-l.n.hurry:
+	case <-t.ctx.Done():
+		return
+	}
+	l.n.mu.Lock()
+	policy := l.n.policy
+	l.n.mu.Unlock()
+	log := l.log.With("script", program(c.command), "state", state)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		r, err := script.Run(t.ctx, *c.command, policy, script.Exec{
+			Extra: c.extra, Timeout: l.n.settings.timeout, Kill: t.dead,
+			Output: func(line string) { log.Info("notify script says", "line", line) },
+		})
+		logResult(log, r, err)
+	}()
+	limit := time.NewTimer(l.n.settings.timeout + script.DefaultGrace + unkillable)
+	defer limit.Stop()
+	select {
+	case <-done:
+	case <-limit.C:
+		log.Error("notify script cannot be killed, going on without it")
+	}
+}
+
+func logResult(log *slog.Logger, r script.Result, err error) {
+	switch {
+	case err != nil:
+		log.Error("notify script cannot run", "err", err)
+	case r.OK():
+		log.Debug("notify script done", "took", r.Took)
+	default:
+		log.Warn("notify script failed", "result", r.String(), "took", r.Took)
+	}
+}
+
+func program(c *failover.Command) string {
+	if len(c.Args) == 0 {
+		return ""
+	}
+	return c.Args[0]
+}
