@@ -45,8 +45,9 @@ var addressRows = [][]row[*address]{
 		accepted[*address]("no_track", 0),
 		word("preferred_lft", func(d *decoder, a *address, c *cursor) { a.preferred.set(d.preferred(c)) }),
 	},
-	{{name: "peer", status: later, valued: true}},
-	all[*address](later, "", "", "home", "mngtmpaddr", "autojoin", "use_vmac"),
+	{{name: "peer", status: later, valued: true, note: "write the address without it, and a route to the peer in virtual_routes"}},
+	all[*address](harmless, "", "leave the word out", "home", "mngtmpaddr", "autojoin"),
+	all[*address](later, "", "use_vmac of the instance moves all addresses that have no dev", "use_vmac"),
 	{{name: "track_group", status: refused, note: "only static entries have one", valued: true}},
 }
 
@@ -147,7 +148,7 @@ func (d *decoder) preferred(c *cursor) (bool, Token, bool) {
 		return true, t, true
 	case t.Text == "0":
 	case digits(t.Text):
-		d.errorf(t, "preferred_lft %s is not supported yet: want forever or 0", t.Text)
+		d.errorf(t, "preferred_lft %s is refused: addresses are renewed, so that it would never run out (want 0, never a source, or forever)", t.Text)
 		ok = false
 	default:
 		d.errorf(t, "preferred_lft %q: want forever or 0", t.Text)
@@ -190,7 +191,9 @@ func (d *decoder) resolveAddress4(a *address, out *failover.Address) {
 }
 
 func (d *decoder) resolveAddress6(a *address, out *failover.Address) {
-	out.DAD = a.dad.or(false)
+	if out.DAD = a.dad.or(false); out.DAD {
+		d.warnf(a.dad.at, "-nodad turns duplicate address detection on, as in keepalived; leave it out unless that is meant")
+	}
 	// A single address is there to be reached, not to be a source: keepalived's default.
 	out.Deprecated = !a.preferred.or(a.prefix.Bits() != 128)
 	if a.scope.ok {

@@ -8,13 +8,22 @@ import (
 	"failoverd/conf"
 )
 
-// thousand is a file of 1000 instances as the laboratory writes it: plain statements, four interfaces.
+// thousand is a file of 1000 instances as the laboratory writes it: plain statements, four interfaces, a check for each
+// ten of them, a sync group for each four, and notify commands for all.
 func thousand() string {
 	var b strings.Builder
-	b.WriteString("global_defs {\n    router_id a\n    vrrp_version 3\n}\n")
+	b.WriteString("global_defs {\n    router_id a\n    vrrp_version 3\n    script_user nobody\n    notify_fifo /run/a.fifo\n}\n")
+	for i := range 100 {
+		fmt.Fprintf(&b, "vrrp_script chk_%d {\n    script \"/usr/bin/check --port %d 'a b'\"\n    interval 2\n    fall 3\n    rise 2\n}\n", i, i)
+	}
+	for i := range 250 {
+		fmt.Fprintf(&b, "vrrp_sync_group G_%d {\n    group {\n        VI_%d\n        VI_%d\n        VI_%d\n        VI_%d\n    }\n    track_interface {\n        bond0\n    }\n    notify \"/usr/bin/told group\"\n}\n", i, 4*i+1, 4*i+2, 4*i+3, 4*i+4)
+	}
 	for i := range 1000 {
 		k, id := i/250, i%250+1
-		fmt.Fprintf(&b, "vrrp_instance VI_%d {\n    state MASTER\n    interface eth%d\n    virtual_router_id %d\n    priority 150\n    advert_int 1\n    virtual_ipaddress {\n        10.%d.1.%d/32\n    }\n}\n", i+1, k, id, 10+k, id)
+		fmt.Fprintf(&b, "vrrp_instance VI_%d {\n    state MASTER\n    interface eth%d\n    virtual_router_id %d\n    priority 150\n    advert_int 1\n    virtual_ipaddress {\n        10.%d.1.%d/32\n    }\n"+
+			"    track_script {\n        chk_%d\n    }\n    notify_master \"/usr/bin/told master\"\n    notify_backup \"/usr/bin/told backup\" root\n    notify \"/usr/bin/told any\"\n}\n",
+			i+1, k, id, 10+k, id, i/10)
 	}
 	return b.String()
 }

@@ -4,9 +4,10 @@
 //
 // A text passes four stages, each in a file of its own: reader.go makes logical lines of files (comments, conditional
 // lines, variables, ~SEQ and ~LST, include), lexer.go makes words of a line, tree.go makes statements and blocks of
-// words, and the keyword tables (table*.go) say what a statement means and decode it into a draft. When the whole text
-// has been read, resolve.go and its siblings check the drafts against each other - so references may come in any order - and
-// build the configuration.
+// words, and the keyword tables (table.go, globaltable.go, instancetable.go, and one beside each other kind of block) say
+// what a statement means and decode it into a draft. When the whole text has been read, resolve.go and the resolve
+// functions beside the drafts (track.go, tracker.go, syncgroup.go, notifyword.go, kernelword.go) check the drafts against
+// each other - so references may come in any order - and build the configuration.
 //
 // Read Parse first, then table.go.
 package conf
@@ -62,7 +63,10 @@ func Parse(name string, src Source, env Env, opts Options) (*failover.Config, []
 func decode(name string, src Source, env Env, budget int) *decoder {
 	rep := newReporter()
 	tree, hash := read(name, src, env, rep, budget)
-	d := &decoder{reporter: rep, src: src, env: env, hash: hash, names: map[string]Token{}}
+	d := &decoder{
+		reporter: rep, src: src, env: env, hash: hash,
+		defined: map[[2]string]Token{}, tracked: map[failover.Tracker]*tracked{},
+	}
 	d.elsewhere, d.toplevel = contextOf, rootWords.has
 	d.queue = tree.Lines
 	for len(d.queue) > 0 {

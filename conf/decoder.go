@@ -3,6 +3,8 @@ package conf
 import (
 	"fmt"
 	"strings"
+
+	"failoverd/failover"
 )
 
 // decoder turns statements into drafts.
@@ -16,13 +18,33 @@ type decoder struct {
 
 	global    globals
 	instances []*instance
-	names     map[string]Token // of instances
+	groups    []*syncGroup
+	scripts   []*script
+	files     []*trackFile
+	processes []*process
+	delays    []linkDelay
+	static    kernelDrafts
 	speakers  []*speaker
+
+	defined map[[2]string]Token           // by kind and name
+	tracked map[failover.Tracker]*tracked // by kind and name
+	uses    []failover.CommandUse
 
 	queue     []Line                   // top-level lines still to be decoded
 	elsewhere func(word string) string // where a keyword belongs
 	toplevel  func(word string) bool   // whether it belongs at the top level
 	hints     int                      // suggestions searched for
+}
+
+// define notes a name, and reports it if there is another one of its kind. word is what stands before it.
+func (d *decoder) define(kind, word string, name Token) bool {
+	id := [2]string{kind, name.Text}
+	if first, twice := d.defined[id]; twice {
+		d.errorf(name, "%s %s is defined twice, first at %s", word, name.Text, first.Pos)
+		return false
+	}
+	d.defined[id] = name
+	return true
 }
 
 // cursor walks over the words of a line. A keyword takes its values from it.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // Pos is a place in a configuration file. Lines and columns count from 1, columns in octets.
@@ -111,7 +112,7 @@ func (r *reporter) add(at Token, s Severity, tolerable bool, suggestion, format 
 	if len(r.findings) >= maxFindings && r.full[class(s, tolerable)] {
 		return
 	}
-	msg := fmt.Sprintf(format, args...)
+	msg := shorten(fmt.Sprintf(format, args...))
 	if u := at.via.outermost(); u != nil {
 		msg += fmt.Sprintf(" (in $%s, used at %s)", u.name, u.at)
 	}
@@ -122,6 +123,19 @@ func (r *reporter) add(at Token, s Severity, tolerable bool, suggestion, format 
 		f.Message += "; the others are not shown, there are too many"
 	}
 	r.findings = append(r.findings, f)
+}
+
+// maxMessage is about what a reader takes in at once. Longer ones quote a word that is no word.
+const maxMessage = 500
+
+// shorten leaves out the middle of a message that is too long.
+func shorten(msg string) string {
+	const head, tail = maxMessage / 2, maxMessage / 4
+	if len(msg) <= maxMessage {
+		return msg
+	}
+	return fmt.Sprintf("%s... (%d octets) ...%s", strings.ToValidUTF8(msg[:head], ""), len(msg)-head-tail,
+		strings.ToValidUTF8(msg[len(msg)-tail:], ""))
 }
 
 // first reports whether key is said for the first time.

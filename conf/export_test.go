@@ -60,15 +60,42 @@ func ParseSmall(name string, src Source, env Env, opts Options) (string, []Diagn
 	return Format(cfg), diags
 }
 
-// KnownWords returns the keywords of the tables, by context.
-func KnownWords() map[string][]string {
-	return map[string][]string{
-		"root": rootWords.words, "global_defs": globalWords.words, "vrrp_instance": instanceWords.words,
-		"virtual_ipaddress": virtualWords.words, "virtual_ipaddress_excluded": excludedWords.words,
-		"bgp_speaker": speakerWords.words, "neighbor": neighborWords.words, "bgp_announce": announceWords.words,
-		"unicast_peer": unicastPeerWords.words, "watcher_peer": watcherPeerWords.words, "authentication": authenticationWords.words,
+// statusNames are how the tests call what becomes of a keyword.
+var statusNames = [...]string{"supported", "ignored", "later", "harmless", "refused", "foreign"}
+
+// Statuses returns what becomes of each keyword, by place.
+func Statuses() map[string]map[string]string {
+	out := map[string]map[string]string{}
+	for i := range trackTables {
+		add(out, trackTables[i].name, trackTables[i])
+	}
+	add(out, "root", rootWords)
+	add(out, "global_defs", globalWords)
+	add(out, "vrrp_instance", instanceWords)
+	add(out, "vrrp_sync_group", groupWords)
+	add(out, "vrrp_script", scriptWords)
+	add(out, "track_file {}", fileWords)
+	add(out, "vrrp_track_process", processWords)
+	add(out, "virtual_ipaddress", virtualWords)
+	add(out, "virtual_ipaddress_excluded", excludedWords)
+	add(out, "unicast_peer", unicastPeerWords)
+	add(out, "watcher_peer", watcherPeerWords)
+	add(out, "authentication", authenticationWords)
+	add(out, "bgp_speaker", speakerWords)
+	add(out, "neighbor", neighborWords)
+	add(out, "bgp_announce", announceWords)
+	return out
+}
+
+func add[T any](out map[string]map[string]string, place string, t *table[T]) {
+	out[place] = map[string]string{}
+	for w, r := range t.rows {
+		out[place][w] = statusNames[r.status]
 	}
 }
+
+// NoBFD is what is said of BFD.
+const NoBFD = noBFD
 
 // Distance is the edit distance behind suggestions.
 var Distance = distance

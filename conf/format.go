@@ -14,17 +14,23 @@ import (
 )
 
 // Format returns the canonical text of a configuration that Parse returned: Parse makes an equal configuration of it,
-// but for Hash, which belongs to the text. It has no variables, no includes and no conditions.
+// but for Hash and the places of Uses, which belong to the text. It has no variables, no includes and no conditions.
 //
 // Passwords that came from files are part of it.
 func Format(cfg *failover.Config) string {
 	p := &printer{}
+	p.when(cfg.Process.NetNamespace != "", "net_namespace", quote(cfg.Process.NetNamespace))
 	p.globals(cfg)
+	p.trackers(cfg)
+	p.statics(cfg)
 	for i := range cfg.Speakers {
 		p.speaker(&cfg.Speakers[i])
 	}
 	for i := range cfg.Routers {
 		p.router(&cfg.Routers[i])
+	}
+	for i := range cfg.Groups {
+		p.group(cfg, &cfg.Groups[i])
 	}
 	return p.b.String()
 }
@@ -72,7 +78,8 @@ func quote(s string) string {
 
 // name returns s bare when that reads as well.
 func name(s string) string {
-	if strings.ContainsAny(s, " \t\r\f\v\"'{}#!$@~\\") || contextOf(s) != "" || virtualWords.has(s) {
+	_, include := includes[s]
+	if strings.ContainsAny(s, " \t\r\f\v\"'{}#!$@~\\") || contextOf(s) != "" || virtualWords.has(s) || include {
 		return quote(s)
 	}
 	return s
@@ -89,6 +96,13 @@ func (p *printer) globals(cfg *failover.Config) {
 		p.when(cfg.StartupDelay != 0, "vrrp_startup_delay", formatSeconds(cfg.StartupDelay))
 		p.when(cfg.GARPInterval != 0, "vrrp_garp_interval", formatSeconds(cfg.GARPInterval))
 		p.when(cfg.NAInterval != 0, "vrrp_gna_interval", formatSeconds(cfg.NAInterval))
+		p.when(cfg.BootDelay != 0, "vrrp_delay_after_boot", formatSeconds(cfg.BootDelay))
+		p.when(cfg.Multicast.IPv4.IsValid(), "vrrp_mcast_group4", cfg.Multicast.IPv4)
+		p.when(cfg.Multicast.IPv6.IsValid(), "vrrp_mcast_group6", cfg.Multicast.IPv6)
+		p.when(cfg.NoAcceptCounters, "nftables_counters")
+		p.when(cfg.LogUnknownVRIDs, "log_unknown_vrids")
+		p.scripts(cfg)
+		p.process(cfg)
 	})
 }
 
@@ -140,6 +154,7 @@ func (p *printer) neighbor(n *bgp.Neighbor) {
 func (p *printer) router(r *failover.RouterConfig) {
 	v := &r.VRRP
 	p.block("vrrp_instance "+name(r.Name), func() {
+		p.when(r.WantedState != "", "state", r.WantedState)
 		p.line("interface", name(v.Key.Interface))
 		p.line("virtual_router_id", v.Key.VRID)
 		p.line("version", v.Version)
@@ -149,16 +164,34 @@ func (p *printer) router(r *failover.RouterConfig) {
 		p.when(v.PreemptDelay != 0, "preempt_delay", formatSeconds(v.PreemptDelay))
 		p.line("down_timer_adverts", v.DownTimerAdverts)
 		p.when(v.SilentOnLowerPriority, "lower_prio_no_advert")
+		p.when(v.OwnerIgnoresAdverts, "owner_ignore_adverts")
 		p.when(v.LastWord, "higher_prio_send_advert")
 		p.when(v.Checksum == wire.ChecksumMessage, "v3_checksum_as_v2")
 		p.authentication(v)
 		p.transport(r)
 		p.garp(&r.GARP)
+		p.vmac(r.VMAC)
 		p.addresses("virtual_ipaddress", r, false)
 		p.addresses("virtual_ipaddress_excluded", r, true)
+		p.routes("virtual_routes", r.Routes)
+		p.rules("virtual_rules", r.Rules)
 		p.announcements(r)
 		p.line("bgp_wait", formatSeconds(r.BGPWait))
+		p.behaviour(r)
 	})
+}
+
+// behaviour is what a router depends on, and whom it tells.
+func (p *printer) behaviour(r *failover.RouterConfig) {
+	if len(r.VRRP.Addresses) == 0 {
+		p.line("no_virtual_ipaddress")
+		p.when(r.VRRP.Key.Family == wire.IPv6, "native_ipv6")
+	}
+	p.when(r.NoAccept, "no_accept")
+	p.when(r.PromoteSecondaries, "promote_secondaries")
+	p.when(r.IgnoreLink, "dont_track_primary")
+	p.tracks(r.Tracks)
+	p.notify(&r.Notify)
 }
 
 func (p *printer) authentication(v *vrrp.Config) {
@@ -216,10 +249,14 @@ func (p *printer) addresses(head string, r *failover.RouterConfig, excluded bool
 	if !slices.ContainsFunc(r.Addresses, func(a failover.Address) bool { return a.Excluded == excluded }) {
 		return
 	}
+	device := r.VRRP.Key.Interface
+	if r.VMAC != nil {
+		device = r.VMAC.Name
+	}
 	p.block(head, func() {
 		for i := range r.Addresses {
 			if a := &r.Addresses[i]; a.Excluded == excluded {
-				p.address(a, r.VRRP.Key.Interface)
+				p.address(a, device)
 			}
 		}
 	})

@@ -24,7 +24,7 @@ func fuzzFiles(text []byte) conf.FileMap {
 }
 
 func seeds(f *testing.F) {
-	for _, pattern := range []string{"testdata/corpus/*.conf", "testdata/bench/*.conf", "testdata/region/*.conf"} {
+	for _, pattern := range []string{"testdata/corpus/*.conf", "testdata/bench/*.conf", "testdata/region/*.conf", "testdata/*.conf"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil {
 			f.Fatal(err)
@@ -40,6 +40,8 @@ func seeds(f *testing.F) {
 	for _, s := range []string{
 		"include f\ninclude {self,pair}\ninclude i*\n", "$A=${A}${B}\n$B=$A \n$A\n", "~SEQ(A,1,99999) ~SEQ(B,1,99999) x ${A}${B}\n",
 		"~LST({A,B},{1,2}) ${_RANDOM 1 5}${_ENV SITE}${_DOLLAR}\n", "a { b } } c { \"d", "vrrp_instance \"\x00\" { interface \xff }",
+		"vrrp_script a { script \"/bin/x 'y\" }\nvrrp_script b { script </x\n }\ntrack_process { a\\ weight 3 }\nglobal_defs { notify_fifo /x\\ u }",
+		"vrrp_instance A { interface lo virtual_router_id 1 no_virtual_ipaddress track_interface { lo lo weight 4 reverse e1 } dont_track_primary notify '\n notify_stop 'a b' c }",
 		"bgp_speaker \"a $ b\" { local_as 1 router_id 1.1.1.1 allow_prefix { 10.0.0.0/8 }\nneighbor 10.0.0.1 { remote_as 2 password_file key description \"x\\\"\" } }\n" +
 			"vrrp_instance a'b\\ { interface e0 virtual_router_id 1 virtual_ipaddress { 10.1.0.1 label \"\\\"\" }\n bgp_announce { 10.0.0.0/8 next_hop 11.0.0.1 speaker \"a $ b\" } }",
 	} {

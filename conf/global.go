@@ -23,6 +23,29 @@ type globals struct {
 	garp         garpWords
 	minGARP      field[bool]
 	tuning
+
+	scriptUser, scriptGroup field[string]
+	scriptSecurity          bool
+	supplementary           bool
+	allFIFO, vrrpFIFO       fifo // notify_fifo, vrrp_notify_fifo
+	priorityChanges         field[bool]
+	statesOnReload          field[bool]
+	startup, shutdown       hook
+
+	bootDelay        field[time.Duration]
+	multicast4       field[netip.Addr]
+	multicast6       field[netip.Addr]
+	defaultInterface field[string]
+	vmacPrefix       field[string]
+	counters         bool // nftables_counters
+	unknownVRIDs     field[bool]
+
+	namespace field[string]
+	realTime  field[int]
+	noSwap    bool
+
+	dumpData, dumpStats, dumpJSON field[string]
+	jsonVersion                   field[int]
 }
 
 // tuning is what global_defs and vrrp_instance have in common besides garpWords.
@@ -32,6 +55,7 @@ type tuning struct {
 	lastWord        field[bool] // higher_prio_send_advert
 	messageChecksum field[bool] // v3_checksum_as_v2
 	checkSource     field[bool] // check_unicast_src
+	ownerIgnores    field[bool] // owner_ignore_adverts
 }
 
 // garpWords is the draft of a failover.GARP.
@@ -85,6 +109,19 @@ func (d *decoder) resolveGlobals(cfg *failover.Config) {
 	cfg.BGPLease = g.bgpLease.or(defaultBGPLease)
 	cfg.GARPInterval = g.garpInterval.or(0)
 	cfg.NAInterval = g.naInterval.or(0)
+	cfg.BootDelay = g.bootDelay.or(0)
+	cfg.Multicast = failover.MulticastGroups{IPv4: g.multicast4.or(netip.Addr{}), IPv6: g.multicast6.or(netip.Addr{})}
+	cfg.NoAcceptCounters = g.counters
+	cfg.LogUnknownVRIDs = g.unknownVRIDs.or(false)
+	cfg.ScriptSecurity, cfg.SupplementaryGroups = g.scriptSecurity, g.supplementary
+	cfg.StatesOnReload = g.statesOnReload.or(true)
+	cfg.Process = failover.ProcessSettings{NetNamespace: g.namespace.or(""), RealTime: g.realTime.or(0), NoSwap: g.noSwap}
+	cfg.Dump = failover.DumpFiles{
+		Data: g.dumpData.or(""), Stats: g.dumpStats.or(""), JSON: g.dumpJSON.or(""), JSONVersion: g.jsonVersion.or(0),
+	}
+	cfg.StartupScript, cfg.StartupTimeout = d.resolveHook(&g.startup, "startup_script")
+	cfg.ShutdownScript, cfg.ShutdownTimeout = d.resolveHook(&g.shutdown, "shutdown_script")
+	d.resolveFIFOs(cfg)
 }
 
 // socketPath returns the path of a Unix socket.
@@ -111,21 +148,47 @@ func (d *decoder) version(c *cursor) (wire.Version, Token, bool) {
 	return wire.V3, at, ok
 }
 
-// group accepts the multicast group that is used anyway.
-func (d *decoder) group(c *cursor, groups ...netip.Addr) {
+// multicastGroup returns the group that advertisements go to; zero for the protocol's own.
+func (d *decoder) multicastGroup(c *cursor, f wire.Family) (netip.Addr, Token, bool) {
 	t, ok := d.next(c, "a multicast address")
 	if !ok {
-		return
+		return netip.Addr{}, t, false
 	}
 	a, err := netip.ParseAddr(t.Text)
-	if err != nil {
-		d.errorf(t, "%s %q: not an IP address", c.keyword.Text, t.Text)
+	switch {
+	case err != nil || a.Zone() != "" || !a.IsMulticast() || wire.FamilyOf(a) != f:
+		d.errorf(t, "%s %q: not an %s multicast address", c.keyword.Text, t.Text, f)
+		return netip.Addr{}, t, false
+	case a == f.Group():
+		return netip.Addr{}, t, true
+	}
+	return a, t, true
+}
+
+// resolveGroup holds mcast_dst_ip to the group of all instances: there is no other per instance.
+func (d *decoder) resolveGroup(in *instance, f wire.Family) {
+	if !in.destination.ok {
 		return
 	}
-	for _, g := range groups {
-		if a == g {
-			return
-		}
+	group, word := d.global.multicast4.or(netip.Addr{}), "vrrp_mcast_group4"
+	if f == wire.IPv6 {
+		group, word = d.global.multicast6.or(netip.Addr{}), "vrrp_mcast_group6"
 	}
-	d.errorf(t, "%s %s is not supported yet: advertisements go to %v", c.keyword.Text, a, groups[0])
+	if !group.IsValid() {
+		group = f.Group()
+	}
+	if in.destination.value != group {
+		d.errorf(in.destination.at, "mcast_dst_ip %s is not supported yet: all advertisements go to %s, which %s in global_defs sets",
+			in.destination.value, group, word)
+	}
+}
+
+// namespace returns the name of a network namespace.
+func (d *decoder) namespace(c *cursor) {
+	s, t, ok := d.text(c, "the name of a network namespace")
+	if ok && (strings.ContainsAny(s, "/\x00") || s == "." || s == "..") {
+		d.errorf(t, "net_namespace %q: not the name of a network namespace (one in /run/netns)", s)
+		ok = false
+	}
+	d.global.namespace.set(s, t, ok)
 }

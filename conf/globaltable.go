@@ -6,6 +6,9 @@ import (
 
 const rootName = "the top level"
 
+// noBFD says what there is instead of BFD.
+const noBFD = "failoverd has no BFD; a shorter advert_int (version 3 goes down to 0.01) and track_script find dead peers and paths"
+
 // rootWords may stand at the top level.
 var rootWords = newTable(rootName,
 	[]row[struct{}]{
@@ -13,16 +16,29 @@ var rootWords = newTable(rootName,
 		word("vrrp_instance", func(d *decoder, _ struct{}, c *cursor) { d.instance(c) }),
 		word("bgp_speaker", func(d *decoder, _ struct{}, c *cursor) { d.speaker(c) }),
 	},
-	all[struct{}](later, "", "",
-		"vrrp_script", "vrrp_sync_group", "track_file", "vrrp_track_file", "vrrp_track_process", "bfd_instance",
-		"track_group", "static_ipaddress", "static_routes", "static_rules", "interface_up_down_delays",
-		"health_check", "watch_site", "site", "witness_server", "net_namespace", "instance"),
+	trackedBlocks,
+	staticBlocks,
+	all[struct{}](later, "", "", "health_check", "watch_site", "site", "witness_server"),
+	all[struct{}](later, "", "run another agent with a file, a status_socket and, if it has one, a pid file of its own", "instance"),
+	all[struct{}](refused, "", noBFD, "bfd_instance"),
+	all[struct{}](refused, "", "static entries depend on no instance; they are put back when they vanish", "track_group"),
 	all[struct{}](harmless, "", "the limits of global_defs apply to every interface", "garp_group"),
 	all[struct{}](foreign, "", "failoverd does not configure IPVS",
 		"virtual_server", "virtual_server_group", "SSL", "net_namespace_ipvs", "namespace_with_ipsets"),
 	all[struct{}](ignored, "", "links are watched through netlink", "linkbeat_use_polling", "linkbeat_interfaces"),
 	all[struct{}](ignored, "process control", "failoverd has one process of its own and a speaker", "child_wait_time", "use_pid_dir"),
 )
+
+// trackedBlocks define what instances depend on, and what is there whatever they do.
+var trackedBlocks = []row[struct{}]{
+	word("vrrp_sync_group", func(d *decoder, _ struct{}, c *cursor) { d.syncGroup(c) }),
+	word("vrrp_script", func(d *decoder, _ struct{}, c *cursor) { d.script(c) }),
+	word("track_file", func(d *decoder, _ struct{}, c *cursor) { d.trackFile(c) }),
+	word("vrrp_track_file", func(d *decoder, _ struct{}, c *cursor) { d.trackFile(c) }),
+	word("vrrp_track_process", func(d *decoder, _ struct{}, c *cursor) { d.trackProcess(c) }),
+	word("interface_up_down_delays", func(d *decoder, _ struct{}, c *cursor) { d.linkDelays(c) }),
+	word("net_namespace", func(d *decoder, _ struct{}, c *cursor) { d.namespace(c) }),
+}
 
 // globalWords may stand in global_defs.
 var globalWords = newTable("global_defs",
@@ -40,35 +56,40 @@ var globalWords = newTable("global_defs",
 		word("vrrp_higher_prio_send_advert", func(d *decoder, g *globals, c *cursor) { g.lastWord.set(d.switched(c)) }),
 		word("vrrp_check_unicast_src", func(d *decoder, g *globals, c *cursor) { g.checkSource.set(d.switched(c)) }),
 		word("v3_checksum_as_v2", func(d *decoder, g *globals, c *cursor) { g.messageChecksum.set(d.switched(c)) }),
-		word("vrrp_mcast_group4", func(d *decoder, _ *globals, c *cursor) { d.group(c, wire.IPv4.Group()) }),
-		word("vrrp_mcast_group6", func(d *decoder, _ *globals, c *cursor) { d.group(c, wire.IPv6.Group()) }),
+		word("vrrp_owner_ignore_adverts", func(d *decoder, g *globals, c *cursor) { g.ownerIgnores.set(d.switched(c)) }),
+		word("vrrp_mcast_group4", func(d *decoder, g *globals, c *cursor) { g.multicast4.set(d.multicastGroup(c, wire.IPv4)) }),
+		word("vrrp_mcast_group6", func(d *decoder, g *globals, c *cursor) { g.multicast6.set(d.multicastGroup(c, wire.IPv6)) }),
+		word("vrrp_delay_after_boot", func(d *decoder, g *globals, c *cursor) { g.bootDelay.set(d.seconds(c, 0, maxPeriod)) }),
+		word("default_interface", func(d *decoder, g *globals, c *cursor) { g.defaultInterface.set(d.device(c)) }),
+		word("log_unknown_vrids", func(d *decoder, g *globals, c *cursor) { g.unknownVRIDs.set(d.switched(c)) }),
 
 		// A difference of the address lists never decides an election.
 		word("vrrp_skip_check_adv_addr", func(d *decoder, _ *globals, c *cursor) { d.switched(c) }),
 		accepted[*globals]("dynamic_interfaces", 1), // interfaces always come and go
 		accepted[*globals]("reload_check_config", 1),
-		accepted[*globals]("script_user", 2),
-		accepted[*globals]("enable_script_security", 0),
 
 		word("vrrp_min_garp", func(d *decoder, g *globals, c *cursor) { g.minGARP.set(d.switched(c)) }),
 		word("vrrp_garp_interval", func(d *decoder, g *globals, c *cursor) { g.garpInterval.set(d.seconds(c, 0, maxPeriod)) }),
 		word("vrrp_gna_interval", func(d *decoder, g *globals, c *cursor) { g.naInterval.set(d.seconds(c, 0, maxPeriod)) }),
 	},
 	garpTable("vrrp_", func(g *globals) *garpWords { return &g.garp }),
-	all[*globals](later, "", "", "metrics_listen", "event_log", "notify_fifo", "notify_fifo_script", "vrrp_notify_fifo",
-		"vrrp_notify_fifo_script", "startup_script", "shutdown_script", "vrrp_delay_after_boot", "vrrp_owner_ignore_adverts",
-		"vrrp_garp_extra_if", "vrrp_vmac_garp_intvl"),
-	all[*globals](harmless, "", "", "startup_script_timeout", "shutdown_script_timeout", "vrrp_notify_priority_changes",
-		"fifo_write_vrrp_states_on_reload", "data_use_instance", "json_version", "state_dump_file", "stats_dump_file",
-		"json_dump_file", "set_supplementary_groups"),
+	scriptRows,
+	fifoRows("notify_fifo", func(g *globals) *fifo { return &g.allFIFO }),
+	fifoRows("vrrp_notify_fifo", func(g *globals) *fifo { return &g.vrrpFIFO }),
+	hookRows("startup_script", func(g *globals) *hook { return &g.startup }),
+	hookRows("shutdown_script", func(g *globals) *hook { return &g.shutdown }),
+	processRows,
+	all[*globals](later, "", "", "metrics_listen", "event_log"),
+	all[*globals](harmless, "", "garp_master_refresh repeats gratuitous ARP for all virtual addresses", "vrrp_garp_extra_if", "vrrp_vmac_garp_intvl"),
+	all[*globals](ignored, "", "dump files have the names that state_dump_file, stats_dump_file and json_dump_file give them", "data_use_instance"),
 	all[*globals](ignored, "", "it makes virtual addresses unreachable; what else it checks, failoverd always checks", "vrrp_strict"),
 	all[*globals](ignored, "mail", "failoverd sends none", "notification_email", "notification_email_from", "smtp_server",
 		"smtp_helo_name", "smtp_connect_timeout", "smtp_alert", "smtp_alert_vrrp", "smtp_alert_checker", "no_email_faults",
 		"no_checker_emails"),
 	all[*globals](ignored, "scheduling", "use the service manager", "max_auto_priority", "min_auto_priority_delay",
-		"vrrp_priority", "checker_priority", "bfd_priority", "vrrp_rt_priority", "checker_rt_priority", "bfd_rt_priority",
+		"vrrp_priority", "checker_priority", "bfd_priority", "checker_rt_priority", "bfd_rt_priority",
 		"vrrp_cpu_affinity", "checker_cpu_affinity", "bfd_cpu_affinity", "vrrp_rlimit_rttime", "vrrp_rlimit_rtime",
-		"checker_rlimit_rttime", "checker_rlimit_rtime", "bfd_rlimit_rttime", "bfd_rlimit_rtime", "vrrp_no_swap",
+		"checker_rlimit_rttime", "checker_rlimit_rtime", "bfd_rlimit_rttime", "bfd_rlimit_rtime",
 		"checker_no_swap", "bfd_no_swap"),
 	all[*globals](ignored, "process control", "failoverd has one process of its own and a speaker", "process_names",
 		"process_name", "vrrp_process_name", "checker_process_name", "bfd_process_name", "umask", "use_symlink_paths",
@@ -77,8 +98,9 @@ var globalWords = newTable("global_defs",
 		"vrrp_netlink_cmd_rcv_bufs", "vrrp_netlink_cmd_rcv_bufs_force", "vrrp_netlink_monitor_rcv_bufs",
 		"vrrp_netlink_monitor_rcv_bufs_force", "process_monitor_rcv_bufs", "process_monitor_rcv_bufs_force",
 		"vrrp_rx_bufs_policy", "vrrp_rx_bufs_multiplier"),
-	all[*globals](ignored, "the packet filter", "only use_vmac and no_accept would need it", "vrrp_iptables", "vrrp_ipsets",
-		"nftables", "nftables_priority", "nftables_counters", "nftables_ifindex", "vmac_prefix", "vmac_addr_prefix"),
+	all[*globals](ignored, "the packet filter", "no_accept has an nftables table of its own", "vrrp_iptables", "vrrp_ipsets",
+		"nftables", "nftables_priority", "nftables_ifindex"),
+	all[*globals](ignored, "", "use_vmac NAME gives an interface its name", "vmac_addr_prefix"),
 	all[*globals](ignored, "SNMP and D-Bus", "see the status socket", "snmp_socket", "enable_snmp_keepalived", "enable_snmp_vrrp",
 		"enable_snmp_checker", "enable_snmp_rfc", "enable_snmp_rfcv2", "enable_snmp_rfcv3", "enable_traps", "enable_dbus",
 		"dbus_service_name", "dbus_no_interface_name"),
@@ -87,11 +109,35 @@ var globalWords = newTable("global_defs",
 		"lvs_flush_on_stop", "lvs_notify_fifo", "lvs_notify_fifo_script", "lvs_netlink_cmd_rcv_bufs",
 		"lvs_netlink_cmd_rcv_bufs_force", "lvs_netlink_monitor_rcv_bufs", "lvs_netlink_monitor_rcv_bufs_force",
 		"nftables_ipvs", "nftables_ipvs_priority", "nftables_ipvs_start_fwmark", "rs_init_notifies", "checker_log_all_failures"),
-	all[*globals](ignored, "", "it is for static addresses and routes only", "default_interface"),
 	all[*globals](ignored, "", "a file that does not exist is always an error", "include_check"),
-	all[*globals](ignored, "", "they are counted in status", "log_unknown_vrids"),
 	all[*globals](ignored, "", "the kernel decides", "disable_local_igmp"),
 )
+
+// scriptRows are about the commands that the agent runs.
+var scriptRows = []row[*globals]{
+	word("script_user", func(d *decoder, g *globals, c *cursor) {
+		g.scriptUser.set(d.user(c, "the name of a user"))
+		if g.scriptGroup = (field[string]{}); c.value() {
+			g.scriptGroup.set(d.user(c, "the name of a group"))
+		}
+	}),
+	word("enable_script_security", func(_ *decoder, g *globals, _ *cursor) { g.scriptSecurity = true }),
+	word("set_supplementary_groups", func(_ *decoder, g *globals, _ *cursor) { g.supplementary = true }),
+	word("vrrp_notify_priority_changes", func(d *decoder, g *globals, c *cursor) { g.priorityChanges.set(d.switched(c)) }),
+	word("fifo_write_vrrp_states_on_reload", func(d *decoder, g *globals, c *cursor) { g.statesOnReload.set(d.switched(c)) }),
+}
+
+// processRows are about the agent's process, and about what it leaves behind.
+var processRows = []row[*globals]{
+	word("vrrp_rt_priority", func(d *decoder, g *globals, c *cursor) { g.realTime.set(d.int(c, 1, 99)) }),
+	word("vrrp_no_swap", func(_ *decoder, g *globals, _ *cursor) { g.noSwap = true }),
+	word("vmac_prefix", func(d *decoder, g *globals, c *cursor) { g.vmacPrefix.set(d.device(c)) }),
+	word("nftables_counters", func(_ *decoder, g *globals, _ *cursor) { g.counters = true }),
+	word("state_dump_file", func(d *decoder, g *globals, c *cursor) { g.dumpData.set(d.file(c)) }),
+	word("stats_dump_file", func(d *decoder, g *globals, c *cursor) { g.dumpStats.set(d.file(c)) }),
+	word("json_dump_file", func(d *decoder, g *globals, c *cursor) { g.dumpJSON.set(d.file(c)) }),
+	word("json_version", func(d *decoder, g *globals, c *cursor) { g.jsonVersion.set(d.int(c, 1, 2)) }),
+}
 
 // garpTable is the schedule of gratuitous ARP, whose words in global_defs have a prefix.
 func garpTable[T any](prefix string, of func(T) *garpWords) []row[T] {

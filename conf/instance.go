@@ -30,6 +30,19 @@ type instance struct {
 	announce  []*announcement
 	bgpWait   field[time.Duration]
 	tuning
+
+	destination field[netip.Addr] // mcast_dst_ip
+	group       *syncGroup        // that it is a member of
+	tracks      []*trackLine
+	ignoreLink  field[bool] // dont_track_primary
+	notify      notifyWords
+	noAddress   field[bool] // no_virtual_ipaddress
+	noAccept    field[bool]
+	promote     bool
+	vmac        vmac
+	routes      []*kernelRoute
+	rules       []*kernelRule
+	ipv6        field[bool] // native_ipv6
 }
 
 // authentication is the draft of the block of that name.
@@ -48,15 +61,9 @@ func (d *decoder) instance(c *cursor) {
 	name, ok := d.next(c, "a name")
 	in.name = name
 	walk(d, instanceWords, in, d.body(c))
-	if !ok {
-		return
+	if ok && d.define("vrrp_instance", "vrrp_instance", name) {
+		d.instances = append(d.instances, in)
 	}
-	if first, twice := d.names[name.Text]; twice {
-		d.errorf(name, "vrrp_instance %s is defined twice, first at %s", name.Text, first.Pos)
-		return
-	}
-	d.names[name.Text] = name
-	d.instances = append(d.instances, in)
 }
 
 // usesUnicast notes that a word asks for unicast.
@@ -64,92 +71,6 @@ func (in *instance) usesUnicast(c *cursor) {
 	if in.unicast == nil {
 		at := c.keyword
 		in.unicast = &at
-	}
-}
-
-// instanceWords may stand in a vrrp_instance.
-var instanceWords = newTable("vrrp_instance",
-	[]row[*instance]{
-		// state decides nothing about the election, as in keepalived. There it also gives an omitted priority the value
-		// 255, which is kept (with a warning), and takes nopreempt and preempt_delay back, which is not: whoever writes
-		// one of them wants it, and a word that cancels another one three lines away has surprised too many.
-		word("state", func(d *decoder, in *instance, c *cursor) { in.state.set(d.oneOf(c, "MASTER", "BACKUP")) }),
-		word("interface", (*decoder).instanceInterface),
-		word("virtual_router_id", func(d *decoder, in *instance, c *cursor) { in.vrid.set(d.uint8(c, 1, 255)) }),
-		word("priority", func(d *decoder, in *instance, c *cursor) { in.priority.set(d.uint8(c, 1, 255)) }),
-		word("advert_int", func(d *decoder, in *instance, c *cursor) {
-			in.interval.set(d.seconds(c, 10*time.Millisecond, 255*time.Second))
-		}),
-		word("version", func(d *decoder, in *instance, c *cursor) { in.version.set(d.version(c)) }),
-		word("authentication", (*decoder).authentication),
-
-		word("unicast_src_ip", func(d *decoder, in *instance, c *cursor) {
-			in.usesUnicast(c)
-			in.source.set(d.address(c, true))
-		}),
-		word("mcast_src_ip", func(d *decoder, in *instance, c *cursor) { in.source.set(d.address(c, true)) }),
-		word("mcast_dst_ip", func(d *decoder, _ *instance, c *cursor) { d.group(c, wire.IPv4.Group(), wire.IPv6.Group()) }),
-		word("unicast_peer", func(d *decoder, in *instance, c *cursor) {
-			in.usesUnicast(c)
-			d.peers(&in.peers, unicastPeerWords, c)
-		}),
-		word("unicast_ttl", func(d *decoder, in *instance, c *cursor) {
-			in.usesUnicast(c)
-			in.ttl.set(d.uint8(c, 1, 255))
-		}),
-		word("check_unicast_src", func(d *decoder, in *instance, c *cursor) {
-			in.usesUnicast(c)
-			in.checkSource.set(d.switched(c))
-		}),
-		word("unicast_fault_no_peer", func(_ *decoder, in *instance, c *cursor) { in.usesUnicast(c) }),
-		word("watcher_peer", func(d *decoder, in *instance, c *cursor) { d.peers(&in.watchers, watcherPeerWords, c) }),
-
-		word("nopreempt", func(_ *decoder, in *instance, c *cursor) { in.preempt.set(false, c.keyword, true) }),
-		word("preempt", func(_ *decoder, in *instance, c *cursor) { in.preempt.set(true, c.keyword, true) }),
-		word("preempt_delay", func(d *decoder, in *instance, c *cursor) { in.hold.set(d.seconds(c, 0, maxPreemptDelay)) }),
-		word("down_timer_adverts", func(d *decoder, in *instance, c *cursor) { in.downTimer.set(d.uint8(c, 1, 100)) }),
-		word("lower_prio_no_advert", func(d *decoder, in *instance, c *cursor) { in.silent.set(d.switched(c)) }),
-		word("higher_prio_send_advert", func(d *decoder, in *instance, c *cursor) { in.lastWord.set(d.switched(c)) }),
-		word("v3_checksum_as_v2", func(d *decoder, in *instance, c *cursor) { in.messageChecksum.set(d.switched(c)) }),
-
-		word("virtual_ipaddress", func(d *decoder, in *instance, c *cursor) { d.addresses(in, false, c) }),
-		word("virtual_ipaddress_excluded", func(d *decoder, in *instance, c *cursor) { d.addresses(in, true, c) }),
-		word("bgp_announce", func(d *decoder, in *instance, c *cursor) { d.announcements(in, c) }),
-		word("bgp_wait", func(d *decoder, in *instance, c *cursor) { in.bgpWait.set(d.seconds(c, 0, maxWait)) }),
-		accepted[*instance]("accept", 0),
-		word("skip_check_adv_addr", func(d *decoder, _ *instance, c *cursor) { d.switched(c) }),
-		word("handover_overlap", (*decoder).handoverOverlap),
-	},
-	garpTable("", func(in *instance) *garpWords { return &in.garp }),
-	all[*instance](later, "", "", "notify", "notify_master", "notify_backup", "notify_fault", "notify_stop",
-		"notify_master_rx_lower_pri", "track_interface", "track_script", "track_file", "track_process", "track_bfd",
-		"dont_track_primary", "track_src_ip", "track_bgp", "track_check", "watch_site", "auth_hmac", "virtual_routes",
-		"virtual_rules", "vrf", "owner_ignore_adverts", "garp_extra_if", "vmac_garp_intvl"),
-	all[*instance](later, "", "hosts would see another link-layer address than that of a peer that uses one",
-		"use_vmac", "use_vmac_addr", "vmac_xmit_base", "use_ipvlan"),
-	all[*instance](later, "", "it would not be a protection", "no_accept"),
-	all[*instance](later, "", `put the address into virtual_ipaddress, perhaps with "dev lo"`, "no_virtual_ipaddress"),
-	// notify_deleted is a command or a switch; without the other notify words neither means anything.
-	all[*instance](harmless, "", "", "notify_deleted", "notify_priority_changes"),
-	all[*instance](ignored, "mail", "failoverd sends none", "smtp_alert"),
-	all[*instance](ignored, "", "it makes virtual addresses unreachable; what else it checks, failoverd always checks", "strict_mode"),
-	all[*instance](ignored, "", "the log level is that of the command line", "debug"),
-	all[*instance](ignored, "", "the family is that of the first virtual address", "native_ipv6"),
-	all[*instance](ignored, "", "addresses that the kernel takes away are put back", "promote_secondaries"),
-	all[*instance](ignored, "", "every legal checksum is accepted, the one of keepalived since 1.3.7 is sent", "old_unicast_checksum"),
-	all[*instance](ignored, "", "a node that wakes up late always listens before it takes over", "timer_expired_backup",
-		"thread_timer_expired"),
-	all[*instance](ignored, "netlink buffers", "failoverd sizes them, and lists again after an overrun", "kernel_rx_buf_size"),
-	all[*instance](ignored, "", "links are watched through netlink", "linkbeat_use_polling"),
-	all[*instance](ignored, "IPVS", "failoverd does not configure it", "lvs_sync_daemon_interface"),
-)
-
-// instanceInterface refuses what cannot carry VRRP at all.
-func (d *decoder) instanceInterface(in *instance, c *cursor) {
-	in.device.set(d.device(c))
-	if in.device.ok && in.device.value == "lo" {
-		d.errorf(in.device.at, "interface lo: the loopback interface carries no VRRP; an address may have \"dev lo\"")
-		in.device.ok = false
 	}
 }
 
@@ -201,6 +122,20 @@ func (d *decoder) resolveAuth(in *instance, version wire.Version) (wire.AuthType
 	}
 	copy(data[:], a.pass.value)
 	return wire.AuthSimple, data
+}
+
+// groupAddress returns the multicast address of mcast_dst_ip, whichever it is.
+func (d *decoder) groupAddress(c *cursor) (netip.Addr, Token, bool) {
+	t, ok := d.next(c, "a multicast address")
+	if !ok {
+		return netip.Addr{}, t, false
+	}
+	a, err := netip.ParseAddr(t.Text)
+	if err != nil || !a.IsMulticast() {
+		d.errorf(t, "%s %q: not a multicast address", c.keyword.Text, t.Text)
+		return netip.Addr{}, t, false
+	}
+	return a, t, true
 }
 
 // resolvePriority returns the priority, and has a word about the owner's.

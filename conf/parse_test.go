@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -54,7 +55,7 @@ func wantHongKong(hash string) *failover.Config {
 	u32 := func(n uint32) *uint32 { return &n }
 	service, service6 := netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("2001:db8:100::/48")
 	return &failover.Config{
-		Hash: hash, RouterID: "hk", StartupDelay: 2 * time.Second, BGPLease: 3 * time.Second,
+		Hash: hash, RouterID: "hk", StartupDelay: 2 * time.Second, BGPLease: 3 * time.Second, StatesOnReload: true,
 		Speakers: []bgp.SpeakerConfig{{
 			Name: "EDGE", LocalAS: 64520, RouterID: netip.MustParseAddr("203.0.113.3"),
 			Allow: bgp.AllowList{service, service6}, MaxAnnouncements: 2,
@@ -135,6 +136,11 @@ func checkRoundTrip(t *testing.T, cfg *failover.Config) {
 	}
 	sameHash := *again
 	sameHash.Hash = cfg.Hash
+	sameHash.Uses = slices.Clone(again.Uses)
+	for i := range min(len(cfg.Uses), len(again.Uses)) {
+		was, is := &cfg.Uses[i], &sameHash.Uses[i]
+		is.File, is.Line, is.Column = was.File, was.Line, was.Column
+	}
 	if diff := cmp.Diff(cfg, &sameHash, netipValues); diff != "" {
 		t.Fatalf("read back (-want +got):\n%s\n%s", diff, text)
 	}
@@ -149,18 +155,11 @@ func TestRoundTrip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := `bgp_speaker "a b" { local_as 1 router_id 1.1.1.1 allow_prefix { 10.0.0.0/8 } neighbor 2001:db8::1 { remote_as 2 password "x\"#!$ y\" } }
-bgp_speaker speaker { local_as 1 router_id 1.1.1.1 allow_prefix { 10.0.0.0/8 2001:db8::/32 } listen_port 179
- neighbor fe80::1%eth0 { remote_as 1 local_address fe80::2 port 1179 hold_time 30 keepalive 7 connect_retry 2 description "d'" } }
-global_defs { router_id "${_DOLLAR}{x} ${_HASH}" status_socket "/a b" vip_lease 9 vrrp_garp_interval 0.001 vrrp_gna_interval 3 }
-vrrp_instance "vrrp_instance" { interface e0 virtual_router_id 1 virtual_ipaddress { 10.0.0.1/8 dev scope brd + scope 99 label "#" } bgp_announce {
- 10.0.0.0/8 next_hop 192.0.2.1 speaker "a b" } preempt_delay 1.000000001 authentication { auth_type PASS auth_pass "a b" } check_unicast_src off
- unicast_peer { 10.0.0.2 } unicast_src_ip 10.0.0.3 unicast_ttl 3 }
-vrrp_instance <x/y:z> { interface dev version 3 advert_int 0.07 virtual_router_id 1 virtual_ipaddress { fe80::1/64 2001:db8::1 preferred_lft forever }
- virtual_ipaddress_excluded { 10.0.0.9 dev e1 noprefixroute 2001:db8::2/64 -nodad preferred_lft 0 }
- bgp_announce { 2001:db8::/32 speaker "speaker" when draining next_hop 3fff::1 } nopreempt lower_prio_no_advert higher_prio_send_advert down_timer_adverts 9 }
-`
-	for name, text := range map[string]string{"region": string(region), "all": strings.ReplaceAll(all, "dev scope brd", `dev "scope" brd`)} {
+	all, err := os.ReadFile("testdata/everything.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"region": string(region), "all": string(all)} {
 		t.Run(name, func(t *testing.T) {
 			cfg, diags := conf.Parse("f", conf.FileMap{"f": text, "edge.key": `p"w\`}, conf.Env{HostName: "m1"}, conf.Options{})
 			if cfg == nil {
@@ -218,7 +217,7 @@ func TestLenientAndStrict(t *testing.T) {
   virtual_ipaddress { 10.0.0.1 }
 }
 global_defs {
-  json_version 2
+  vrrp_garp_extra_if 2
 }
 `
 	run := conf.Options{Lenient: true}
@@ -244,9 +243,9 @@ global_defs {
 	}{
 		{"check", text, conf.Options{}, 3, 0},
 		{"run", text, run, 0, 3},
-		{"run with strict_config", strings.Replace(text, "json_version 2", "json_version 2\nstrict_config", 1), run, 3, 0},
+		{"run with strict_config", strings.Replace(text, "vrrp_garp_extra_if 2", "vrrp_garp_extra_if 2\nstrict_config", 1), run, 3, 0},
 		{"run with a wrong value", strings.Replace(text, "virtual_router_id 1", "virtual_router_id 0", 1), run, 1, 3},
-		{"run with what is not supported yet", text + "vrrp_script x { }", run, 1, 3},
+		{"run with what is not supported yet", text + "health_check x { }", run, 1, 3},
 		{"run with a foreign block", text + "virtual_server 10.0.0.1 80 {\n real_server 10.0.0.2 80 { weight 1 }\n}\n", run, 0, 4},
 	}
 	for _, r := range rows {
@@ -303,7 +302,7 @@ f:18:1: error: include nothing: open nothing: no such file
 
 // TestTooManyMistakes: a file that is no configuration is not worth a report on each of its lines, but it stays wrong.
 func TestTooManyMistakes(t *testing.T) {
-	text := strings.Repeat("what\n", 20000) + "vrrp_script x { }\n" + strings.Repeat("virtual_server x { }\n", 3)
+	text := strings.Repeat("what\n", 20000) + "health_check x { }\n" + strings.Repeat("virtual_server x { }\n", 3)
 	for _, lenient := range []bool{false, true} {
 		cfg, diags := conf.Parse("f", conf.FileMap{"f": text}, conf.Env{}, conf.Options{Lenient: lenient})
 		if n := len(diags); n != 10003 || cfg != nil {
@@ -311,7 +310,7 @@ func TestTooManyMistakes(t *testing.T) {
 		}
 		for i, want := range []string{
 			`f:10001:1: %s: unknown keyword "what" at the top level; the others are not shown, there are too many`,
-			`f:20001:1: error: vrrp_script is not supported yet; the others are not shown, there are too many`,
+			`f:20001:1: error: health_check is not supported yet; the others are not shown, there are too many`,
 			`f:20002:1: warning: virtual_server is skipped: failoverd does not configure IPVS; the others are not shown, there are too many`,
 		} {
 			severity := map[bool]string{false: "error", true: "warning"}[lenient]

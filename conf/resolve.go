@@ -19,9 +19,16 @@ func (d *decoder) resolve() *failover.Config {
 	for _, s := range d.speakers {
 		cfg.Speakers = append(cfg.Speakers, d.resolveSpeaker(s))
 	}
+	d.joinGroups()
+	d.lookupTracks()
 	for _, in := range d.instances {
 		cfg.Routers = append(cfg.Routers, d.resolveInstance(in, cfg))
 	}
+	d.resolveGroups(cfg)
+	d.resolveKernelObjects(cfg)
+	d.resolveTrackers(cfg)
+	d.resolveDelays(cfg)
+	cfg.Uses = d.uses
 	d.checkIdentities(cfg)
 	d.checkAddresses(cfg)
 	d.checkAnnouncements(cfg)
@@ -71,8 +78,10 @@ func (d *decoder) resolveInstance(in *instance, cfg *failover.Config) failover.R
 			v.Checksum = wire.ChecksumMessage
 		}
 	}
-	d.resolveAddresses(in, &r)
+	d.resolveAddresses(in, &r, d.resolveInstanceVMAC(in, &r))
+	d.resolveBehaviour(in, &r)
 	if v.Key.Family != 0 {
+		d.resolveGroup(in, v.Key.Family)
 		d.resolveUnicast(in, v)
 		d.resolveSource(in, &r)
 		r.TTL = in.ttl.or(0)
@@ -85,14 +94,45 @@ func (d *decoder) resolveInstance(in *instance, cfg *failover.Config) failover.R
 	return r
 }
 
-// family is that of the first address that is advertised; 0: there is none.
+// resolveBehaviour fills in what a router depends on and whom it tells.
+func (d *decoder) resolveBehaviour(in *instance, r *failover.RouterConfig) {
+	v := &r.VRRP
+	r.WantedState = in.state.or("")
+	r.IgnoreLink = in.ignoreLink.or(false)
+	r.NoAccept = in.noAccept.or(false)
+	r.PromoteSecondaries = in.promote
+	r.Notify = d.resolveNotify(&in.notify, "vrrp_instance "+in.name.Text)
+	d.resolveTracks(in, r)
+	if v.Key.Interface == "lo" && in.unicast == nil {
+		d.warnf(in.device.at, "interface lo: nobody hears advertisements there; the role follows the checks alone")
+	}
+	switch own := &in.ownerIgnores; {
+	case v.Priority == wire.PriorityOwner:
+		v.OwnerIgnoresAdverts = own.or(d.global.ownerIgnores.or(false))
+	case own.or(false):
+		d.warnf(own.at, "owner_ignore_adverts has no effect: only priority 255 owns its addresses")
+	}
+}
+
+// family is that of the first address that is advertised; 0: it is not known. An instance without any has that of its
+// native_ipv6, or of what its words have.
 func (in *instance) family() wire.Family {
 	for _, a := range in.addresses {
 		if a.ok && !a.excluded {
 			return wire.FamilyOf(a.prefix.Addr())
 		}
 	}
-	return 0
+	switch {
+	case !in.noAddress.ok:
+		return 0
+	case in.ipv6.ok:
+		return wire.IPv6
+	case in.source.ok:
+		return wire.FamilyOf(in.source.value)
+	case len(in.peers.peers) > 0:
+		return wire.FamilyOf(in.peers.peers[0].addr)
+	}
+	return wire.IPv4
 }
 
 // resolveVersion returns the version, if there is no doubt about it.
@@ -107,8 +147,8 @@ func (d *decoder) resolveVersion(in *instance, f wire.Family) (wire.Version, boo
 	return wire.V3, true
 }
 
-// resolveAddresses fills in what is programmed and what is advertised.
-func (d *decoder) resolveAddresses(in *instance, r *failover.RouterConfig) {
+// resolveAddresses fills in what is programmed and what is advertised. device is the interface of what names none.
+func (d *decoder) resolveAddresses(in *instance, r *failover.RouterConfig, device string) {
 	family := r.VRRP.Key.Family
 	lease := d.lease(r.VRRP.Interval)
 	var excluded []failover.Address
@@ -118,7 +158,7 @@ func (d *decoder) resolveAddresses(in *instance, r *failover.RouterConfig) {
 		case !a.ok:
 			wrong = true
 		case a.excluded:
-			excluded = append(excluded, d.resolveAddress(a, r.VRRP.Key.Interface, lease))
+			excluded = append(excluded, d.resolveAddress(a, device, lease))
 		case wire.FamilyOf(a.prefix.Addr()) != family:
 			d.errorf(a.at, "virtual_ipaddress %s: the first address is %s, and an instance has one family (virtual_ipaddress_excluded takes both)", a.prefix, family)
 			wrong = true
@@ -127,13 +167,20 @@ func (d *decoder) resolveAddresses(in *instance, r *failover.RouterConfig) {
 				d.errorf(a.at, "virtual_ipaddress %s: no more than %d %s addresses fit into an advertisement; put the rest into virtual_ipaddress_excluded", a.prefix, maxAddresses(family), family)
 			}
 			d.checkFirst(in, a, r)
-			r.Addresses = append(r.Addresses, d.resolveAddress(a, r.VRRP.Key.Interface, lease))
+			r.Addresses = append(r.Addresses, d.resolveAddress(a, device, lease))
 			r.VRRP.Addresses = append(r.VRRP.Addresses, a.prefix.Addr())
 		}
 	}
 	r.Addresses = append(r.Addresses, excluded...)
-	if family == 0 && !wrong {
-		d.errorf(in.name, "vrrp_instance %s: virtual_ipaddress names no address", in.name.Text)
+	some := len(r.VRRP.Addresses) > 0
+	switch {
+	case family == 0 && !wrong:
+		d.errorf(in.name, "vrrp_instance %s: virtual_ipaddress names no address; if there is to be none, write no_virtual_ipaddress", in.name.Text)
+	case some && in.noAddress.ok:
+		d.warnf(in.noAddress.at, "no_virtual_ipaddress has no effect: virtual_ipaddress names an address")
+	}
+	if some && in.ipv6.ok {
+		d.warnf(in.ipv6.at, "native_ipv6 is ignored: the family is that of the first virtual address")
 	}
 }
 
@@ -237,8 +284,12 @@ func (d *decoder) checkAddresses(cfg *failover.Config) {
 	}
 	owners := map[place]*address{}
 	for i, in := range d.instances {
+		own := cfg.Routers[i].VRRP.Key.Interface
+		if m := cfg.Routers[i].VMAC; m != nil {
+			own = m.Name
+		}
 		for _, a := range in.addresses {
-			device := a.device.or(cfg.Routers[i].VRRP.Key.Interface)
+			device := a.device.or(own)
 			if !a.ok || device == "" {
 				continue
 			}

@@ -33,10 +33,10 @@ func TestWhatDoesNotGoTogether(t *testing.T) {
 			minimal("A", 1, "unicast_src_ip 10.9.0.1\nunicast_peer { 10.9.0.2 }\nvirtual_ipaddress { 10.0.0.1 }") + minimal("B", 1, "interface e1\nunicast_src_ip 10.9.0.1\nunicast_peer { 10.9.0.3 }\nvirtual_ipaddress { 10.0.0.2 }"),
 			"6:50: error: virtual_router_id 1 is used twice by unicast from 10.9.0.1: vrrp_instance A has it at 1:50",
 		},
-		{"an instance without anything", "vrrp_instance A { }", "1:15: error: vrrp_instance A: interface is missing\n1:15: error: vrrp_instance A: virtual_router_id is missing\n1:15: error: vrrp_instance A: virtual_ipaddress names no address"},
+		{"an instance without anything", "vrrp_instance A { }", "1:15: error: vrrp_instance A: interface is missing\n1:15: error: vrrp_instance A: virtual_router_id is missing\n1:15: error: vrrp_instance A: virtual_ipaddress names no address; if there is to be none, write no_virtual_ipaddress"},
 		{"an instance without a name", "vrrp_instance { priority x }", "1:1: error: vrrp_instance: its value is missing (want a name)\n1:26: error: priority \"x\": not a whole number (want 1 to 255)"},
-		{"an instance without a block", "vrrp_instance A", "1:1: error: vrrp_instance: its block { ... } is missing\n1:15: error: vrrp_instance A: interface is missing\n1:15: error: vrrp_instance A: virtual_router_id is missing\n1:15: error: vrrp_instance A: virtual_ipaddress names no address"},
-		{"an instance with excluded addresses only", minimal("A", 1, "virtual_ipaddress_excluded { 10.0.0.1 }"), `1:15: error: vrrp_instance A: virtual_ipaddress names no address`},
+		{"an instance without a block", "vrrp_instance A", "1:1: error: vrrp_instance: its block { ... } is missing\n1:15: error: vrrp_instance A: interface is missing\n1:15: error: vrrp_instance A: virtual_router_id is missing\n1:15: error: vrrp_instance A: virtual_ipaddress names no address; if there is to be none, write no_virtual_ipaddress"},
+		{"an instance with excluded addresses only", minimal("A", 1, "virtual_ipaddress_excluded { 10.0.0.1 }"), `1:15: error: vrrp_instance A: virtual_ipaddress names no address; if there is to be none, write no_virtual_ipaddress`},
 		{"an address of two instances", minimal("A", 1, "virtual_ipaddress { 10.0.0.1 }") + minimal("B", 2, "virtual_ipaddress { 10.0.0.2 10.0.0.1 }"), `5:30: error: virtual address 10.0.0.1 on e0 is there twice, first at 2:21`},
 		{"an address on two interfaces", minimal("A", 1, "virtual_ipaddress { 10.0.0.1 }") + minimal("B", 2, "virtual_ipaddress { 10.0.0.1 dev e1 }"), ""},
 		{"excluded addresses of both families", minimal("A", 1, "virtual_ipaddress { 10.0.0.1 }\nvirtual_ipaddress_excluded { 2001:db8::1 10.0.0.2 }"), ""},
@@ -62,7 +62,7 @@ func TestWhatDoesNotGoTogether(t *testing.T) {
 		{"a speaker that is defined later", minimal("A", 1, "virtual_ipaddress { 10.0.0.1 }\nbgp_announce { 198.51.100.0/24 speaker S }") + speaker, ""},
 		{"a speaker that is not there", speaker + minimal("A", 1, "virtual_ipaddress { 10.0.0.1 }\nbgp_announce { 198.51.100.0/24 speaker EDGE }"), `4:40: error: speaker EDGE: there is no such bgp_speaker`},
 		{"a route of two instances", speaker + minimal("A", 1, "virtual_ipaddress { 10.0.0.1 }\nbgp_announce { 198.51.100.0/24 speaker S }") + minimal("B", 2, "virtual_ipaddress { 10.0.0.2 }\nbgp_announce { 198.51.100.0/24 speaker S }"), `8:16: warning: bgp_announce 198.51.100.0/24 speaker S: vrrp_instance A announces it too`},
-		{"words of one group are said once", "global_defs {\nsmtp_server x\nsmtp_alert on\nvrrp_no_swap\nvrrp_priority 3\n}\n" + minimal("A", 1, "smtp_alert on\nvirtual_ipaddress { 10.0.0.1 }"), "2:1: warning: smtp_server is ignored: failoverd sends none (said once for mail)\n4:1: warning: vrrp_no_swap is ignored: use the service manager (said once for scheduling)"},
+		{"words of one group are said once", "global_defs {\nsmtp_server x\nsmtp_alert on\nvrrp_cpu_affinity 1\nvrrp_priority 3\n}\n" + minimal("A", 1, "smtp_alert on\nvirtual_ipaddress { 10.0.0.1 }"), "2:1: warning: smtp_server is ignored: failoverd sends none (said once for mail)\n4:1: warning: vrrp_cpu_affinity is ignored: use the service manager (said once for scheduling)"},
 	}
 	for _, r := range rows {
 		t.Run(r.name, func(t *testing.T) {

@@ -96,19 +96,25 @@ func all[T any](s status, group, note string, names ...string) []row[T] {
 	return rows
 }
 
+// contexts are the tables that a word may belong to that is unknown where it stands, in order of preference.
+var contexts []interface {
+	has(word string) bool
+	where() string
+}
+
+func init() {
+	contexts = append(contexts, rootWords, globalWords, instanceWords, groupWords, scriptWords, fileWords, processWords,
+		speakerWords, neighborWords)
+}
+
+func (t *table[T]) where() string { return t.place }
+
 // contextOf returns where a keyword belongs that is unknown where it stands, or "".
 func contextOf(word string) string {
-	switch {
-	case rootWords.has(word):
-		return rootWords.place
-	case globalWords.has(word):
-		return globalWords.place
-	case instanceWords.has(word):
-		return instanceWords.place
-	case speakerWords.has(word):
-		return speakerWords.place
-	case neighborWords.has(word):
-		return neighborWords.place
+	for _, t := range contexts {
+		if t.has(word) {
+			return t.where()
+		}
 	}
 	return ""
 }

@@ -1,6 +1,8 @@
 package conf
 
 import (
+	"errors"
+	"fmt"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -135,6 +137,25 @@ func (d *decoder) int(c *cursor, lo, hi int) (int, Token, bool) {
 	return int(n), t, ok
 }
 
+// signed returns a whole number from -limit to limit.
+func (d *decoder) signed(c *cursor, limit int) (int, Token, bool) {
+	want := fmt.Sprintf("%d to %d", -limit, limit)
+	t, ok := d.next(c, want)
+	if !ok {
+		return 0, t, false
+	}
+	n, err := strconv.Atoi(t.Text)
+	switch {
+	case errors.Is(err, strconv.ErrSyntax):
+		d.errorf(t, "%s %q: not a whole number (want %s)", c.keyword.Text, t.Text, want)
+		return 0, t, false
+	case err != nil || n < -limit || n > limit:
+		d.errorf(t, "%s %s: out of range (want %s)", c.keyword.Text, t.Text, want)
+		return 0, t, false
+	}
+	return n, t, true
+}
+
 // whole returns a number of whole seconds.
 func (d *decoder) whole(c *cursor, lo, hi uint64) (time.Duration, Token, bool) {
 	n, t, ok := d.number(c, lo, hi)
@@ -241,18 +262,48 @@ const maxInterfaceName = 15
 // device returns the name of a network interface.
 func (d *decoder) device(c *cursor) (string, Token, bool) {
 	t, ok := d.next(c, "the name of an interface")
-	if !ok {
+	if !ok || !d.isDevice(t, c.keyword.Text) {
 		return "", t, false
 	}
+	return t.Text, t, true
+}
+
+// isDevice reports whether a word can be the name of a network interface, and says why not.
+func (d *decoder) isDevice(t Token, what string) bool {
 	switch {
 	case len(t.Text) > maxInterfaceName:
-		d.errorf(t, "%s %q: the name of an interface has at most %d characters", c.keyword.Text, t.Text, maxInterfaceName)
-	case strings.ContainsFunc(t.Text, notInDevice) || t.Text == "." || t.Text == ".." || isAddress(t.Text):
-		d.errorf(t, "%s %q: not the name of an interface", c.keyword.Text, t.Text)
+		d.errorf(t, "%s %q: the name of an interface has at most %d characters", what, t.Text, maxInterfaceName)
+	case t.Text == "" || strings.ContainsFunc(t.Text, notInDevice) || t.Text == "." || t.Text == ".." || isAddress(t.Text):
+		d.errorf(t, "%s %q: not the name of an interface", what, t.Text)
 	default:
-		return t.Text, t, true
+		return true
 	}
-	return "", t, false
+	return false
+}
+
+// file returns the absolute path of a file. A relative one would depend on where the agent was started.
+func (d *decoder) file(c *cursor) (string, Token, bool) {
+	s, t, ok := d.text(c, "an absolute path")
+	if ok && (!strings.HasPrefix(s, "/") || strings.IndexByte(s, 0) >= 0) {
+		d.errorf(t, "%s %q: want an absolute path", c.keyword.Text, s)
+		ok = false
+	}
+	return s, t, ok
+}
+
+// user returns the name or number of a user or a group.
+func (d *decoder) user(c *cursor, want string) (string, Token, bool) {
+	s, t, ok := d.text(c, want)
+	if ok && (strings.ContainsFunc(s, notInUser) || s[0] == '-') {
+		d.errorf(t, "%s %q: not %s; a command with arguments stands in double quotes", c.keyword.Text, s, want)
+		ok = false
+	}
+	return s, t, ok
+}
+
+// notInUser reports whether a character is none of the name of a user: what passwd(5) and shells give a meaning to.
+func notInUser(r rune) bool {
+	return r <= ' ' || r == 0x7f || strings.ContainsRune("/:,\"'\\{}#!$@~=;|&<>()*?`", r)
 }
 
 // notInDevice reports whether a character is none of an interface's name. The kernel refuses blanks, slashes and colons;

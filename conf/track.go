@@ -1,0 +1,206 @@
+package conf
+
+import (
+	"slices"
+
+	"failoverd/failover"
+	"failoverd/vrrp/wire"
+)
+
+// tracked is what the drafts of vrrp_script, track_file and vrrp_track_process have in common.
+type tracked struct {
+	name    Token
+	word    string // its block
+	weight  field[int]
+	reverse field[bool]
+	named   bool // by a line of a track_* block
+	wanted  bool // by a router
+}
+
+// trackLine is the draft of a line of a track_* block.
+type trackLine struct {
+	kind    failover.TrackerKind
+	at      Token // the name
+	ok      bool
+	weight  field[int]
+	reverse field[bool]
+}
+
+// Bounds of weights, as keepalived has them: a file's number is multiplied.
+const (
+	maxFileWeight = 254
+	maxWeight     = 253
+)
+
+// defaultFileWeight is that of a track_file; the others have none.
+const defaultFileWeight = 1
+
+// weightLimit returns the bound of the weight of a kind of tracker.
+func weightLimit(k failover.TrackerKind) int {
+	if k == failover.TrackFile {
+		return maxFileWeight
+	}
+	return maxWeight
+}
+
+// weight decodes N [reverse|noreverse].
+func (d *decoder) weight(c *cursor, kind failover.TrackerKind, weight *field[int], reverse *field[bool]) {
+	weight.set(d.signed(c, weightLimit(kind)))
+	if c.more() && !c.words[0].Quoted && (c.words[0].Text == "reverse" || c.words[0].Text == "noreverse") {
+		t := c.take()
+		reverse.set(t.Text == "reverse", t, true)
+	}
+}
+
+// trackTables are the options of the lines of a track_* block, by kind.
+var trackTables = func() (tables [4]*table[*trackLine]) {
+	for i := range tables {
+		tables[i] = newTable(failover.TrackerKind(i).String(), []row[*trackLine]{
+			word("weight", func(d *decoder, t *trackLine, c *cursor) { d.weight(c, t.kind, &t.weight, &t.reverse) }),
+		}).inEntries()
+	}
+	return tables
+}()
+
+// trackRows are the track_* blocks of an instance or a sync group.
+func trackRows[T any](of func(T) *[]*trackLine) []row[T] {
+	rows := make([]row[T], len(trackTables))
+	for i := range trackTables {
+		kind := failover.TrackerKind(i)
+		rows[i] = word(kind.String(), func(d *decoder, to T, c *cursor) { d.tracks(of(to), kind, c) })
+	}
+	return rows
+}
+
+// tracks decodes a list of names with options. Several blocks add up.
+func (d *decoder) tracks(to *[]*trackLine, kind failover.TrackerKind, c *cursor) {
+	table := trackTables[kind]
+	for _, l := range d.body(c) {
+		c := &cursor{words: l.Words, inline: l.Inline, block: l.Block}
+		c.known = func(w Token) bool { return !w.Quoted && table.has(w.Text) }
+		// Where names share a line with a brace, whatever is no option is the next name.
+		c.head = func(Token) bool { return c.inline }
+		for c.more() {
+			c.keyword = c.take()
+			if d.misplaced(c, table.name) {
+				break
+			}
+			t := &trackLine{kind: kind, at: c.keyword, ok: true}
+			if kind == failover.TrackInterface {
+				t.ok = d.isDevice(t.at, table.name)
+			}
+			*to = append(*to, t)
+			for c.more() && (!c.inline || c.known(c.words[0])) {
+				statement(d, table, t, c)
+			}
+		}
+		d.noBlock(c)
+	}
+}
+
+// track notes the draft of a tracked thing under its name.
+func (d *decoder) track(kind failover.TrackerKind, t *tracked) bool {
+	if !d.define(failover.Tracker{Kind: kind}.String(), t.word, t.name) {
+		return false
+	}
+	d.tracked[failover.Tracker{Kind: kind, Name: t.name.Text}] = t
+	return true
+}
+
+// lookup finds what a line names, and reports it once if there is no such thing. Interfaces need no definition.
+func (d *decoder) lookup(l *trackLine) {
+	if l.kind == failover.TrackInterface || !l.ok {
+		return
+	}
+	t := d.tracked[failover.Tracker{Kind: l.kind, Name: l.at.Text}]
+	if t == nil {
+		var names []string
+		for k := range d.tracked {
+			if k.Kind == l.kind {
+				names = append(names, k.Name)
+			}
+		}
+		slices.Sort(names)
+		d.suggestf(l.at, d.nearest(l.at.Text, names), "%s %s: there is no such %s", l.kind, l.at.Text, definedBy[l.kind])
+		l.ok = false
+		return
+	}
+	t.named = true
+	if l.weight.missing() {
+		l.weight = t.weight
+	}
+	if l.reverse.missing() {
+		l.reverse = t.reverse
+	}
+	if l.weight.missing() && l.kind == failover.TrackFile {
+		l.weight.set(defaultFileWeight, l.at, true)
+	}
+}
+
+// definedBy are the blocks that define tracked things.
+var definedBy = [...]string{"interface", "vrrp_script", "track_file", "vrrp_track_process"}
+
+// lookupTracks finds what all lines name.
+func (d *decoder) lookupTracks() {
+	for _, g := range d.groups {
+		for _, l := range g.tracks {
+			d.lookup(l)
+		}
+	}
+	for _, in := range d.instances {
+		for _, l := range in.tracks {
+			d.lookup(l)
+		}
+	}
+}
+
+// resolveTracks returns what a router depends on: its own lines, then those of its group that it does not have itself.
+func (d *decoder) resolveTracks(in *instance, r *failover.RouterConfig) {
+	first := map[failover.Tracker]*trackLine{}
+	take := func(l *trackLine, own bool) {
+		id := failover.Tracker{Kind: l.kind, Name: l.at.Text}
+		if before, twice := first[id]; twice && l.ok {
+			d.warnf(l.at, "%s is there twice; the first one, at %s, counts", id, before.at.Pos)
+			return
+		}
+		first[id] = l
+		if !l.ok || !d.counts(in, l, r, own) {
+			return
+		}
+		t := failover.Track{Tracker: id, Weight: l.weight.or(0)}
+		t.Reverse = l.reverse.or(false) && t.Weight != 0
+		r.Tracks = append(r.Tracks, t)
+		if def := d.tracked[id]; def != nil {
+			def.wanted = true
+		}
+	}
+	for _, l := range in.tracks {
+		take(l, true)
+	}
+	if in.group != nil {
+		for _, l := range in.group.tracks {
+			take(l, false)
+		}
+	}
+	slices.SortStableFunc(r.Tracks, func(a, b failover.Track) int { return int(a.Kind) - int(b.Kind) })
+}
+
+// counts reports whether a line has an effect on a router, and says why not.
+func (d *decoder) counts(in *instance, l *trackLine, r *failover.RouterConfig, own bool) bool {
+	weighted := l.weight.or(0) != 0
+	switch {
+	case l.kind == failover.TrackInterface && l.at.Text == in.device.or("") && !in.ignoreLink.or(false):
+		if own {
+			d.warnf(l.at, "track_interface %s is ignored: an instance always depends on its own interface (but for dont_track_primary)", l.at.Text)
+		}
+		return false
+	case weighted && r.VRRP.Priority == wire.PriorityOwner:
+		d.warnf(l.at, "%s %s is ignored in vrrp_instance %s: no weight changes priority 255", l.kind, l.at.Text, in.name.Text)
+		return false
+	case weighted && in.group != nil && !in.group.weights.or(false):
+		d.warnf(l.at, "%s %s is ignored in vrrp_instance %s: in a sync group weights need sync_group_tracking_weight; weight 0 works without",
+			l.kind, l.at.Text, in.name.Text)
+		return false
+	}
+	return true
+}
