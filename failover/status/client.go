@@ -82,7 +82,7 @@ func (c *Client) StatusJSON(ctx context.Context, name string) ([]byte, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	return c.do(ctx, http.MethodGet, path)
+	return c.do(ctx, http.MethodGet, path, nil)
 }
 
 // Reload makes the agent read its configuration again. A refused configuration is an AnswerError of code 422 whose
@@ -90,12 +90,31 @@ func (c *Client) StatusJSON(ctx context.Context, name string) ([]byte, error) {
 func (c *Client) Reload(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout+time.Second)
 	defer cancel()
-	_, err := c.do(ctx, http.MethodPost, reloadPath)
+	_, err := c.do(ctx, http.MethodPost, reloadPath, nil)
 	return err
 }
 
-func (c *Client) do(ctx context.Context, method, path string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, method, "http://failoverd"+path, nil)
+// Plan asks what a reload with another configuration would do.
+func (c *Client) Plan(ctx context.Context, q *PlanRequest) (*PlanAnswer, error) {
+	body, err := json.Marshal(q)
+	if err != nil {
+		return nil, fmt.Errorf("encode the plan request: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	b, err := c.do(ctx, http.MethodPost, planPath, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	a := new(PlanAnswer)
+	if err := json.Unmarshal(b, a); err != nil {
+		return nil, fmt.Errorf("read the answer of %s: %w (is the agent of another version?)", c.path, err)
+	}
+	return a, nil
+}
+
+func (c *Client) do(ctx context.Context, method, path string, body io.Reader) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://failoverd"+path, body)
 	if err != nil {
 		return nil, fmt.Errorf("ask %s: %w", c.path, err)
 	}

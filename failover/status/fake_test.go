@@ -23,7 +23,10 @@ type fakeSource struct {
 	snapshot atomic.Pointer[failover.Snapshot]
 	reload   func(context.Context) error
 	reloads  atomic.Int32
+	plan     func(*PlanRequest) (*PlanAnswer, error)
 }
+
+func (f *fakeSource) Plan(q *PlanRequest) (*PlanAnswer, error) { return f.plan(q) }
 
 func (f *fakeSource) Snapshot() *failover.Snapshot { return f.snapshot.Load() }
 

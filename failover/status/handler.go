@@ -57,6 +57,12 @@ func newHandler(src Source) *handler {
 
 // ServeHTTP implements http.Handler.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == planPath {
+		if allow(w, r, http.MethodPost) {
+			h.plan(w, r)
+		}
+		return
+	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxBodyBytes)
 	if _, err := io.Copy(io.Discard, r.Body); err != nil {
 		fail(w, http.StatusRequestEntityTooLarge, "request body: at most %d octets, none are needed", maxBodyBytes)
@@ -75,7 +81,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case path == statusPath || isRouter || path == healthzPath || path == reloadPath:
 		// allow has answered.
 	default:
-		fail(w, http.StatusNotFound, "no such path %q: try %s, %s/NAME, %s or %s", path, statusPath, statusPath, healthzPath, reloadPath)
+		fail(w, http.StatusNotFound, "no such path %q: try %s, %s/NAME, %s, %s or %s", path, statusPath, statusPath, healthzPath, reloadPath, planPath)
 	}
 }
 

@@ -40,12 +40,14 @@ const (
 	stopTimeout = time.Second
 )
 
-// Source is what the server shows: an agent. Both methods may be called from several goroutines.
+// Source is what the server shows: an agent. All methods may be called from several goroutines.
 type Source interface {
 	// Snapshot returns the last published state, without waiting; nil when there is none yet. It is never changed.
 	Snapshot() *failover.Snapshot
 	// Reload reads the configuration again and returns once it is in force, or why it is refused.
 	Reload(ctx context.Context) error
+	// Plan says what a reload with another configuration would do. Nothing is changed.
+	Plan(q *PlanRequest) (*PlanAnswer, error)
 }
 
 // Server answers requests on a Unix socket. New makes one, Serve runs it.
