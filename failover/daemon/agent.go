@@ -7,6 +7,10 @@
 //	reader (1 per link)  socket -> packets                           loop: bounded channel, full = drop and count
 //	kernel worker        reconciles addresses                        loop: results, never dropped
 //	kernel watch         interfaces as they change                   loop: results
+//	kernel objects       reconciles routes and rules                 loop: results
+//	kernel devices       keeps macvlan interfaces and no_accept      loop: results
+//	health               runs and watches what is tracked            loop: results
+//	notify               runs notify scripts, writes FIFOs           nobody
 //	speaker (1 each)     child process, gRPC                         loop: results
 //	status server        answers from the published snapshot         Agent.Reload only
 //	log                  writes what the others log                  nobody; full = drop and count
@@ -40,6 +44,8 @@ import (
 type Options struct {
 	// File is the configuration file, for status and logs.
 	File string
+	// ConfigID is that of Load; see LoadOptions.
+	ConfigID string
 	// Load reads and validates the configuration anew: at New, and for each reload. A configuration comes with
 	// warnings at most; without one, the diagnostics or the error say why.
 	Load func() (*failover.Config, []conf.Diagnostic, error)
@@ -72,7 +78,7 @@ type Agent struct {
 	over    chan struct{} // closed when the loop takes nothing any more
 
 	reloading chan struct{} // holds one element while a reload runs
-	snapshot  atomic.Pointer[failover.Snapshot]
+	published atomic.Pointer[published]
 	lost      atomic.Uint64 // packets dropped because the loop was behind
 
 	loop *loop // owned by Run
@@ -161,7 +167,7 @@ func (a *Agent) load() (*failover.Config, error) {
 }
 
 // Run works until ctx ends, then stops in order: the roles are released, the routes withdrawn, the addresses removed.
-// It returns nil after an orderly stop, within three seconds. It does not start, and the error wraps status.ErrInUse,
+// It returns nil after an orderly stop, within three seconds and the time of a shutdown_script. It does not start, and the error wraps status.ErrInUse,
 // while another agent serves the same status socket or runs in the same network namespace. It panics, and so ends the process at once, when the loop does:
 // leases end what is left then.
 func (a *Agent) Run(ctx context.Context) error {
@@ -171,6 +177,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	lock, err := lockNamespace()
 	if err == nil {
 		defer lock.Close()
+		a.startupScript(ctx)
 		err = a.start(work)
 	}
 	if err == nil {
@@ -180,6 +187,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	close(a.over)
 	cancel()
 	err = errors.Join(err, a.loop.close())
+	a.shutdownScript(ctx)
 	a.notify.close()
 	return err
 }
@@ -222,6 +230,19 @@ func (a *Agent) start(ctx context.Context) error {
 	l.crew.spawn("kernel watch", func() {
 		a.needed(l.kernel.Watch(ctx, func(i failover.Interface) { a.deliver(failover.InterfaceChanged{Interface: i}) }))
 	})
+	l.crew.spawn("kernel objects", func() {
+		a.needed(l.objects.Run(ctx, func(r failover.ObjectReport) { a.deliver(failover.ObjectsReported{Report: r}) }))
+	})
+	l.crew.spawn("kernel devices", func() {
+		a.needed(l.devices.Run(ctx, func(r failover.DevicesReported) { a.deliver(r) }))
+	})
+	l.crew.spawn("health", func() {
+		a.needed(l.health.Run(ctx, func(r failover.TrackerReport) { a.deliver(failover.TrackerReported{Report: r}) }))
+	})
+	l.crew.spawn("notify", func() { a.needed(l.notifier.Run(ctx)) })
+	if p := &cfg.Process; p.RealTime > 0 || p.NoSwap {
+		l.crew.spawn("real time", func() { a.realTime(ctx, p) })
+	}
 	a.log.Info("started", "file", a.opts.File, "config", cfg.Hash, "version", a.opts.Version,
 		"routers", len(cfg.Routers), "speakers", len(cfg.Speakers))
 	return nil
@@ -254,4 +275,9 @@ func (a *Agent) socketPath(cfg *failover.Config) string {
 }
 
 // Snapshot returns the newest published state; it never waits for the loop. Nil before Run.
-func (a *Agent) Snapshot() *failover.Snapshot { return a.snapshot.Load() }
+func (a *Agent) Snapshot() *failover.Snapshot {
+	if p := a.published.Load(); p != nil {
+		return p.snapshot
+	}
+	return nil
+}

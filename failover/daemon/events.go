@@ -28,6 +28,13 @@ var eventLog = map[failover.EventKind]struct {
 	failover.EventInterval:      {slog.LevelWarn, "advertisement interval of the active router differs"},
 	failover.EventLate:          {slog.LevelWarn, "this node was late; listening once more before a takeover"},
 	failover.EventReconfigured:  {slog.LevelInfo, "configuration in force"},
+
+	failover.EventTracker:        {slog.LevelWarn, "tracked"},
+	failover.EventPriority:       {slog.LevelInfo, "effective priority"},
+	failover.EventGroup:          {slog.LevelInfo, "sync group"},
+	failover.EventObjectFailed:   {slog.LevelError, "route or rule not as it should be"},
+	failover.EventObjectRestored: {slog.LevelWarn, "route or rule removed by somebody else, put back"},
+	failover.EventDevice:         {slog.LevelError, "device or packet filter not as it should be"},
 }
 
 // logEvent writes one event; attributes that do not apply are left out.
@@ -41,6 +48,8 @@ func logEvent(log *slog.Logger, e *failover.Event) {
 		how.level = slog.LevelInfo
 	case e.Kind == failover.EventHold && e.To == "expired":
 		how.level = slog.LevelWarn
+	case e.Kind == failover.EventTracker && e.To != "failed", e.Kind == failover.EventDevice && e.Reason == "":
+		how.level = slog.LevelInfo
 	}
 	attrs := make([]slog.Attr, 0, 8)
 	add := func(key, value string) {
@@ -52,6 +61,8 @@ func logEvent(log *slog.Logger, e *failover.Event) {
 		add("router", e.Router)
 		add("vr", e.Key.String())
 	}
+	add("group", e.Group)
+	add("object", e.Object)
 	add("speaker", e.Speaker)
 	if e.Peer.IsValid() {
 		add("peer", e.Peer.String())

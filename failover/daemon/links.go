@@ -3,6 +3,7 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -29,6 +30,8 @@ type links struct {
 	announcers map[string]*link.Announcer
 	complaints map[string]time.Time          // when an interface's announcements failed in the log
 	interfaces map[string]failover.Interface // those that exist, as told last
+	groups     failover.MulticastGroups
+	unknown    bool // advertisements of unknown virtual routers are logged
 }
 
 // openLink is a socket with its reader.
@@ -46,13 +49,14 @@ func newLinks(a *Agent, cfg *failover.Config) *links {
 	l := &links{
 		agent: a, open: make(map[failover.LinkID]*openLink), failed: make(map[failover.LinkID]string),
 		announcers: make(map[string]*link.Announcer), complaints: make(map[string]time.Time),
-		interfaces: make(map[string]failover.Interface),
+		interfaces: make(map[string]failover.Interface), groups: cfg.Multicast,
 	}
 	l.want(cfg)
 	return l
 }
 
 func (l *links) want(cfg *failover.Config) {
+	l.unknown = cfg.LogUnknownVRIDs
 	l.wanted, l.carriers, l.named = make(map[failover.LinkID]bool), make(map[string]bool), make(map[string]bool)
 	for _, id := range cfg.Links() {
 		l.wanted[id] = true
@@ -116,9 +120,18 @@ func (l *links) interfaceChanged(i failover.Interface) (changed []failover.LinkC
 	return changed
 }
 
-// adopt opens what a new configuration asks for; prune closes the rest. What stays is not touched.
+// adopt opens what a new configuration asks for; prune closes the rest. What stays is not touched, unless it listened
+// to another multicast group.
 func (l *links) adopt(cfg *failover.Config) (changed []failover.LinkChanged) {
 	l.want(cfg)
+	if cfg.Multicast != l.groups {
+		l.groups = cfg.Multicast
+		for id := range l.open {
+			if id.Interface != "" {
+				changed = append(changed, l.closeOne(id, "another multicast group"))
+			}
+		}
+	}
 	for id := range l.failed {
 		if !l.wanted[id] {
 			delete(l.failed, id)
@@ -171,7 +184,7 @@ func (l *links) reopen(o *openLink) []failover.LinkChanged {
 // openOne opens a link and starts its reader.
 func (l *links) openOne(id failover.LinkID) failover.LinkChanged {
 	drops := &dropLog{log: l.agent.log, link: id}
-	k, err := link.Open(link.ID{Interface: id.Interface, Family: id.Family}, link.Options{Drop: drops.note})
+	k, err := link.Open(link.ID{Interface: id.Interface, Family: id.Family}, link.Options{Drop: drops.note, Group: l.group(id)})
 	if err != nil {
 		if l.failed[id] != err.Error() {
 			l.agent.log.Error("link not opened", "link", id.String(), "err", err)
@@ -184,6 +197,17 @@ func (l *links) openOne(id failover.LinkID) failover.LinkChanged {
 	l.open[id] = o
 	go l.agent.read(o)
 	return failover.LinkChanged{Link: id, Open: true}
+}
+
+// group is the multicast group of a link; zero: the protocol's.
+func (l *links) group(id failover.LinkID) netip.Addr {
+	switch {
+	case id.Interface == "":
+		return netip.Addr{}
+	case id.Family == wire.IPv4:
+		return l.groups.IPv4
+	}
+	return l.groups.IPv6
 }
 
 // read is the reader of a link. It ends when the link is closed.
@@ -223,7 +247,13 @@ func (l *links) send(a *failover.Advert) {
 	if o == nil {
 		return
 	}
-	if err := o.link.Send(a.Payload, a.Src, a.Dst, a.TTL); err != nil {
+	var err error
+	if a.MAC == [6]byte{} {
+		err = o.link.Send(a.Payload, a.Src, a.Dst, a.TTL)
+	} else {
+		err = o.link.SendFrom(a.MAC, a.Payload, a.Src, a.Dst, a.TTL)
+	}
+	if err != nil {
 		o.drops.failed(err)
 	}
 }
@@ -237,6 +267,9 @@ func (l *links) refused(p packet, why wire.DropReason) {
 	}
 	if why == wire.DropVRID {
 		o.unclaimed++
+		if !l.unknown {
+			return
+		}
 	}
 	o.drops.note(why, p.p.Src, p.p.VRID)
 }

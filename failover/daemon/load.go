@@ -1,6 +1,8 @@
 package daemon
 
 import (
+	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -9,11 +11,13 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 
 	"failoverd/conf"
 	"failoverd/failover"
+	"failoverd/failover/script"
 )
 
 // maxFile is the size of the largest configuration file that is read. 10000 routers take about 5 MB.
@@ -46,20 +50,98 @@ func (e *LoadError) Unwrap() error { return e.Err }
 // error among the diagnostics. The error, a *LoadError, is about the file as such; what is wrong with included ones is
 // among the diagnostics.
 func Load(o LoadOptions) (*failover.Config, []conf.Diagnostic, error) {
-	src := &files{read: make(map[string]fileRead)}
-	if _, err := src.Read(o.File); err != nil {
-		return nil, nil, &LoadError{o.File, reason(err)}
-	}
+	cfg, diagnostics, _, err := load(o)
+	return cfg, diagnostics, err
+}
+
+// environment is what a configuration may refer to besides files.
+func environment(o *LoadOptions) (conf.Env, error) {
 	host, err := os.Hostname()
 	if err != nil {
-		return nil, nil, &LoadError{o.File, fmt.Errorf("host name, which the configuration depends on: %w", err)}
+		return conf.Env{}, &LoadError{o.File, fmt.Errorf("host name, which the configuration depends on: %w", err)}
 	}
-	env := conf.Env{HostName: host, ConfigID: o.ConfigID, Random: random, Lookup: os.LookupEnv}
+	return conf.Env{HostName: host, ConfigID: o.ConfigID, Random: random, Lookup: os.LookupEnv}, nil
+}
+
+// load is Load, and returns what it has read.
+func load(o LoadOptions) (*failover.Config, []conf.Diagnostic, *files, error) {
+	src := newFiles()
+	if _, err := src.Read(o.File); err != nil {
+		return nil, nil, nil, &LoadError{o.File, reason(err)}
+	}
+	env, err := environment(&o)
+	if err != nil {
+		return nil, nil, nil, err
+	}
 	cfg, diagnostics := conf.Parse(o.File, src, env, conf.Options{Lenient: !o.Strict})
 	if cfg != nil {
 		diagnostics = append(diagnostics, src.exposed(cfg)...)
+		diagnostics = append(diagnostics, src.namespace(cfg)...)
+		diagnostics = append(diagnostics, runnable(cfg, o.Strict)...)
 	}
-	return cfg, diagnostics, nil
+	if conf.HasErrors(diagnostics) {
+		cfg = nil
+	}
+	return cfg, diagnostics, src, nil
+}
+
+// runnable says which commands cannot run on this host as they stand. A check that cannot run counts as failed, so that
+// nothing is unsafe about it; but it is hardly what was meant, so where nothing is lost by refusing, it is an error.
+func runnable(cfg *failover.Config, strict bool) []conf.Diagnostic {
+	var found []conf.Diagnostic
+	policy := scriptPolicy(cfg)
+	for i := range cfg.Uses {
+		u := &cfg.Uses[i]
+		err := script.Check(u.Command, policy)
+		if err == nil {
+			continue
+		}
+		d := conf.Diagnostic{
+			Pos: conf.Pos{File: u.File, Line: u.Line, Column: u.Column}, Severity: conf.Warning,
+			Message: fmt.Sprintf("%s cannot run: %v", u.What, err),
+		}
+		if u.Check {
+			d.Message += "; it counts as failed"
+			if strict {
+				d.Severity = conf.Error
+			}
+		}
+		found = append(found, d)
+	}
+	slices.SortFunc(found, func(a, b conf.Diagnostic) int {
+		return cmp.Or(cmp.Compare(a.Pos.File, b.Pos.File), cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column))
+	})
+	return found
+}
+
+// NamespaceFile returns where the network namespace of that name is.
+func NamespaceFile(name string) string { return filepath.Join("/run/netns", name) }
+
+// namespaceStatement is the keyword at the start of a line.
+var namespaceStatement = regexp.MustCompile(`(?m)^[ \t]*(net_namespace)[ \t]`)
+
+// namespace complains about a network namespace that does not exist.
+func (s *files) namespace(cfg *failover.Config) []conf.Diagnostic {
+	name := cfg.Process.NetNamespace
+	if name == "" {
+		return nil
+	}
+	_, err := os.Stat(NamespaceFile(name))
+	if err == nil {
+		return nil
+	}
+	d := conf.Diagnostic{
+		Pos: conf.Pos{File: s.order[0]}, Severity: conf.Error,
+		Message: fmt.Sprintf("net_namespace %s: %v; ip netns add %s makes one", name, reason(err), name),
+	}
+	for _, file := range s.order {
+		if m := namespaceStatement.FindSubmatchIndex(s.read[file].content); m != nil {
+			before := s.read[file].content[:m[2]]
+			d.Pos = conf.Pos{File: file, Line: bytes.Count(before, []byte{'\n'}) + 1, Column: m[2] - bytes.LastIndexByte(before, '\n')}
+			break
+		}
+	}
+	return []conf.Diagnostic{d}
 }
 
 // reason is an error without the name of the file, which the text around it has already.
@@ -82,6 +164,11 @@ func random(n uint64) uint64 {
 type files struct {
 	read  map[string]fileRead
 	order []string
+	globs map[string][]string
+}
+
+func newFiles() *files {
+	return &files{read: make(map[string]fileRead), globs: make(map[string][]string)}
 }
 
 // fileRead is the outcome of reading a file.
@@ -143,6 +230,7 @@ func (s *files) Glob(pattern string) ([]string, error) {
 		}
 		names = append(names, m) // one that cannot be looked at is for Read to complain about
 	}
+	s.globs[pattern] = names
 	return names, nil
 }
 

@@ -142,7 +142,7 @@ func TestFilesGlob(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	got, err := (&files{}).Glob(filepath.Join(dir, "*.conf"))
+	got, err := newFiles().Glob(filepath.Join(dir, "*.conf"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +152,7 @@ func TestFilesGlob(t *testing.T) {
 	if diff := cmp.Diff([]string{"05-a.conf", "10-b.conf", "20-link.conf", "30-dangling.conf"}, got); diff != "" {
 		t.Errorf("names (-want +got):\n%s", diff)
 	}
-	if _, err := (&files{}).Glob("[a"); err == nil {
+	if _, err := newFiles().Glob("[a"); err == nil {
 		t.Error("a bad pattern is accepted")
 	}
 }
@@ -160,7 +160,7 @@ func TestFilesGlob(t *testing.T) {
 // Within one load a file has one content, however often it is asked for and whoever changes it meanwhile.
 func TestFilesReadOnce(t *testing.T) {
 	name := write(t, filepath.Join(t.TempDir(), "f"), "one", 0o644)
-	s := &files{read: make(map[string]fileRead)}
+	s := newFiles()
 	for range 2 {
 		if b, err := s.Read(name); err != nil || string(b) != "one" {
 			t.Errorf("%q, %v", b, err)

@@ -11,7 +11,9 @@ import (
 	sd "github.com/coreos/go-systemd/v22/daemon"
 
 	"failoverd/failover"
+	"failoverd/failover/health"
 	"failoverd/failover/kernel"
+	"failoverd/failover/notify"
 	"failoverd/vrrp"
 	"failoverd/vrrp/wire"
 )
@@ -35,6 +37,10 @@ type loop struct {
 	fx       failover.Effects
 	alarm    *alarm
 	kernel   *kernel.Worker
+	objects  *kernel.Objects
+	devices  *kernel.Devices
+	health   *health.Monitor
+	notifier *notify.Notifier
 	crew     crew
 	links    *links
 	speakers *speakers
@@ -71,12 +77,36 @@ func newLoop(a *Agent, cfg *failover.Config) (*loop, error) {
 		l.alarm.close()
 		return nil, err
 	}
+	if err := l.openKernel(); err != nil {
+		l.alarm.close()
+		return nil, errors.Join(err, l.kernel.Close())
+	}
+	l.health, l.notifier = health.New(health.Options{Log: a.log}), notify.New(a.log)
+	l.configure(cfg)
 	l.links = newLinks(a, cfg)
 	l.speakers = newSpeakers(a, &l.crew)
 	if d, err := sd.SdWatchdogEnabled(false); err == nil && d > 0 {
 		l.watchdog, l.watchdogAt = d/3, now
 	}
 	return l, nil
+}
+
+// openKernel opens what else of the kernel is written to.
+func (l *loop) openKernel() (err error) {
+	if l.objects, err = kernel.NewObjects(l.agent.log, kernel.ObjectOptions{}); err != nil {
+		return err
+	}
+	if l.devices, err = kernel.NewDevices(l.agent.log); err != nil {
+		return errors.Join(err, l.objects.Close())
+	}
+	return nil
+}
+
+// configure tells those that work by configuration, whatever the roles are.
+func (l *loop) configure(cfg *failover.Config) {
+	l.devices.Set(cfg.Devices(), cfg.NotAccepted(), cfg.NoAcceptCounters)
+	l.health.Configure(cfg)
+	l.notifier.Configure(cfg)
 }
 
 // configured returns the keys of all addresses of a configuration.
@@ -94,6 +124,7 @@ func configured(cfg *failover.Config) []failover.AddressKey {
 func (l *loop) run(ctx context.Context) error {
 	// The first set sweeps what a dead predecessor has left.
 	l.kernel.Set(failover.DesiredAddresses{})
+	l.objects.Set(failover.DesiredObjects{})
 	for _, r := range l.speakers.adopt(l.core.Config()) {
 		l.step(r)
 	}
@@ -230,13 +261,19 @@ func (l *loop) perform(now vrrp.Instant) {
 	for i := range fx.Routes {
 		l.speakers.set(fx.Routes[i].Speaker, fx.Routes[i].Desired)
 	}
+	if fx.Objects != nil {
+		l.objects.Set(*fx.Objects)
+	}
 	if fx.Addresses != nil {
 		l.kernel.Set(*fx.Addresses)
+	}
+	if len(fx.Notifications) > 0 {
+		l.notifier.Tell(fx.Notifications)
 	}
 	for i := range fx.Events {
 		logEvent(l.agent.log, &fx.Events[i])
 	}
-	if len(fx.Events) > 0 || fx.Addresses != nil || len(fx.Routes) > 0 {
+	if len(fx.Events) > 0 || fx.Addresses != nil || fx.Objects != nil || len(fx.Routes) > 0 {
 		l.publishSoon(now)
 	}
 }
@@ -289,7 +326,7 @@ func (l *loop) close() error {
 	if len(late) > 0 {
 		return fmt.Errorf("stop: not ended in time: %s", strings.Join(late, ", "))
 	}
-	if err := l.kernel.Close(); err != nil {
+	if err := errors.Join(l.kernel.Close(), l.objects.Close(), l.devices.Close()); err != nil {
 		l.agent.log.Warn("close netlink", "err", err)
 	}
 	return nil

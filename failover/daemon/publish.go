@@ -4,6 +4,7 @@ import (
 	"os"
 	"time"
 
+	"failoverd/failover"
 	"failoverd/vrrp"
 )
 
@@ -28,6 +29,12 @@ func (p *publisher) publishSoon(now vrrp.Instant) {
 	p.snapshotAt = min(p.snapshotAt, max(now, p.soonest))
 }
 
+// published is a snapshot with the configuration that it is about. Both are immutable.
+type published struct {
+	snapshot *failover.Snapshot
+	cfg      *failover.Config
+}
+
 // publish builds a snapshot and makes it the one that readers see.
 func (l *loop) publish(now vrrp.Instant) {
 	s := l.core.Snapshot(now, wallClock())
@@ -37,7 +44,7 @@ func (l *loop) publish(now vrrp.Instant) {
 	s.Links = l.links.describe()
 	s.Agent.LoopLateMillis = float64(l.lateMax.Microseconds()) / 1000
 	s.Agent.PacketsDropped, s.Agent.Batches = l.agent.lost.Load(), l.batches
-	l.agent.snapshot.Store(s)
+	l.agent.published.Store(&published{s, l.core.Config()})
 	took := monotonic().Sub(now)
 	l.soonest = now.Add(max(snapshotGap, 20*took))
 	l.snapshotAt = now.Add(max(snapshotMax, 20*took))

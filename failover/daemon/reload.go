@@ -104,7 +104,11 @@ func (l *loop) adopt(cfg *failover.Config) {
 	if old := l.agent.socketPath(l.core.Config()); old != l.agent.socketPath(cfg) {
 		l.agent.log.Warn("status_socket changes at the next start, the old one stays", "socket", old)
 	}
+	if cfg.Process != l.core.Config().Process {
+		l.agent.log.Warn("net_namespace, vrrp_rt_priority and vrrp_no_swap change at the next start")
+	}
 	l.kernel.Configure(configured(cfg))
+	l.configure(cfg)
 	reports := l.speakers.adopt(cfg)
 	for _, lc := range l.links.adopt(cfg) {
 		l.core.Step(now, lc, &l.fx)

@@ -92,7 +92,7 @@ func TestRunLeavesNothingBehind(t *testing.T) {
 // A flood of advertisements that nobody is there for delays neither the own ones nor what the kernel says.
 func TestFloodDelaysNothing(t *testing.T) {
 	l := newLab(t)
-	r := l.start(webConf)
+	r := l.start("global_defs {\n    log_unknown_vrids\n}\n" + webConf)
 	r.waitState("MASTER")
 	eventually(t, "the address", func() bool { return l.holds("192.0.2.10/32") })
 	const interval = 200 * time.Millisecond

@@ -1,0 +1,51 @@
+package daemon
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"failoverd/failover"
+)
+
+// A dump replaces what is there, also a link that somebody has put there, and is for its owner only.
+func TestDump(t *testing.T) {
+	dir := t.TempDir()
+	victim := write(t, filepath.Join(dir, "victim"), "precious", 0o644)
+	path := filepath.Join(dir, "state")
+	if err := os.Symlink(victim, path); err != nil {
+		t.Fatal(err)
+	}
+	a := &Agent{}
+	if _, err := a.Dump(DumpStats); err == nil {
+		t.Error("a dump before there is any state")
+	}
+	a.published.Store(&published{
+		&failover.Snapshot{Routers: []failover.RouterStatus{{Name: "V"}}},
+		&failover.Config{Routers: []failover.RouterConfig{{Name: "V"}}, Dump: failover.DumpFiles{Stats: path, Data: filepath.Join(dir, "no", "such", "place")}},
+	})
+	for range 2 {
+		got, err := a.Dump(DumpStats)
+		if err != nil || got != path {
+			t.Fatalf("%q, %v", got, err)
+		}
+	}
+	b, err := os.ReadFile(path)
+	if err != nil || !strings.HasPrefix(string(b), "VRRP Instance: V\n") {
+		t.Errorf("%q, %v", b, err)
+	}
+	if info, err := os.Lstat(path); err != nil || info.Mode() != fs.FileMode(0o600) {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+	if b, err := os.ReadFile(victim); err != nil || string(b) != "precious" {
+		t.Errorf("what the link led to is %q, %v", b, err)
+	}
+	if _, err := a.Dump(DumpData); err == nil || !strings.Contains(err.Error(), "no such file or directory") {
+		t.Errorf("error %v", err)
+	}
+	if left, err := filepath.Glob(filepath.Join(dir, ".*")); err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}

@@ -1,0 +1,81 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"failoverd/conf"
+	"failoverd/failover"
+	"failoverd/failover/status"
+)
+
+// Gather reads a configuration as a reload would, with everything that it includes, so that an agent can be asked about
+// it.
+func Gather(o LoadOptions) (*status.PlanRequest, *failover.Config, []conf.Diagnostic, error) {
+	o.Strict = true
+	cfg, diagnostics, src, err := load(o)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	q := &status.PlanRequest{File: o.File, Globs: src.globs}
+	for _, name := range src.order {
+		r := src.read[name]
+		f := status.PlanFile{Name: name, Content: r.content}
+		if r.err != nil {
+			f.Error = r.err.Error()
+		}
+		q.Files = append(q.Files, f)
+	}
+	return q, cfg, diagnostics, nil
+}
+
+// Plan implements status.Source: what a reload with the configuration in q would do to this agent.
+func (a *Agent) Plan(q *status.PlanRequest) (*status.PlanAnswer, error) {
+	p := a.published.Load()
+	if p == nil {
+		return nil, errors.New("the agent is starting and has no configuration in force yet")
+	}
+	env, err := environment(&LoadOptions{File: q.File, ConfigID: a.opts.ConfigID})
+	if err != nil {
+		return nil, err
+	}
+	cfg, diagnostics := conf.Parse(q.File, newGathered(q), env, conf.Options{})
+	answer := &status.PlanAnswer{Running: p.cfg.Hash, Refused: cfg == nil, Entries: []failover.PlanEntry{}}
+	for _, d := range diagnostics {
+		answer.Diagnostics = append(answer.Diagnostics, d.String())
+	}
+	if cfg != nil {
+		answer.New, answer.Entries = cfg.Hash, append(answer.Entries, failover.Plan(p.cfg, cfg)...)
+	}
+	return answer, nil
+}
+
+// gathered is the conf.Source of a plan request: what is not in it does not exist.
+type gathered struct {
+	files map[string]*status.PlanFile
+	globs map[string][]string
+}
+
+func newGathered(q *status.PlanRequest) *gathered {
+	g := &gathered{files: make(map[string]*status.PlanFile, len(q.Files)), globs: q.Globs}
+	for i := range q.Files {
+		g.files[q.Files[i].Name] = &q.Files[i]
+	}
+	return g
+}
+
+// Read implements conf.Source.
+func (g *gathered) Read(name string) ([]byte, error) {
+	f := g.files[name]
+	switch {
+	case f == nil:
+		return nil, fmt.Errorf("%s is not in the request (was it gathered for another config-id?): %w", name, fs.ErrNotExist)
+	case f.Error != "":
+		return nil, errors.New(f.Error)
+	}
+	return f.Content, nil
+}
+
+// Glob implements conf.Source.
+func (g *gathered) Glob(pattern string) ([]string, error) { return g.globs[pattern], nil }
