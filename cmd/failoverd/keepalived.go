@@ -37,7 +37,6 @@ const (
 // keepalivedOptions holds what keepalived 2.2 and 2.4 understand and runFlags does not. Each is either harmless to pass
 // over, or refused.
 var keepalivedOptions = []keepalivedOption{
-	{"dont-fork", "n", noArgument, needless, ""},
 	{"log-console", "l", noArgument, needless, ""},
 	{"no-syslog", "G", noArgument, needless, ""},
 	{"vrrp", "P", noArgument, needless, ""},
@@ -47,7 +46,6 @@ var keepalivedOptions = []keepalivedOption{
 	{"no-mem-check", "", noArgument, needless, ""},
 	{"dump-conf", "d", noArgument, ignored, "failoverd check says how a file is read"},
 	{"all", "", noArgument, ignored, "there are no child processes to choose"},
-	{"log-facility", "S", requiredArgument, ignored, "the log goes to standard error, and from there to the journal"},
 	{"log-file", "g", optionalArgument, ignored, "the log goes to standard error, and from there to the journal"},
 	{"flush-log-file", "", noArgument, ignored, "there is no log file"},
 	{"checkers_pid", "c", requiredArgument, ignored, "there is no checker process"},
@@ -64,9 +62,7 @@ var keepalivedOptions = []keepalivedOption{
 	{"mem-check-log", "L", noArgument, ignored, "memory is managed by the Go runtime"},
 	{"check", "C", noArgument, refused, "failoverd has no virtual servers, so there is nothing to run without VRRP"},
 	{"dont-release-vrrp", "V", noArgument, refused, "an address never outlives the agent that holds it"},
-	{"namespace", "s", requiredArgument, refused, "not supported yet; use ip netns exec NAME failoverd run"},
-	{"config-fd", "", requiredArgument, refused, "not supported yet; give the file with -f"},
-	{"signum", "", requiredArgument, refused, "not supported yet; reload with SIGHUP or failoverd reload, stop with SIGTERM, read the state with failoverd status"},
+	{"config-fd", "", requiredArgument, refused, "give the file with -f"},
 	{"genhash", "T", noArgument, refused, "failoverd has no genhash"},
 }
 

@@ -15,7 +15,7 @@ var keepalivedCommandLine = []struct{ short, long, want string }{
 	{"", "--all", "warn"},
 	{"-l", "--log-console", "ok"},
 	{"-D", "--log-detail", "ok"},
-	{"-S 7", "--log-facility=local0", "warn"},
+	{"-S 7", "--log-facility=local0", "ok"},
 	{"-g", "--log-file=/x", "warn"},
 	{"", "--flush-log-file", "warn"},
 	{"-G", "--no-syslog", "ok"},
@@ -34,12 +34,12 @@ var keepalivedCommandLine = []struct{ short, long, want string }{
 	{"-b /x", "--bfd_pid=/x", "warn"},
 	{"-x", "--snmp", "warn"},
 	{"-A x", "--snmp-agent-socket=x", "warn"},
-	{"-s x", "--namespace=x", "refuse"},
+	{"-s x", "--namespace=x", "ok"},
 	{"-m", "--core-dump", "warn"},
 	{"-M x", "--core-dump-pattern=x", "warn"},
 	{"-e", "--all-config", "ok"},
 	{"-i x", "--config-id=x", "ok"},
-	{"", "--signum=RELOAD", "refuse"},
+	{"", "--signum=RELOAD", "ok"},
 	{"", "--debug=x", "warn"},
 	{"", "--debug", "warn"},
 	{"", "--perf=run", "warn"},
@@ -80,13 +80,6 @@ func TestKeepalivedOptions(t *testing.T) {
 				}
 			})
 		}
-	}
-}
-
-func TestSignumIsNotSupportedYet(t *testing.T) {
-	status, stdout, stderr := cli(t, nil, "--signum=RELOAD")
-	if status != exitUsage || stdout != "" || !strings.Contains(stderr, "not supported yet") {
-		t.Errorf("exit status %d, %q, %q", status, stdout, stderr)
 	}
 }
 

@@ -77,7 +77,7 @@ func (p *program) execute(ctx context.Context, args []string) int {
 func newRoot(p *program) *cobra.Command {
 	var f runFlags
 	var showVersion bool
-	var test string
+	var test, signum string
 	cmd := &cobra.Command{
 		Use:   "failoverd",
 		Short: "VRRP and BGP failover of service addresses; reads keepalived.conf",
@@ -85,7 +85,8 @@ func newRoot(p *program) *cobra.Command {
 one programs the addresses and announces them in BGP.
 
 It takes keepalived's command line as well: "failoverd -t -f FILE" is "failoverd check -f FILE", and with any
-other of its options "failoverd -f FILE ..." is "failoverd run -f FILE ...".`,
+other of its options "failoverd -f FILE ..." is "failoverd run -f FILE ..." - in the background, as keepalived,
+unless -n is given: it returns when the agent works, logs to the system log and writes ` + keepalivedPID + `.`,
 		Args:          cobra.NoArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -95,6 +96,8 @@ other of its options "failoverd -f FILE ..." is "failoverd run -f FILE ...".`,
 				return cmd.Help()
 			case showVersion:
 				return p.version()
+			case signum != "":
+				return p.signum(signum)
 			}
 			if err := judgeKeepalived(cmd.Flags(), p.stderr); err != nil {
 				return err
@@ -102,6 +105,7 @@ other of its options "failoverd -f FILE ..." is "failoverd run -f FILE ...".`,
 			if cmd.Flags().Changed("config-test") {
 				return p.configTest(&f, test)
 			}
+			f.background = !f.foreground
 			return p.run(cmd.Context(), &f)
 		},
 	}
@@ -109,9 +113,10 @@ other of its options "failoverd -f FILE ..." is "failoverd run -f FILE ...".`,
 	f.register(cmd.Flags())
 	flags := cmd.Flags()
 	flags.BoolVarP(&showVersion, "version", "v", false, "print the version")
+	flags.StringVar(&signum, "signum", "", "print the number of the signal for `WORD`: STOP, RELOAD, DATA, STATS or JSON")
 	flags.StringVarP(&test, "config-test", "t", "", "check the configuration; messages go to standard error, or to `LOG`")
 	flags.Lookup("config-test").NoOptDefVal = toStderr
-	cmd.AddCommand(p.runCommand(), p.checkCommand(), p.statusCommand(), p.reloadCommand(), p.versionCommand(),
+	cmd.AddCommand(p.runCommand(), p.checkCommand(), p.statusCommand(), p.reloadCommand(), p.planCommand(), p.versionCommand(),
 		p.demoCommand(), p.demoUpstreamCommand(), p.speakerCommand())
 	return cmd
 }

@@ -121,12 +121,12 @@ func TestRootCommandLine(t *testing.T) {
 // What people see of the command line: keepalived's options are understood, but do not fill the help.
 func TestHelpListsCommands(t *testing.T) {
 	_, out, _ := cli(t, nil, "--help")
-	for _, want := range []string{"run ", "check ", "status ", "reload ", "version ", "demo ", "--file FILE", "--config-id ID"} {
+	for _, want := range []string{"run ", "check ", "status ", "reload ", "plan ", "version ", "demo ", "--file FILE", "--config-id ID"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("help without %q:\n%s", want, out)
 		}
 	}
-	for _, hidden := range []string{"speaker", "snmp", "completion", "dont-fork"} {
+	for _, hidden := range []string{"speaker", "snmp", "completion", "no-mem-check"} {
 		if strings.Contains(out, hidden) {
 			t.Errorf("help with %q:\n%s", hidden, out)
 		}

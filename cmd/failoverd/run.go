@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -70,6 +71,11 @@ type runFlags struct {
 	vrrpPID      string
 	umask        string
 	ignoreSIGINT bool
+	namespace    string
+	facility     string
+	foreground   bool
+
+	background bool // not an option: keepalived's command line without -n
 }
 
 func (f *runFlags) register(flags *pflag.FlagSet) {
@@ -78,6 +84,9 @@ func (f *runFlags) register(flags *pflag.FlagSet) {
 	flags.StringVarP(&f.pid, "pid", "p", "", "write the process number to `FILE`")
 	flags.StringVarP(&f.vrrpPID, "vrrp_pid", "r", "", "the same in `FILE`, for scripts that look for keepalived's VRRP process")
 	flags.StringVarP(&f.umask, "umask", "u", "", "set the umask to `MASK`, an octal number")
+	flags.BoolVarP(&f.foreground, "dont-fork", "n", false, "stay in the foreground, as run does")
+	flags.StringVarP(&f.facility, "log-facility", "S", "", "log to the system log as `FACILITY` (local0 to local7, 0 to 7) when in the background")
+	flags.StringVarP(&f.namespace, "namespace", "s", "", "work in the network namespace `NAME`; as net_namespace in the configuration")
 	flags.BoolVar(&f.ignoreSIGINT, "ignore-sigint", false, "do not stop on SIGINT")
 	registerKeepalived(flags)
 }
@@ -110,11 +119,39 @@ func (p *program) run(ctx context.Context, f *runFlags) error {
 	if err := setUmask(f.umask); err != nil {
 		return &exitError{exitUsage, err}
 	}
+	if !f.background {
+		return p.work(ctx, f, func() error { return nil })
+	}
+	behind, err := p.startBackground()
+	if behind == nil || err != nil {
+		return err
+	}
+	if f.pid == "" {
+		if f.pid, err = ownPID(); err != nil {
+			return &exitError{exitFatal, err}
+		}
+	}
+	return p.work(ctx, f, behind.done)
+}
+
+// work runs the agent; ready is called when it is about to take up its work.
+func (p *program) work(ctx context.Context, f *runFlags, ready func() error) error {
+	load := f.options()
+	namespace := f.namespace
+	if namespace == "" {
+		namespace = configuredNamespace(load)
+	}
+	if err := p.enterNamespace(namespace); err != nil {
+		return err
+	}
+	log, err := p.log(f)
+	if err != nil {
+		return &exitError{exitFatal, err}
+	}
 	// A reload that is asked for while the agent starts must not kill it.
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, f.signals()...)
 	defer signal.Stop(signals)
-	load, log := f.options(), p.logger(f.detail)
 	argv, err := speakerArgv()
 	if err != nil {
 		return &exitError{exitFatal, err}
@@ -122,7 +159,8 @@ func (p *program) run(ctx context.Context, f *runFlags) error {
 	agent, err := daemon.New(daemon.Options{
 		File:        load.File,
 		Load:        strictReload(load),
-		StateDir:    p.stateDir(),
+		StateDir:    p.stateDir(namespace),
+		ConfigID:    load.ConfigID,
 		Version:     buildVersion(),
 		SpeakerArgv: argv,
 		Log:         log,
@@ -138,6 +176,9 @@ func (p *program) run(ctx context.Context, f *runFlags) error {
 		return startError(err, nil)
 	}
 	defer pids.Close()
+	if err := ready(); err != nil {
+		return &exitError{exitFatal, err}
+	}
 	if err := supervise(ctx, agent, signals, log, func() { os.Exit(exitFatal) }); err != nil {
 		return startError(err, nil)
 	}
@@ -203,15 +244,34 @@ func speakerArgv() ([]string, error) {
 }
 
 // stateDir is where the status socket is, unless the configuration says otherwise: FAILOVERD_STATE_DIR, or what systemd
-// provides for RuntimeDirectory=, or the default.
-func (p *program) stateDir() string {
+// provides for RuntimeDirectory=, or the default, below which each network namespace has a directory of its own.
+func (p *program) stateDir(namespace string) string {
 	if d := p.getenv("FAILOVERD_STATE_DIR"); d != "" {
 		return d
 	}
 	if d, _, _ := strings.Cut(p.getenv("RUNTIME_DIRECTORY"), ":"); d != "" {
 		return d
 	}
-	return defaultStateDir
+	return filepath.Join(defaultStateDir, namespace)
+}
+
+// log returns what the agent logs to: the system log in the background, where nobody reads standard error.
+func (p *program) log(f *runFlags) (*slog.Logger, error) {
+	if !f.background {
+		return p.logger(f.detail), nil
+	}
+	level := slog.LevelInfo
+	if f.detail {
+		level = slog.LevelDebug
+	}
+	h, err := newSyslog(f.facility, level)
+	if err != nil {
+		if f.facility != "" {
+			return nil, err
+		}
+		h = slog.DiscardHandler // a machine without a system log: the state is in failoverd status
+	}
+	return slog.New(h), nil
 }
 
 // logger writes text for a terminal and JSON for everything else.

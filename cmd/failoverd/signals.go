@@ -6,17 +6,26 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"failoverd/failover/daemon"
 )
 
 // agent is what supervise needs of a daemon.Agent.
 type agent interface {
 	Run(ctx context.Context) error
 	Reload(ctx context.Context) error
+	Dump(kind daemon.Dump) (path string, err error)
 }
+
+// sigJSON is SIGRTMIN+2 as the C library counts: keepalived's request for JSON.
+const sigJSON = syscall.Signal(36)
+
+// dumpSignals are keepalived's requests for a file.
+var dumpSignals = map[os.Signal]daemon.Dump{syscall.SIGUSR1: daemon.DumpData, syscall.SIGUSR2: daemon.DumpStats, sigJSON: daemon.DumpJSON}
 
 // signals are those that supervise handles.
 func (f *runFlags) signals() []os.Signal {
-	s := []os.Signal{syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2}
+	s := []os.Signal{syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2, sigJSON}
 	if !f.ignoreSIGINT {
 		return append(s, syscall.SIGINT)
 	}
@@ -36,21 +45,27 @@ func supervise(ctx context.Context, a agent, signals <-chan os.Signal, log *slog
 	go func() { done <- a.Run(ctx) }()
 	// Signals that come while one reload runs ask for one more, however many they are.
 	reload := make(chan struct{}, 1)
+	dumps := make(chan daemon.Dump, 8)
 	var stopped time.Time
 	go reloader(ctx, a, reload, log)
+	go dumper(ctx, a, dumps, log)
 	for {
 		select {
 		case err := <-done:
 			return err
 		case s := <-signals:
+			kind, dump := dumpSignals[s]
 			switch {
+			case dump:
+				select {
+				case dumps <- kind:
+				default: // as many are waiting to be written already
+				}
 			case s == syscall.SIGHUP:
 				select {
 				case reload <- struct{}{}:
 				default:
 				}
-			case s == syscall.SIGUSR1 || s == syscall.SIGUSR2:
-				log.Warn("signal not supported yet, use failoverd status", "signal", s.String())
 			case ctx.Err() == nil:
 				stopped = time.Now()
 				stop()
@@ -59,6 +74,22 @@ func supervise(ctx context.Context, a agent, signals <-chan os.Signal, log *slog
 			case time.Since(stopped) >= impatience:
 				log.Error("second signal received, roles may not be released", "signal", s.String(), "action", "exit")
 				abort()
+			}
+		}
+	}
+}
+
+// dumper writes a file for each element of the channel, until ctx ends.
+func dumper(ctx context.Context, a agent, dumps <-chan daemon.Dump, log *slog.Logger) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case kind := <-dumps:
+			if path, err := a.Dump(kind); err != nil {
+				log.Error("state not written", "err", err)
+			} else {
+				log.Info("state written", "file", path)
 			}
 		}
 	}

@@ -6,11 +6,14 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"failoverd/failover/daemon"
 )
 
 // fakeAgent stops when it is told to, after a while.
@@ -20,6 +23,7 @@ type fakeAgent struct {
 	err       error
 
 	reloads int
+	dumps   []daemon.Dump
 }
 
 func (a *fakeAgent) Run(ctx context.Context) error {
@@ -35,6 +39,14 @@ func (a *fakeAgent) Reload(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	return errors.New("refused")
+}
+
+func (a *fakeAgent) Dump(kind daemon.Dump) (string, error) {
+	a.dumps = append(a.dumps, kind)
+	if kind == daemon.DumpStats {
+		return "", errors.New("disk full")
+	}
+	return "/the/file", nil
 }
 
 func TestSupervise(t *testing.T) {
@@ -85,10 +97,16 @@ func TestSupervise(t *testing.T) {
 			2 * time.Second, 1, 0, "",
 		},
 		{
-			"SIGUSR1 is survived",
+			"SIGUSR1 and SIGRTMIN+2 write files",
+			fakeAgent{dumps: []daemon.Dump{}},
+			[]at{{time.Second, syscall.SIGUSR1}, {time.Second, sigJSON}, {time.Second, syscall.SIGTERM}},
+			3 * time.Second, 0, 0, "msg=\"state written\" file=/the/file",
+		},
+		{
+			"a file that cannot be written",
 			fakeAgent{},
-			[]at{{time.Second, syscall.SIGUSR1}, {time.Second, syscall.SIGUSR2}, {time.Second, syscall.SIGTERM}},
-			3 * time.Second, 0, 0, "signal not supported yet",
+			[]at{{time.Second, syscall.SIGUSR2}, {time.Second, syscall.SIGTERM}},
+			2 * time.Second, 0, 0, "level=ERROR msg=\"state not written\" err=\"disk full\"",
 		},
 		{"an agent that fails", fakeAgent{err: failure}, []at{{time.Second, syscall.SIGTERM}}, time.Second, 0, 0, ""},
 	} {
@@ -113,6 +131,15 @@ func TestSupervise(t *testing.T) {
 				synctest.Wait()
 				if c.agent.reloads != c.reloads || aborts != c.aborts || !strings.Contains(log.String(), c.log) {
 					t.Errorf("%d reloads, %d aborts, want %d, %d; log:\n%s", c.agent.reloads, aborts, c.reloads, c.aborts, log.String())
+				}
+				var dumps []daemon.Dump
+				for _, s := range c.signals {
+					if kind, ok := dumpSignals[s.signal]; ok {
+						dumps = append(dumps, kind)
+					}
+				}
+				if !slices.Equal(c.agent.dumps, dumps) {
+					t.Errorf("wrote %v, want %v", c.agent.dumps, dumps)
 				}
 			})
 		})

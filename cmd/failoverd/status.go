@@ -38,7 +38,7 @@ func (f *socketFlags) register(flags *pflag.FlagSet) {
 // client returns a client of the socket that is asked for: -s; or that of the file in -f; or the default, if there is a
 // socket; or that of the default file.
 func (p *program) client(f *socketFlags) *status.Client {
-	path := filepath.Join(p.stateDir(), "status.sock")
+	path := filepath.Join(p.stateDir(""), "status.sock")
 	if f.socket != "" {
 		return status.Dial(f.socket)
 	}
@@ -46,8 +46,11 @@ func (p *program) client(f *socketFlags) *status.Client {
 	if f.file == "" && !errors.Is(err, fs.ErrNotExist) {
 		return status.Dial(path)
 	}
-	if cfg, _, err := daemon.Load(f.options()); err == nil && cfg != nil && cfg.StatusSocket != "" {
-		path = cfg.StatusSocket
+	if cfg, _, err := daemon.Load(f.options()); err == nil && cfg != nil {
+		path = filepath.Join(p.stateDir(cfg.Process.NetNamespace), "status.sock")
+		if cfg.StatusSocket != "" {
+			path = cfg.StatusSocket
+		}
 	}
 	return status.Dial(path)
 }

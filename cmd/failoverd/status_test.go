@@ -21,6 +21,12 @@ type source struct{ refuse error }
 
 func (s *source) Reload(context.Context) error { return s.refuse }
 
+func (s *source) Plan(q *status.PlanRequest) (*status.PlanAnswer, error) {
+	return &status.PlanAnswer{Running: "old", New: "new", Entries: []failover.PlanEntry{
+		{Kind: "vrrp_instance", Name: q.File, Effect: failover.PlanRestarted, Notes: []string{"another interface"}},
+	}}, nil
+}
+
 func (s *source) Snapshot() *failover.Snapshot {
 	now := time.Now()
 	return &failover.Snapshot{
