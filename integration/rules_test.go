@@ -42,11 +42,18 @@ var rooms = map[string]room{
 	"bgp/speaker": {own: []string{"bgp", "bgp/gobgp"}, others: []string{
 		"github.com/osrg/gobgp/v3/", "google.golang.org/grpc", "google.golang.org/protobuf", "golang.org/x/sys/unix",
 	}},
-	"failover/kernel": {own: []string{"failover", "vrrp", "bgp"}, others: []string{"github.com/vishvananda/netlink", "golang.org/x/sys/unix"}},
-	"failover/status": {own: []string{"failover", "vrrp", "bgp"}, others: []string{"golang.org/x/sys/unix"}},
+	"failover/kernel": {own: []string{"failover", "vrrp", "bgp"}, others: []string{
+		"github.com/vishvananda/netlink", "github.com/google/nftables", "github.com/mdlayher/netlink", "golang.org/x/sys/unix",
+	}},
+	"failover/status": {own: []string{"failover", "vrrp", "vrrp/wire", "bgp"}, others: []string{"golang.org/x/sys/unix"}},
+	// Checks and notifications both run programs: how that is done safely is in one place.
+	"failover/script": {own: []string{"failover"}, others: []string{"golang.org/x/sys/unix"}},
+	"failover/health": {own: []string{"failover", "failover/script"}, others: []string{"golang.org/x/sys/unix"}},
+	"failover/notify": {own: []string{"failover", "failover/script"}, others: []string{"golang.org/x/sys/unix"}},
 	"failover/daemon": {
 		own: []string{
 			"failover", "vrrp", "vrrp/wire", "bgp", "conf", "vrrp/link", "bgp/gobgp", "bgp/speaker", "failover/kernel", "failover/status",
+			"failover/health", "failover/notify", "failover/script",
 		},
 		others: []string{"github.com/coreos/go-systemd/v22/daemon", "golang.org/x/sys/unix"},
 	},
@@ -67,6 +74,7 @@ var rooms = map[string]room{
 // onlyImporter names the packages that exactly one room - and the labs - may import, and why.
 var onlyImporter = []struct{ prefix, room, why string }{
 	{"github.com/vishvananda/netlink", "failover/kernel", "one place knows how addresses are written"},
+	{"github.com/google/nftables", "failover/kernel", "one place knows how packets are filtered"},
 	{"github.com/osrg/gobgp/v3/pkg/server", "bgp/speaker", "a panic in gobgp must not take VRRP with it"},
 	{"github.com/osrg/gobgp/v3/api", "bgp/gobgp", "a later major version is then a change of one room"},
 }
