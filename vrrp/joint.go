@@ -49,7 +49,8 @@ func (r *Router) Promote(now Instant) Effect {
 // advertisement of priority 0, so that the peer which has taken their roles takes this one after Skew_Time and not after
 // Active_Down_Interval; one that has already taken it answers with an advertisement (RFC 9568 section 6.4.3), and is
 // followed. The router listens for Active_Down_Interval plus patience before it is ready again: two nodes that have
-// demoted each other must not come back in step. Demote does nothing outside Active.
+// demoted each other must not come back in step. What the other one had sent before it was demoted may arrive after that,
+// and does not shorten the time; a release does. Demote does nothing outside Active.
 func (r *Router) Demote(now Instant, patience time.Duration) Effect {
 	if r.state != Active {
 		return r.stay()
@@ -57,6 +58,9 @@ func (r *Router) Demote(now Instant, patience time.Duration) Effect {
 	r.learned, r.downCause, r.preemptAt = r.cfg.Interval, CauseSilence, Never
 	e := r.follow(now, CauseJoint)
 	r.deadline = r.deadline.Add(patience)
+	if patience > 0 {
+		r.patientUntil = r.deadline
+	}
 	e.Advert, e.Priority = true, wire.PriorityRelease
 	return e
 }

@@ -126,6 +126,29 @@ func TestDemote(t *testing.T) {
 	}
 }
 
+// What the other one had sent before both were demoted does not make them come back in step; a release is obeyed.
+func TestPatienceOutlastsWhatWasOnItsWay(t *testing.T) {
+	r, now := active(t, config(100))
+	r.Demote(now, time.Second)
+	until := now.Add(r.ActiveDownInterval() + time.Second)
+	hear(t, r, now+1, packet(t, r, higher, 100, 100))
+	due(t, r, until)
+	hear(t, r, now+2*second, packet(t, r, higher, 100, 100))
+	due(t, r, (now + 2*second).Add(r.ActiveDownInterval()))
+	hear(t, r, now+2*second, packet(t, r, higher, 0, 100))
+	due(t, r, (now + 2*second).Add(r.SkewTime()))
+	// It ends with the role.
+	r, now = active(t, config(100))
+	r.Demote(now, 100*time.Second)
+	hear(t, r, now, packet(t, r, higher, 0, 100))
+	now = r.Deadline()
+	if e := r.Expire(now); e.To != vrrp.Active {
+		t.Fatalf("%+v", e)
+	}
+	hear(t, r, now, packet(t, r, higher, 200, 100))
+	due(t, r, now.Add(r.ActiveDownInterval()))
+}
+
 // Two routers that release to each other end with one of them, and send a bounded number of packets.
 func TestDemoteAgainstAnActivePeer(t *testing.T) {
 	r, now := active(t, config(100))

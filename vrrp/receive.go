@@ -170,7 +170,7 @@ func (r *Router) tolerates(now Instant) bool {
 func (r *Router) adopt(now Instant, p *wire.Packet) {
 	r.learned, r.suspected, r.downCause = p.Interval, false, CauseSilence
 	r.ready, r.following = false, true
-	r.deadline = now.Add(r.ActiveDownInterval())
+	r.deadline = max(now.Add(r.ActiveDownInterval()), r.patientUntil)
 	r.note(now, p)
 }
 

@@ -33,6 +33,8 @@ type Router struct {
 	ready      bool
 	following  bool
 	readySince Instant
+	// patientUntil: a demoted router is not ready before, whatever it hears, but for a release.
+	patientUntil Instant
 	// suspected is set once a late wake-up has re-armed the Active_Down_Timer, until somebody is heard.
 	suspected bool
 	// quietUntil is when another answer may be sent (ReadvertiseGap).
@@ -48,7 +50,7 @@ type Router struct {
 
 // New returns a router in state Initialize, or an error that says which parameter is out of range.
 func New(cfg Config) (*Router, error) {
-	r := &Router{deadline: Never, preemptAt: Never, quietUntil: math.MinInt64}
+	r := &Router{deadline: Never, preemptAt: Never, quietUntil: math.MinInt64, patientUntil: math.MinInt64}
 	if err := r.use(cfg); err != nil {
 		return nil, err
 	}
@@ -177,7 +179,7 @@ func (r *Router) Shutdown(Instant) Effect {
 		e.Advert, e.Priority = true, wire.PriorityRelease
 	}
 	r.state, r.deadline, r.preemptAt = Initialize, Never, Never
-	r.ready, r.following = false, false
+	r.ready, r.following, r.patientUntil = false, false, math.MinInt64
 	return e
 }
 
@@ -239,7 +241,7 @@ func (r *Router) nextAdvert(now Instant) {
 func (r *Router) promote(now Instant, why Cause) Effect {
 	e := Effect{Advert: true, Priority: r.priority, From: r.state, To: Active, Cause: why}
 	r.state, r.deadline = Active, now.Add(r.cfg.Interval.Duration())
-	r.ready, r.following = false, false
+	r.ready, r.following, r.patientUntil = false, false, math.MinInt64
 	r.learned, r.preemptAt, r.suspected = r.cfg.Interval, Never, false
 	return e
 }

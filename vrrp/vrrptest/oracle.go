@@ -1,6 +1,7 @@
 package vrrptest
 
 import (
+	"math"
 	"math/big"
 	"net/netip"
 	"time"
@@ -22,6 +23,7 @@ type Oracle struct {
 	state   vrrp.State
 	ready   bool
 	timer   vrrp.Instant
+	patient vrrp.Instant // a demoted router is not ready before
 	learned wire.Centiseconds
 
 	// what the step in progress is about, and has produced
@@ -32,7 +34,7 @@ type Oracle struct {
 
 // NewOracle returns an oracle in Initialize. A Mutation other than Faithful makes it wrong in one way.
 func NewOracle(cfg vrrp.Config, source netip.Addr, m Mutation) *Oracle {
-	return &Oracle{cfg: cfg, source: source, mutation: m, timer: vrrp.Never, learned: cfg.Interval}
+	return &Oracle{cfg: cfg, source: source, mutation: m, timer: vrrp.Never, patient: math.MinInt64, learned: cfg.Interval}
 }
 
 type event uint8
@@ -136,10 +138,12 @@ func (o *Oracle) isGreater(a, b netip.Addr) bool {
 
 func sendAdvert(o *Oracle)  { o.effect.Advert, o.effect.Priority = true, o.cfg.Priority }
 func sendRelease(o *Oracle) { o.effect.Advert, o.effect.Priority = true, 0 }
-func cancel(o *Oracle)      { o.ready, o.timer = false, vrrp.Never }
+func cancel(o *Oracle)      { o.ready, o.timer, o.patient = false, vrrp.Never, math.MinInt64 }
 func becomeReady(o *Oracle) { o.ready, o.timer = true, vrrp.Never }
 
-func armDown(o *Oracle) { o.ready, o.timer = false, o.now.Add(3*o.learned.Duration()+o.skew()) }
+func armDown(o *Oracle) {
+	o.ready, o.timer = false, max(o.now.Add(3*o.learned.Duration()+o.skew()), o.patient)
+}
 
 // forgetInterval makes Active_Adver_Interval the router's own.
 func forgetInterval(o *Oracle) {
@@ -150,7 +154,9 @@ func forgetInterval(o *Oracle) {
 
 func adoptInterval(o *Oracle) { o.learned = o.packet.Interval }
 
-func armAdver(o *Oracle) { o.ready, o.timer = false, o.now.Add(o.cfg.Interval.Duration()) }
+func armAdver(o *Oracle) {
+	o.ready, o.timer, o.patient = false, o.now.Add(o.cfg.Interval.Duration()), math.MinInt64
+}
 
 func armSkew(o *Oracle) {
 	if t := o.now.Add(o.skew()); t < o.timer || o.mutation == ReleaseExtends {
@@ -226,7 +232,9 @@ func (o *Oracle) Promote(now vrrp.Instant) vrrp.Effect { return o.step(now, prom
 func (o *Oracle) Demote(now vrrp.Instant, patience time.Duration) vrrp.Effect {
 	e := o.step(now, demote, nil)
 	if e.Changed() {
-		o.timer = o.timer.Add(patience)
+		if o.timer = o.timer.Add(patience); patience > 0 {
+			o.patient = o.timer
+		}
 	}
 	return e
 }
