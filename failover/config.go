@@ -68,6 +68,8 @@ type Config struct {
 	StartupTimeout, ShutdownTimeout time.Duration
 	// Uses are all commands with their places.
 	Uses []CommandUse
+	// Interfaces are those that routers name, each with its first place.
+	Interfaces []InterfaceUse
 
 	Process ProcessSettings
 	Dump    DumpFiles

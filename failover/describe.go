@@ -99,7 +99,7 @@ func (c *Core) waiting(now vrrp.Instant, r *router) string {
 	case r.fsm.State() == vrrp.Active && !r.addressesIn:
 		return "for the kernel to report the addresses in"
 	case r.releasing:
-		return "for the speaker to withdraw before the addresses go"
+		return "for its routes to be withdrawn before the addresses go"
 	}
 	return ""
 }

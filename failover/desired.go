@@ -21,7 +21,7 @@ func (c *Core) Flush(now vrrp.Instant, fx *Effects) {
 		c.flushRoutes(now, c.speakers[c.cfg.Speakers[i].Name], fx)
 	}
 	c.finishReleases(now)
-	c.flushObjects(fx)
+	c.flushObjects(now, fx)
 	c.flushAddresses(now, fx)
 	c.dismiss()
 	if c.stopping && (c.stopped || c.nothingLeft() || now >= c.stopAt) {
@@ -105,8 +105,9 @@ func (c *Core) finishRelease(now vrrp.Instant, r *router) {
 	}
 	if r.releaseGeneration == 0 {
 		r.releaseGeneration = c.routes
+		c.objects.withdraw(r)
 	}
-	r.attracting = c.unanswered(r)
+	r.attracting = c.unanswered(r) || c.objects.pending(r)
 	r.releasing = r.attracting && now < r.releaseUntil
 	c.reschedule(r)
 }

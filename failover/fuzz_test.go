@@ -1,7 +1,9 @@
 package failover_test
 
 import (
+	"maps"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,7 +18,8 @@ var fuzzConfigs = []string{
 	"speaker EDGE allow 198.51.100.0/24\nrouter A eth0/4/1 priority 200 bgp_wait 3s\n address 192.0.2.10/24 eth0 lease 1s\n address 198.51.100.10/32 lo\n announce 198.51.100.0/24 EDGE\n announce 198.51.100.0/24 EDGE when backup prepend 2\n garp repeat 2 delay 1s refresh 2s",
 	"garp_interval 1s\nspeaker EDGE allow 198.51.100.0/24\nspeaker CORE allow 198.51.100.0/24\nrouter A eth0/4/1 priority 200\n address 192.0.2.10/24 eth0\n address 192.0.2.11/24 eth0\n announce 198.51.100.0/24 CORE\nrouter B eth1/6/2\n address fe80::2/64 eth1",
 	"startup_delay 1s\nrouter A eth0/4/1 unicast\n peer 192.0.2.2\n address 192.0.2.10/24 eth0\nrouter B eth0/4/2 priority 255\n address 192.0.2.1/24 eth0",
-	"boot_delay 200ms\nlink_delay eth0 down 1s up 500ms\nrouter A eth0/4/1 priority 200\n address 192.0.2.10/24 eth0\n track script s weight 20\n track file f weight -3\nrouter B eth1/4/2 nopreempt\n address 192.0.2.11/24 eth1\n track script t\n track interface lo\nrouter C lo/4/3\n track process p reverse\nrouter D eth0/6/3 priority 255\n address fe80::1/64 eth0\ngroup G A B\ngroup H C D",
+	"boot_delay 200ms\nlink_delay eth0 down 1s up 500ms\nrouter A eth0/4/1 priority 200\n address 192.0.2.10/24 eth0\n track script s weight 20\n track file f weight -3\nrouter B eth1/4/2 nopreempt\n address 192.0.2.11/24 eth1\n track script t\n track interface lo\nrouter C lo/4/3\n track process p reverse\nrouter D eth0/6/3 priority 255\n address fe80::1/64 eth0\ngroup G A B\ngroup H C D\nstates_on_reload",
+	"static_address 192.0.2.9/24 eth0\nstatic_route 203.0.113.0/24 via 192.0.2.254\nrouter A eth0/4/1 priority 150\n address 192.0.2.10/24 eth0 lease 1s\n no_accept\n route 203.0.113.0/24 via 192.0.2.253\n notify deleted_word\n track script s\n track script t weight -30\nrouter B eth1/4/2\n vmac vrrp.2\n address 192.0.2.11/24 vrrp.2\n rule from 192.0.2.0/24 table 7 priority 9\nrouter C lo/4/3\n no_accept\n address 192.0.2.12/24 lo\ngroup H B C",
 	"multicast 224.0.0.200\nrouter A eth0/4/1 priority 100\n address 192.0.2.10/24 eth0\n ignore_link\nrouter B eth1/4/2\n vmac lo\n address 192.0.2.11/24 lo\n track script s\n track script u weight 250\nrouter C lo/4/3\ngroup G B C A",
 	"router A eth0/4/1 priority 0\n address 192.0.2.10/24 eth0",
 	"",
@@ -29,7 +32,10 @@ type fuzzer struct {
 	now   vrrp.Instant
 	fx    failover.Effects
 	asked []failover.DesiredAddresses
+	told  map[string]string // the last state of each subject of notifications
 	stop  bool
+	// reloaded: the configuration may not have some that were told of any more.
+	reloaded bool
 }
 
 func (f *fuzzer) next() byte {
@@ -41,7 +47,7 @@ func (f *fuzzer) next() byte {
 	return b
 }
 
-func (f *fuzzer) iface() string { return []string{"eth0", "eth1", "lo", ""}[f.next()%4] }
+func (f *fuzzer) iface() string { return []string{"eth0", "eth1", "lo", "", "vrrp.2"}[f.next()%5] }
 
 // FuzzCore: whatever comes in, in whatever order, nothing panics or spins, nothing leaves that is not on the list, and
 // after a stop nothing is wanted any more.
@@ -49,9 +55,9 @@ func FuzzCore(f *testing.F) {
 	f.Add([]byte{0, 1, 0, 0, 1, 5, 6, 4, 2, 3, 7, 8, 9})
 	f.Add([]byte{2, 0, 4, 1, 0, 0, 1, 1, 6, 200, 3, 0, 5, 0, 1, 4, 1, 4, 2, 7})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		z := &fuzzer{data: data}
+		z := &fuzzer{data: data, told: make(map[string]string)}
 		var err error
-		if z.core, err = failover.New(failovertest.MustParseConfig(fuzzConfigs[z.next()%5]), 0); err != nil {
+		if z.core, err = failover.New(failovertest.MustParseConfig(fuzzConfigs[z.next()%6]), 0); err != nil {
 			t.Fatal(err)
 		}
 		for range 400 {
@@ -65,7 +71,7 @@ func FuzzCore(f *testing.F) {
 }
 
 func (f *fuzzer) input() {
-	switch f.next() % 11 {
+	switch f.next() % 13 {
 	case 0:
 		i := failover.Interface{Name: f.iface(), Index: int(f.next() % 3), Up: f.next()%3 != 0, Loopback: f.next()%8 == 0}
 		for range f.next() % 3 {
@@ -87,6 +93,7 @@ func (f *fuzzer) input() {
 		f.core.Step(f.now, failover.SpeakerReported{Report: rep}, &f.fx)
 	case 4:
 		f.core.Step(f.now, failover.Reconfigured{Config: failovertest.MustParseConfig(fuzzConfigs[int(f.next())%len(fuzzConfigs)])}, &f.fx)
+		f.reloaded = true
 	case 5:
 		if f.next() == 0 {
 			f.core.Step(f.now, failover.Stop{Reason: "fuzzed"}, &f.fx)
@@ -100,6 +107,16 @@ func (f *fuzzer) input() {
 			OK:      f.next()%2 == 0, Value: int(f.next())<<(f.next()%60) - 1000, Reason: "fuzzed",
 		}
 		f.core.Step(f.now, failover.TrackerReported{Report: rep}, &f.fx)
+	case 11:
+		rep := failover.DevicesReported{Failed: map[string]string{"": "no such device"}, Filter: "refused"[:f.next()%3/2*7]}
+		if f.next()%3 == 0 {
+			rep.Failed["vrrp.2"] = "file exists"
+		}
+		f.core.Step(f.now, rep, &f.fx)
+	case 12:
+		rep := failover.ObjectReport{Generation: uint64(f.next() % 32), Swept: int(f.next() % 2), RulesRestored: []failover.KernelRule{{}}}
+		rep.RoutesFailed = map[failover.RouteKey]string{{}: "no such route", {Destination: netip.MustParsePrefix("203.0.113.0/24"), Table: 254}: "no route to host"}
+		f.core.Step(f.now, failover.ObjectsReported{Report: rep}, &f.fx)
 	default:
 		f.now = f.now.Add(time.Duration(f.next()) * 20 * time.Millisecond)
 	}
@@ -142,6 +159,52 @@ func (f *fuzzer) packet() {
 		p.Addresses = append(p.Addresses, addr("192.0.2.10"))
 	}
 	f.core.Receive(f.now, link, p, &f.fx)
+}
+
+// notifications demands that nothing is said twice, and that what was said last is what is.
+func (f *fuzzer) notifications(t *testing.T) {
+	for i := range f.fx.Notifications {
+		n := &f.fx.Notifications[i]
+		subject := n.Type() + " " + n.Name
+		switch {
+		case n.Quiet || strings.Contains(n.State, "_"):
+		case f.told[subject] == n.State:
+			t.Fatalf("%s is %s, and is told so again", subject, n.State)
+		case n.Commands == nil || f.told[subject] == "STOP":
+			t.Fatalf("%s is told to be %s after %s, with %v", subject, n.State, f.told[subject], n.Commands)
+		default:
+			f.told[subject] = n.State
+		}
+	}
+	s := f.core.Snapshot(f.now, func(vrrp.Instant) time.Time { return time.Time{} })
+	if f.reloaded {
+		f.reloaded = false
+		there := make(map[string]bool)
+		for i := range s.Routers {
+			there["INSTANCE "+s.Routers[i].Name] = true
+		}
+		for i := range s.Groups {
+			there["GROUP "+s.Groups[i].Name] = true
+		}
+		maps.DeleteFunc(f.told, func(subject, _ string) bool { return !there[subject] })
+	}
+	for i := range s.Routers {
+		r := &s.Routers[i]
+		if told := f.told["INSTANCE "+r.Name]; r.State != "INIT" && told != r.State || f.stop && told != "STOP" {
+			t.Fatalf("%s is %s, and %q was told", r.Name, r.State, told)
+		}
+		for j := range r.Tracks {
+			if k := &r.Tracks[j]; k.Fault && (r.State == "MASTER" || r.State == "BACKUP") {
+				t.Fatalf("%s is %s, and %s %s keeps it from running", r.Name, r.State, k.Kind, k.Name)
+			}
+		}
+	}
+	for i := range s.Groups {
+		g := &s.Groups[i]
+		if told := f.told["GROUP "+g.Name]; g.State != "INIT" && told != g.State && !f.stop || f.stop && told != "STOP" {
+			t.Fatalf("group %s is %s, and %q was told", g.Name, g.State, told)
+		}
+	}
 }
 
 // groups demands that no member of a sync group runs while another one has a fault, and none is Active while another one
@@ -188,5 +251,6 @@ func (f *fuzzer) flush(t *testing.T) {
 		f.asked = append(f.asked, *f.fx.Addresses)
 	}
 	f.groups(t)
+	f.notifications(t)
 	f.fx.Reset()
 }

@@ -30,7 +30,10 @@ type group struct {
 
 // adoptGroups makes the sync groups those of the configuration. What is known of one that stays, stays.
 func (c *Core) adoptGroups(now vrrp.Instant) {
-	old := c.groups
+	old := make(map[string]*group, len(c.groups))
+	for _, g := range c.groups {
+		old[g.cfg.Name] = g
+	}
 	members := make(map[string]*router, len(c.routers))
 	for _, r := range c.routers {
 		members[r.cfg.Name] = r
@@ -40,8 +43,8 @@ func (c *Core) adoptGroups(now vrrp.Instant) {
 	for i := range c.cfg.Groups {
 		cfg := &c.cfg.Groups[i]
 		g := &group{word: "INIT", since: now, why: "start"}
-		if j := slices.IndexFunc(old, func(o *group) bool { return o.cfg.Name == cfg.Name }); j >= 0 {
-			g.word, g.since, g.why = old[j].word, old[j].since, old[j].why
+		if o := old[cfg.Name]; o != nil {
+			g.word, g.since, g.why = o.word, o.since, o.why
 		}
 		g.cfg = cfg
 		for _, name := range cfg.Members {

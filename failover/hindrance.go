@@ -58,6 +58,10 @@ func (c *Core) hinder(now vrrp.Instant, r *router, h hindrance, fx *Effects) {
 		fx.about(r, Event{Kind: EventFault, At: now, Reason: h.reason})
 	}
 	c.shutdown(now, r, fx)
+	if len(r.untested) > 0 {
+		r.untested = nil // only who runs is spared what nobody has looked at yet
+		c.weigh(now, r, "what it tracks has no result yet", fx)
+	}
 	if !r.sendFrom.IsValid() {
 		// Not before: the last advertisement is sent from it.
 		c.setSource(r, netip.Addr{})

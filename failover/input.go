@@ -43,7 +43,8 @@ func (i *Interface) Equal(o *Interface) bool {
 }
 
 // Input is something that happened. The set is closed: InterfaceChanged, LinkChanged, AddressesReported,
-// SpeakerReported, Reconfigured and Stop. Packets have a way of their own (Core.Receive), because there are so many of them.
+// SpeakerReported, TrackerReported, ObjectsReported, DevicesReported, Reconfigured and Stop. Packets have a way of their
+// own (Core.Receive), because there are so many of them.
 type Input interface{ input() }
 
 // InterfaceChanged reports the state of an interface: at start for every one, then after each change.

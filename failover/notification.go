@@ -14,7 +14,7 @@ type NotifyConfig struct {
 	Any *Command
 	// DeletedWord says DELETED instead of FAULT when a reload removes the router.
 	DeletedWord bool
-	// PriorityChanges tells FIFOs and Any of changes of the effective priority, too.
+	// PriorityChanges tells FIFOs of changes of the effective priority, too.
 	PriorityChanges bool
 }
 

@@ -3,6 +3,7 @@ package failover
 import (
 	"fmt"
 	"maps"
+	"math"
 	"reflect"
 	"slices"
 
@@ -25,8 +26,14 @@ type objects struct {
 	ruleErr    map[KernelRule]string
 	putBack    map[string]*limiter // on saying that an object had to be put back
 
-	devices map[string]string // why a macvlan interface is not as wanted
-	filter  string            // why no_accept cannot be had
+	// withdrawing are routers that keep their addresses until the worker has answered that generation, without their
+	// virtual routes; unasked: it has not been told to take these out yet.
+	withdrawing map[*router]uint64
+
+	heard   bool                    // of macvlan interfaces and the packet filter at all
+	devices map[string]string       // why a macvlan interface is not as wanted
+	lost    map[string]vrrp.Instant // when a macvlan interface disappeared last
+	filter  string                  // why no_accept cannot be had
 }
 
 // entitled reports whether the routes and rules of r should be there: it is Active, and its addresses are in, because
@@ -42,8 +49,51 @@ func (c *Core) staticWanted() bool {
 	return !c.stopping || slices.ContainsFunc(c.routers, releasing) || slices.ContainsFunc(c.leaving, releasing)
 }
 
+const unasked = math.MaxUint64
+
+// withdraw makes r, which has lost its role, wait for its virtual routes and rules to be out.
+func (o *objects) withdraw(r *router) {
+	if !r.programmed {
+		return
+	}
+	if o.withdrawing == nil {
+		o.withdrawing = make(map[*router]uint64)
+	}
+	o.withdrawing[r] = unasked
+}
+
+// pending reports whether virtual routes or rules of r, which has lost its role, may still be there.
+func (o *objects) pending(r *router) bool {
+	since, ok := o.withdrawing[r]
+	if ok && o.generation >= since {
+		delete(o.withdrawing, r)
+		return false
+	}
+	return ok
+}
+
+// asked notes that what should be there now is without the objects of routers that have lost their roles. Who has nothing
+// to wait for, because somebody else wants the same, lets go of its addresses at once.
+func (c *Core) asked(now vrrp.Instant) {
+	o := &c.objects
+	if len(o.withdrawing) == 0 {
+		return
+	}
+	// Who has the role again, or has waited for long enough.
+	maps.DeleteFunc(o.withdrawing, func(r *router, _ uint64) bool { return !r.releasing })
+	for _, routers := range [...][]*router{c.routers, c.leaving} {
+		for _, r := range routers {
+			if o.withdrawing[r] == unasked {
+				o.withdrawing[r] = o.desired.Generation
+				c.finishRelease(now, r)
+			}
+		}
+	}
+}
+
 // flushObjects asks the kernel worker for another set of routes and rules if another one should be there.
-func (c *Core) flushObjects(fx *Effects) {
+func (c *Core) flushObjects(now vrrp.Instant, fx *Effects) {
+	defer c.asked(now)
 	o, static := &c.objects, c.staticWanted()
 	another := o.cfg != c.cfg || o.static != static
 	for _, r := range c.routers {

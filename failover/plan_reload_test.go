@@ -163,6 +163,7 @@ func activeNode(t *rapid.T, cfg *failover.Config) *node {
 		n.core.Step(0, failover.InterfaceChanged{Interface: x}, &n.fx)
 	}
 	n.core.Step(0, failover.SpeakerReported{Report: report(0, nil)}, &n.fx)
+	n.core.Step(0, failover.DevicesReported{}, &n.fx)
 	n.flush()
 	n.until(vrrp.Instant(20*time.Second + time.Millisecond))
 	for _, r := range n.core.Snapshot(n.now, wallClock).Routers {

@@ -26,6 +26,7 @@ func (c *Core) interfaceIs(now vrrp.Instant, old, i *Interface, fx *Effects) {
 	}
 	if i.Index == 0 {
 		delete(c.interfaces, i.Name) // names come and go with containers: nothing is kept of them
+		c.deviceLost(now, i.Name)
 	} else {
 		c.interfaces[i.Name] = i
 		c.countLocal(i, 1)
@@ -75,9 +76,12 @@ func (c *Core) precondition(now vrrp.Instant, r *router) (h hindrance, source ne
 	case !i.Up && !r.cfg.IgnoreLink:
 		return hindrance{reason: c.downReason(name)}, source
 	}
+	var back vrrp.Instant
 	for _, name := range r.carriers {
 		switch {
 		case c.interfaces[name] != nil:
+		case now < c.deviceDue(r, name):
+			back = c.deviceDue(r, name)
 		case young:
 			return hindrance{reason: unseen, pending: true, until: look}, source
 		default:
@@ -94,10 +98,16 @@ func (c *Core) precondition(now vrrp.Instant, r *router) (h hindrance, source ne
 	if h = c.closedLink(now, r); h.reason != "" {
 		return h, source
 	}
+	if h = c.unprotected(now, r); h.reason != "" {
+		return h, source
+	}
 	if h = c.trackingFault(now, r); h.reason != "" {
 		return h, source
 	}
-	return c.delayed(now, r), source
+	if h = c.delayed(now, r); h.reason == "" {
+		h.until = back
+	}
+	return h, source
 }
 
 // closedLink says which socket of r is not open. One that nobody has told of yet is on its way.

@@ -37,11 +37,7 @@ func (c *Core) reconfigure(now vrrp.Instant, cfg *Config, fx *Effects) {
 			o.replaced = ch.replaced
 		}
 	}
-	for _, r := range c.routers {
-		if old[r.cfg] == r {
-			c.retire(now, r, fx)
-		}
-	}
+	c.succeed(now, old, routers, fx)
 	c.cfg, c.routers, c.dirty, c.regroup = cfg, routers, true, true
 	c.reloads++
 	c.adoptSpeakers()
@@ -50,6 +46,9 @@ func (c *Core) reconfigure(now vrrp.Instant, cfg *Config, fx *Effects) {
 	c.index()
 	c.hurryLinks(now, fx)
 	for _, r := range c.routers {
+		if v := r.cfg.VMAC; v != nil && r.fsm.State() != vrrp.Initialize && c.interfaces[v.Name] == nil {
+			c.deviceLost(now, v.Name) // it is being made
+		}
 		if r.born == now {
 			c.weigh(now, r, "", nil)
 		}
@@ -81,7 +80,7 @@ func (r *router) adopt(now vrrp.Instant, c *Core, cfg *RouterConfig) bool {
 	if !slices.Equal(old.Addresses, cfg.Addresses) {
 		// What is in stays in, and announced; the report on the new set decides again.
 		r.presence = r.carryOver(old.Addresses)
-		r.addressGeneration = c.addresses.Generation + 1
+		r.addressGeneration, r.failing = c.addresses.Generation+1, vrrp.Never
 	}
 	return true
 }
@@ -97,6 +96,23 @@ func (r *router) carryOver(old []Address) []presence {
 		p[i] = known[r.cfg.Addresses[i].Key()]
 	}
 	return p
+}
+
+// succeed retires those routers that are still in old. The next of their names, if there is one, does not repeat what was
+// said of them last.
+func (c *Core) succeed(now vrrp.Instant, old map[*RouterConfig]*router, next []*router, fx *Effects) {
+	told := make(map[string]string)
+	for _, r := range c.routers {
+		if old[r.cfg] == r {
+			c.retire(now, r, fx)
+			told[r.cfg.Name] = r.told
+		}
+	}
+	for _, r := range next {
+		if r.told == "" {
+			r.told = told[r.cfg.Name]
+		}
+	}
 }
 
 // retire shuts a router down that the new configuration does not have; it lives on until its addresses are out.

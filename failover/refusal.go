@@ -2,6 +2,7 @@ package failover
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"failoverd/vrrp"
@@ -22,11 +23,13 @@ func (c *Core) giveUp(now vrrp.Instant, r *router, fx *Effects) {
 	if r.fsm.State() != vrrp.Active || r.failing == vrrp.Never || now < r.failing.Add(RefusalBound) {
 		return
 	}
-	for _, s := range r.own.slots {
-		if s.err != "" {
-			r.refusal = fmt.Sprintf("address %s cannot be had: %s; the role is left to others for %v", s.key, s.err, RefusalPause)
-		}
+	r.failing = vrrp.Never
+	i := slices.IndexFunc(r.own.slots, func(s *slot) bool { return s.err != "" })
+	if i < 0 {
+		return // a report that does not count for r any more took it back
 	}
-	r.failing, r.refusedUntil = vrrp.Never, now.Add(RefusalPause)
+	s := r.own.slots[i]
+	r.refusal = fmt.Sprintf("address %s cannot be had: %s; the role is left to others for %v", s.key, s.err, RefusalPause)
+	r.refusedUntil = now.Add(RefusalPause)
 	c.evaluate(now, r, fx)
 }

@@ -177,7 +177,10 @@ func (r *router) nextDue() vrrp.Instant {
 // shutdown takes r out of the election.
 func (c *Core) shutdown(now vrrp.Instant, r *router, fx *Effects) {
 	if r.fsm.State() == vrrp.Initialize {
-		r.why, r.word = r.fault, r.stateWord()
+		if word := r.stateWord(); word != r.word {
+			r.word, r.since = word, now
+		}
+		r.why = r.fault
 		c.tell(now, r, r.word, fx)
 		return
 	}

@@ -132,9 +132,10 @@ type RouteStatus struct {
 
 // TrackStatus is one tracked thing of a router.
 type TrackStatus struct {
-	Kind   string `json:"kind"` // track_interface, track_script, track_file or track_process
-	Name   string `json:"name"`
-	Weight int    `json:"weight"`
+	Kind    string `json:"kind"` // track_interface, track_script, track_file or track_process
+	Name    string `json:"name"`
+	Weight  int    `json:"weight"`
+	Reverse bool   `json:"reverse,omitempty"`
 	// Known: there was a result. OK, Value (of a file) and Reason are that result.
 	Known  bool   `json:"known"`
 	OK     bool   `json:"ok"`

@@ -25,7 +25,8 @@ func (c *Core) tell(now vrrp.Instant, r *router, state string, fx *Effects) {
 		return
 	}
 	r.told = state
-	fx.notify(Notification{Name: r.cfg.Name, State: state, Priority: r.fsm.Priority(), Commands: r.commands(state), At: now})
+	r.rivalTold = limiter{} // a rival of a new role is news
+	fx.notify(Notification{Name: r.cfg.Name, State: state, Priority: r.fsm.Priority(), Commands: &r.cfg.Notify, At: now})
 }
 
 // farewell is the last word on a router that a reload ends. One that goes on in another form under its name was not
@@ -35,38 +36,6 @@ func (n *NotifyConfig) farewell(replaced bool) string {
 		return "DELETED"
 	}
 	return "FAULT"
-}
-
-// commands returns what is run on behalf of r. A command that its sync group runs for that state, too, is left to the
-// group: it would run once per member.
-func (r *router) commands(state string) *NotifyConfig {
-	if r.group == nil {
-		return &r.cfg.Notify
-	}
-	own := r.cfg.Notify
-	mine, theirs := own.forState(state), r.group.cfg.Notify.forState(state)
-	if mine == nil || *mine == nil || *theirs == nil || !(*mine).equal(*theirs) {
-		return &r.cfg.Notify
-	}
-	*mine = nil
-	return &own
-}
-
-// forState returns where the command for a state stands; nil: there is no such place.
-func (n *NotifyConfig) forState(state string) **Command {
-	switch state {
-	case "MASTER":
-		return &n.Master
-	case "BACKUP":
-		return &n.Backup
-	case "FAULT":
-		return &n.Fault
-	case "STOP":
-		return &n.Stop
-	case "DELETED":
-		return &n.Deleted
-	}
-	return nil
 }
 
 // equal reports whether two commands do the same on behalf of the same user.
@@ -129,9 +98,11 @@ func (c *Core) tellRival(now vrrp.Instant, r *router, fx *Effects) {
 
 // tellAll tells the FIFOs all states after a reload, if that is asked for: those of which they have not just been told.
 func (c *Core) tellAll(now vrrp.Instant, fx *Effects) {
-	maps.DeleteFunc(c.groupsTold, func(name string, _ string) bool {
-		return !slices.ContainsFunc(c.cfg.Groups, func(g GroupConfig) bool { return g.Name == name })
-	})
+	groups := make(map[string]bool, len(c.cfg.Groups))
+	for i := range c.cfg.Groups {
+		groups[c.cfg.Groups[i].Name] = true
+	}
+	maps.DeleteFunc(c.groupsTold, func(name string, _ string) bool { return !groups[name] })
 	if !c.cfg.StatesOnReload {
 		return
 	}

@@ -38,31 +38,15 @@ func told(fx *Effects) (words []string) {
 	return words
 }
 
-// TestCommandsOfMembers: what the group runs for a state is not run once per member, too. The generic command has other
-// arguments for a group.
+// TestCommandsOfMembers: each member runs its own commands, also those that its group runs, too, as keepalived does.
 func TestCommandsOfMembers(t *testing.T) {
 	c := tellCore(t)
-	for _, tt := range []struct {
-		router          int
-		state           string
-		suppressed, any bool
-	}{
-		{0, "MASTER", true, true},
-		{1, "MASTER", true, true},
-		{2, "MASTER", false, true},
-		{0, "BACKUP", false, true},
-		{0, "FAULT", false, true},
-		{0, "MASTER_PRIORITY", false, true},
-	} {
-		r := c.routers[tt.router]
-		n := r.commands(tt.state)
-		own := r.cfg.Notify.forState(tt.state)
-		got := n.forState(tt.state)
-		if suppressed := own != nil && *own != nil && *got == nil; suppressed != tt.suppressed || (n.Any != nil) != tt.any {
-			t.Errorf("%s of %s: suppressed %v, generic %v", tt.state, r.cfg.Name, suppressed, n.Any != nil)
-		}
-		if r.cfg.Notify.Master == nil {
-			t.Fatal("the configuration was changed")
+	var fx Effects
+	for i, name := range []string{"A", "B", "C"} {
+		r := c.routers[i]
+		c.tell(0, r, "MASTER", &fx)
+		if n := fx.Notifications[i]; n.Name != name || n.Commands != &r.cfg.Notify {
+			t.Errorf("%s: %+v with %+v", name, n, n.Commands)
 		}
 	}
 }
@@ -107,6 +91,29 @@ func TestGroupsAreToldOnce(t *testing.T) {
 	}
 	if n := (&Notification{Group: true}).Type(); n != "GROUP" {
 		t.Errorf("the type is %s", n)
+	}
+}
+
+// TestRivals: the first rival of each time as MASTER is told, and further ones once in a while.
+func TestRivals(t *testing.T) {
+	c := tellCore(t)
+	r := c.routers[2]
+	var fx Effects
+	for _, now := range []vrrp.Instant{0, 1} {
+		c.tell(now, r, "MASTER", &fx)
+		c.tellRival(now, r, &fx)
+		c.tellRival(now, r, &fx)
+		c.tell(now, r, "BACKUP", &fx)
+	}
+	c.tell(2, r, "MASTER", &fx)
+	c.tellRival(2, r, &fx)
+	c.tellRival(vrrp.Instant(0).Add(logGap).Add(2), r, &fx)
+	want := []string{
+		"C MASTER", "C MASTER_RX_LOWER_PRI", "C BACKUP", "C MASTER", "C MASTER_RX_LOWER_PRI", "C BACKUP", "C MASTER",
+		"C MASTER_RX_LOWER_PRI", "C MASTER_RX_LOWER_PRI",
+	}
+	if got := told(&fx); !reflect.DeepEqual(got, want) {
+		t.Errorf("told %q, want %q", got, want)
 	}
 }
 

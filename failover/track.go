@@ -82,6 +82,13 @@ type CommandUse struct {
 	Check bool
 }
 
+// InterfaceUse is the name of an interface with the place where it stands, so that whoever knows the host can say that
+// there is no such interface.
+type InterfaceUse struct {
+	Name, File   string
+	Line, Column int
+}
+
 // ScriptConfig is a vrrp_script.
 type ScriptConfig struct {
 	Name string

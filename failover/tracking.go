@@ -131,6 +131,8 @@ func (c *Core) judge(now vrrp.Instant, r *router, t *Track) verdict {
 		return verdict{}
 	case !known && t.Weight == 0:
 		return verdict{pending: true}
+	case !known && t.Kind == TrackInterface:
+		return verdict{effect: t.effect(false)} // if it stays so, it is missing, and nothing tells
 	case !known && t.Kind != TrackFile:
 		// Fail-safe: whichever is worse. Without reverse, that is what a failure does.
 		return verdict{effect: min(t.effect(true), t.effect(false))}
@@ -220,6 +222,7 @@ func (c *Core) weigh(now vrrp.Instant, r *router, why string, fx *Effects) {
 	for i := range r.cfg.Tracks {
 		total += c.judge(now, r, &r.cfg.Tracks[i]).effect
 	}
+	total += min(r.unproven(), max(int(r.priority)-total, 0))
 	p := uint8(min(max(total, 1), wire.PriorityOwner-1))
 	r.fsm.SetPriority(p)
 	if p == r.priority {
@@ -232,6 +235,20 @@ func (c *Core) weigh(now vrrp.Instant, r *router, why string, fx *Effects) {
 	}
 	fx.about(r, Event{Kind: EventPriority, At: now, From: strconv.Itoa(int(from)), To: strconv.Itoa(int(p)), Reason: why})
 	c.tellPriority(now, r, fx)
+}
+
+// unproven returns what the results that a router waits for since a reload may add to its priority. If it is Active it has
+// kept so much of what it had: it does not lose the role because a check was given another name.
+func (r *router) unproven() (most int) {
+	if r.fsm.State() != vrrp.Active {
+		return 0
+	}
+	for i := range r.cfg.Tracks {
+		if t := &r.cfg.Tracks[i]; t.Kind != TrackFile && slices.Contains(r.untested, t.Tracker) {
+			most += max(0, t.effect(true), t.effect(false))
+		}
+	}
+	return most
 }
 
 // newlyTracked returns what r, which runs, is to track and has not tracked before, and what is not known yet. It does
@@ -267,7 +284,7 @@ func (c *Core) describeTracking(now vrrp.Instant, r *router, st *RouterStatus) {
 			reason = latest
 		}
 		st.Tracks = append(st.Tracks, TrackStatus{
-			Kind: t.Kind.String(), Name: t.Name, Weight: t.Weight, Known: known, OK: ok, Value: value, Reason: reason,
+			Kind: t.Kind.String(), Name: t.Name, Weight: t.Weight, Reverse: t.Reverse, Known: known, OK: ok, Value: value, Reason: reason,
 			Effect: v.effect, Fault: v.fault != "" || v.pending && r.fsm.State() == vrrp.Initialize,
 		})
 	}

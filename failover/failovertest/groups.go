@@ -37,15 +37,16 @@ func drawGroupProfile(r *rand.Rand) groupProfile {
 		interval: choose(r, time.Second, 300*time.Millisecond, 100*time.Millisecond),
 		delay:    choose(r, 0, 0, 0, 2*time.Second), crossed: r.IntN(2) == 0,
 	}
+	hosts := choose(r, 2, 2, 3)
 	kind, nopreempt := r.IntN(4), r.IntN(4)
-	for host := range 2 {
+	for host := range hosts {
 		var list []int
 		for m := range p.members {
 			switch kind {
 			case 0:
 				list = append(list, 100) // all are equal
 			case 1:
-				list = append(list, 100+50*((host+m)%2)) // each host is better for another member
+				list = append(list, 100+50*((host+m)%hosts)) // each host is better for another member
 			case 2:
 				list = append(list, 1+r.IntN(254))
 			default:
@@ -63,10 +64,12 @@ func drawGroupProfile(r *rand.Rand) groupProfile {
 // better returns the host that has to be Active when all is well: the one with the higher priority for each member, if
 // all members preempt; -1: either may be.
 func (p *groupProfile) better() int {
-	for host := range 2 {
+	for host := range p.priorities {
 		dominates := true
-		for m := range p.members {
-			dominates = dominates && p.preempt[m] && p.priorities[host][m] > p.priorities[1-host][m]
+		for other := range p.priorities {
+			for m := range p.members {
+				dominates = dominates && (other == host || p.preempt[m] && p.priorities[host][m] > p.priorities[other][m])
+			}
 		}
 		if dominates {
 			return host
@@ -119,21 +122,21 @@ func (w *groupWorld) longest() time.Duration {
 	return 2*down + 4*w.interval + w.delay + down + 100*time.Millisecond
 }
 
-// SimulateGroups plays one course of faults on two hosts with a sync group each, drawn from the seed, and returns the
+// SimulateGroups plays one course of faults on two or three hosts with a sync group each, drawn from the seed, and returns the
 // first rule that was broken. The rules:
 //
 //	SPLIT   all members of a host's group are Active, or none is, but for Skew_Time, when one has yielded and was released
 //	        at once, and for members that a reload brought
 //	FAULT   no member is Active or Backup while another one is in FAULT
 //	SPIN    nothing is due at once after a batch
-//	STUCK   some time after the last fault one host is Active for all members and the other one Backup for all, the better
+//	STUCK   some time after the last fault one host is Active for all members and the others Backup for all, the better
 //	        one if there is one, and it stays like this
-//	L1, L2  then, if that host's agent crashes or stops, the other one takes all over within the protocol's time
+//	L1, L2  then, if that host's agent crashes or stops, another one takes all over, of two within the protocol's time
 func SimulateGroups(seed uint64, m GroupMutation, trace io.Writer) error {
 	r := rand.New(rand.NewPCG(seed, 0x6109))
 	w := &groupWorld{groupProfile: drawGroupProfile(r), rand: r, mutation: m, trace: trace}
 	w.cuts, w.carried = make(map[lanPath]int), make(map[lanPath]vrrp.Instant)
-	for i := range 2 {
+	for i := range w.priorities {
 		w.hosts = append(w.hosts, &groupHost{w: w, index: i, offset: w.upTo(1e15), down: make(map[string]int), wakeAt: vrrp.Never})
 		w.log(w.hosts[i], "configuration:\n%s", w.config(i, groupVariant{}))
 	}
@@ -163,7 +166,7 @@ func (w *groupWorld) pause() time.Duration {
 
 // fault lets something go wrong, and be all right again later.
 func (w *groupWorld) fault() {
-	h, lan := w.hosts[w.rand.IntN(2)], lans[w.rand.IntN(2)]
+	h, lan := w.hosts[w.rand.IntN(len(w.hosts))], lans[w.rand.IntN(2)]
 	lasts := w.pause()
 	switch w.rand.IntN(9) {
 	case 0:
@@ -172,10 +175,12 @@ func (w *groupWorld) fault() {
 	case 1:
 		h.setCheck(1)
 		w.after(lasts, func() { h.setCheck(-1) })
-	case 2, 3: // one way, or both
+	case 2, 3: // one way, or all of them
 		w.cut(lan, h.index, lasts)
 		if w.rand.IntN(2) == 0 {
-			w.cut(lan, 1-h.index, lasts)
+			for from := range w.hosts {
+				w.cut(lan, from, lasts)
+			}
 		}
 	case 4:
 		h.crash()
@@ -287,6 +292,7 @@ func (h *groupHost) inStep() {
 		}
 	}
 	if h.w.now < h.excused || h.w.mutation != GroupsForgotten && len(s.Groups) == 0 {
+		h.split = vrrp.Never
 		return
 	}
 	h.split = began(h.split, active > 0 && active < len(s.Routers), h.w.now)
@@ -308,8 +314,12 @@ func (w *groupWorld) takeover(stop bool) {
 	if active == nil || w.broken != "" {
 		return
 	}
-	other, rule := w.hosts[1-active.index], "L1"
-	lowest := slices.Min(w.priorities[other.index])
+	rule, lowest := "L1", 255
+	for host, priorities := range w.priorities {
+		if host != active.index {
+			lowest = min(lowest, slices.Min(priorities))
+		}
+	}
 	bound := skew(uint8(lowest), w.interval) + 5*time.Millisecond
 	w.run(w.upTo(w.interval))
 	if stop {
@@ -319,9 +329,23 @@ func (w *groupWorld) takeover(stop bool) {
 		bound += 3 * w.interval
 		active.crash()
 	}
+	if len(w.hosts) > 2 {
+		bound = 2 * w.longest() // the others may have to find out who of them it is
+	}
 	w.run(bound)
-	if word := other.role(); word != "MASTER" {
-		w.fail(rule, "the members of %c are %s after %v", 'a'+other.index, word, bound)
+	masters, words := 0, []string{}
+	for _, h := range w.hosts {
+		if h != active {
+			words = append(words, h.role())
+		}
+	}
+	for _, word := range words {
+		if word == "MASTER" {
+			masters++
+		}
+	}
+	if masters != 1 {
+		w.fail(rule, "the members of the others are %s after %v", strings.Join(words, ", "), bound)
 	}
 	active.start()
 }

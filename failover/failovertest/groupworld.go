@@ -14,7 +14,7 @@ import (
 	"failoverd/vrrp/wire"
 )
 
-// groupWorld is two hosts on two LANs, each host with a sync group that has a member on each LAN or two. It is made to
+// groupWorld is two or three hosts on two LANs, each host with a sync group that has a member on each LAN or two. It is made to
 // find courses of events after which a group is stuck, or has split roles; World is for everything else.
 type groupWorld struct {
 	groupProfile
