@@ -26,8 +26,8 @@ import (
 // So that a virtual IPv4 address is answered for with the virtual link-layer address only, the interface answers for
 // its own addresses only (arp_ignore 1) and asks in their name only (arp_announce 2), and its parent does likewise.
 // rp_filter is 2: packets that came in over the virtual address are answered over the parent, and while the interface
-// has no IPv4 address everything that arrives there is dropped (RFC 9568 section 6.4.2). Forwarding is as on the
-// parent. What the parent's settings were is in the alias of the interface, and is put back when the last one goes.
+// has no IPv4 address everything that arrives there is dropped (RFC 9568 section 6.4.2); over IPv6 the packet filter does
+// that. Forwarding is as on the parent. What the parent's settings were is in the alias of the interface, and is put back when the last one goes.
 //
 // The mode is bridge. In the private one, that keepalived uses, Linux gives a multicast frame that carries the address
 // of a macvlan interface to that interface alone: a Backup router would not hear the Active one on the parent.
@@ -93,6 +93,11 @@ func (d *Devices) Run(ctx context.Context, report func(failover.DevicesReported)
 		return fmt.Errorf("watch devices: %w", err)
 	}
 	defer feed.close()
+	var addresses subscription // on IPv6 addresses
+	if err := addresses.start(d.log, d.ns, func(unix.NlMsghdr, []byte) {}, unix.RTNLGRP_IPV6_IFADDR); err != nil {
+		return fmt.Errorf("watch devices: %w", err)
+	}
+	defer addresses.close()
 	w := &deviceWorker{Devices: d, report: report, ours: map[string]*ownDevice{}, parents: map[string]*parentSettings{}}
 	timer := time.NewTimer(DefaultResync)
 	defer timer.Stop()
@@ -110,6 +115,8 @@ func (d *Devices) Run(ctx context.Context, report func(failover.DevicesReported)
 				timer.Reset(settle)
 			}
 			continue
+		case <-addresses.changed():
+			// A role has changed: the filter opens or closes the interface at once.
 		case <-timer.C:
 		}
 		timer.Reset(w.step(time.Now()))
@@ -197,7 +204,9 @@ func (w *deviceWorker) later(t time.Time) {
 }
 
 func (w *deviceWorker) content() *filterContent {
-	return newFilterContent(w.wish.devices, w.wish.notAccepted, w.wish.counters)
+	c := newFilterContent(w.wish.devices, w.wish.notAccepted, w.wish.counters)
+	c.silent = w.silent()
+	return c
 }
 
 // tell reports what is news.

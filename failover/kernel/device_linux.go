@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -238,6 +240,29 @@ func (w *deviceWorker) raise(l netlink.Link, d *failover.Device, now time.Time) 
 	}
 	own.up = true
 	return nil
+}
+
+// silent returns the names of our IPv6 interfaces without an IPv6 address, sorted: those of a Backup router.
+func (w *deviceWorker) silent() []string {
+	waiting := make(map[int]string)
+	for i := range w.wish.devices {
+		d := &w.wish.devices[i]
+		if own := w.ours[d.Name]; d.IPv6 && own != nil {
+			waiting[own.index] = d.Name
+		}
+	}
+	if len(waiting) == 0 {
+		return nil
+	}
+	list, err := w.links.AddrList(nil, unix.AF_INET6)
+	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) { // then a notification follows
+		w.log.Warn("IPv6 addresses cannot be listed", "err", err)
+		return w.filter.silent()
+	}
+	for i := range list {
+		delete(waiting, list[i].LinkIndex)
+	}
+	return slices.Sorted(maps.Values(waiting))
 }
 
 // end removes everything that is ours.

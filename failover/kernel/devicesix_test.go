@@ -65,3 +65,47 @@ func TestV3_HOST_07_OnlyTheVirtualMACAnswersOverIPv6(t *testing.T) {
 		frames.forget()
 	}
 }
+
+// V3-HOST-04 and V3-HOST-10 over IPv6, where the kernel forwards by way of an interface without an address: the packet
+// filter follows the role. Neighbor discovery passes in any case.
+func TestV3_HOST_04_V3_HOST_10_ForwardingFollowsTheAddressOverIPv6(t *testing.T) {
+	t.Parallel()
+	l := newDeviceLab(t)
+	l.a.set("ipv6/conf/all/forwarding", "1")
+	l.b.run("ip addr add 2001:db8:9::2/128 dev lo nodad")
+	l.a.run("ip -6 route add 2001:db8:9::2 via 2001:db8::2")
+	l.c.run("ip -6 neigh replace fe80::52 lladdr 00:00:5e:00:02:34 dev lan nud permanent")
+	l.c.run("ip -6 route add 2001:db8:9::2 via fe80::52 dev lan")
+	r := l.a.start()
+	r.sets(both)
+	const silent = `set silent {
+		type ifname
+		elements = { "vrrp.52" }`
+	for range 3 {
+		if l.c.pings("2001:db8:9::2") {
+			t.Error("a Backup router forwards")
+		}
+		if got := l.a.ruleset(); !strings.Contains(got, silent) {
+			t.Errorf("no %q in %s", silent, got)
+		}
+		l.a.run("ip addr add fe80::52/128 dev vrrp.52 nodad")
+		l.a.run("ip addr add 2001:db8::52/128 dev vrrp.52 nodad")
+		announce(t, l.a, netip.MustParseAddr("fe80::52"))
+		began := time.Now()
+		within(t, soon, "open for the Active router", func() bool { return !strings.Contains(l.a.ruleset(), silent) })
+		t.Logf("open %v after the address, as far as nft can tell", time.Since(began))
+		if !l.c.pings("2001:db8:9::2") {
+			t.Error("the Active router does not forward")
+		}
+		l.a.run("ip addr del fe80::52/128 dev vrrp.52") // the other one is enough to be Active
+		if !l.c.pings("2001:db8:9::2") {
+			t.Error("the Active router does not forward")
+		}
+		l.a.run("ip addr del 2001:db8::52/128 dev vrrp.52")
+		within(t, soon, "closed for the Backup", func() bool { return strings.Contains(l.a.ruleset(), silent) })
+	}
+	r.stop()
+	if got := l.a.ruleset(); got != "" {
+		t.Errorf("left behind: %s", got)
+	}
+}

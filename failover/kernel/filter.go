@@ -51,6 +51,9 @@ type filterContent struct {
 	scoped   []scopedAddress
 	devices  []string
 	counters bool
+	// silent are devices of a Backup router: the kernel would forward IPv6 that arrives there, also without an address
+	// (RFC 9568 section 6.4.2 wants it dropped). It changes with the roles, and nothing else does.
+	silent []string
 }
 
 type scopedAddress struct {
@@ -91,7 +94,8 @@ func (c *filterContent) empty() bool {
 	return len(c.addresses4)+len(c.addresses6)+len(c.scoped)+len(c.devices) == 0
 }
 
-func (c *filterContent) equal(d *filterContent) bool {
+// same reports whether c and d differ in nothing but what changes with the roles.
+func (c *filterContent) same(d *filterContent) bool {
 	return c != nil && d != nil && c.counters == d.counters && slices.Equal(c.addresses4, d.addresses4) &&
 		slices.Equal(c.addresses6, d.addresses6) && slices.Equal(c.scoped, d.scoped) && slices.Equal(c.devices, d.devices)
 }
@@ -106,12 +110,12 @@ func (f *filter) keep(c *filterContent, now time.Time) {
 	}
 	f.due = now.Add(filterPoll)
 	missing := false
-	if c.equal(f.content) {
+	if c.same(f.content) {
 		intact, err := f.intact()
-		if err == nil && intact {
+		if err == nil && intact && f.silence(c) == nil {
 			return
 		}
-		missing = true
+		missing = err == nil && !intact
 	}
 	if err := f.write(c); err != nil {
 		f.close() // what the socket still has to say is of no interest
@@ -155,6 +159,37 @@ func (f *filter) write(c *filterContent) error {
 		return errors.New("somebody else changes the table")
 	}
 	return nil
+}
+
+// silence makes the table, which is as it was left, hold c.silent.
+func (f *filter) silence(c *filterContent) error {
+	was := f.content.silent
+	if slices.Equal(was, c.silent) {
+		return nil
+	}
+	if err := f.change(without(was, c.silent), without(c.silent, was)); err != nil {
+		return err
+	}
+	f.content = c
+	return nil
+}
+
+// without returns the elements of list that are not in others.
+func without(list, others []string) (rest []string) {
+	for _, s := range list {
+		if !slices.Contains(others, s) {
+			rest = append(rest, s)
+		}
+	}
+	return rest
+}
+
+// silent returns the interfaces that the table silences; nil: none, or there is no table.
+func (f *filter) silent() []string {
+	if f.content == nil {
+		return nil
+	}
+	return f.content.silent
 }
 
 // intact reports whether the table holds what was written into it.

@@ -148,7 +148,7 @@ type filterSet struct {
 
 // filterSets returns the sets that c is made of. Their IDs matter within a transaction; the library would take them from
 // a counter that nothing protects.
-func filterSets(t *nftables.Table, c *filterContent) (four, six, scoped, devices filterSet) {
+func filterSets(t *nftables.Table, c *filterContent) (four, six, scoped, devices, silent filterSet) {
 	four = filterSet{Set: &nftables.Set{ID: 1, Table: t, Name: "addresses4", KeyType: nftables.TypeIPAddr}}
 	six = filterSet{Set: &nftables.Set{ID: 2, Table: t, Name: "addresses6", KeyType: nftables.TypeIP6Addr}}
 	scoped = filterSet{Set: &nftables.Set{
@@ -158,6 +158,7 @@ func filterSets(t *nftables.Table, c *filterContent) (four, six, scoped, devices
 	devices = filterSet{Set: &nftables.Set{
 		ID: 4, Table: t, Name: "devices", KeyType: nftables.TypeIFName, KeyByteOrder: binaryutil.NativeEndian, // for nft to print
 	}}
+	silent = silentSet(t, c.silent)
 	for _, a := range c.addresses4 {
 		four.elements = append(four.elements, nftables.SetElement{Key: a.AsSlice()})
 	}
@@ -167,10 +168,24 @@ func filterSets(t *nftables.Table, c *filterContent) (four, six, scoped, devices
 	for _, s := range c.scoped {
 		scoped.elements = append(scoped.elements, nftables.SetElement{Key: append(s.addr.AsSlice(), ifname(s.iface)...)})
 	}
-	for _, d := range c.devices {
-		devices.elements = append(devices.elements, nftables.SetElement{Key: ifname(d)})
+	devices.elements = interfaceElements(c.devices)
+	return four, six, scoped, devices, silent
+}
+
+func silentSet(t *nftables.Table, names []string) filterSet {
+	return filterSet{
+		Set: &nftables.Set{
+			ID: 5, Table: t, Name: "silent", KeyType: nftables.TypeIFName, KeyByteOrder: binaryutil.NativeEndian,
+		},
+		elements: interfaceElements(names),
 	}
-	return four, six, scoped, devices
+}
+
+func interfaceElements(names []string) (elements []nftables.SetElement) {
+	for _, n := range names {
+		elements = append(elements, nftables.SetElement{Key: ifname(n)})
+	}
+	return elements
 }
 
 // ifname returns an interface's name as the kernel compares it.
@@ -180,38 +195,45 @@ func ifname(name string) []byte {
 	return b
 }
 
-// filterChains returns the chains with their rules.
-func filterChains(t *nftables.Table) (input, output *nftables.Chain) {
+// filterChains returns the chains.
+func filterChains(t *nftables.Table) (early, input, output *nftables.Chain) {
 	before := nftables.ChainPriorityRef(-1) // of the usual filters, as keepalived's
+	early = &nftables.Chain{
+		Table: t, Name: "prerouting", Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookPrerouting, Priority: before,
+	}
 	input = &nftables.Chain{
 		Table: t, Name: "input", Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookInput, Priority: before,
 	}
 	output = &nftables.Chain{
 		Table: t, Name: "output", Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookOutput, Priority: before,
 	}
-	return input, output
+	return early, input, output
 }
 
 // fill replaces what the table holds in one transaction.
 func (f *filter) fill(c *filterContent) error {
 	t := f.table()
-	four, six, scoped, devices := filterSets(t, c)
-	input, output := filterChains(t)
+	four, six, scoped, devices, silent := filterSets(t, c)
+	early, input, output := filterChains(t)
+	f.conn.AddChain(early)
 	f.conn.AddChain(input)
 	f.conn.AddChain(output)
-	for _, s := range []filterSet{four, six, scoped, devices} {
+	for _, s := range []filterSet{four, six, scoped, devices, silent} {
 		if err := f.conn.AddSet(s.Set, nil); err != nil {
 			return err
 		}
 	}
 	f.conn.FlushTable(t) // the rules only
-	for _, s := range []filterSet{four, six, scoped, devices} {
+	for _, s := range []filterSet{four, six, scoped, devices, silent} {
 		f.conn.FlushSet(s.Set)
 		for part := range slices.Chunk(s.elements, chunk) {
 			if err := f.conn.SetAddElements(s.Set, part); err != nil {
 				return err
 			}
 		}
+	}
+	for _, exprs := range deafRules(silent, c.counters) {
+		f.conn.AddRule(&nftables.Rule{Table: t, Chain: early, Exprs: exprs})
 	}
 	for _, exprs := range inputRules(four, six, scoped, c.counters) {
 		f.conn.AddRule(&nftables.Rule{Table: t, Chain: input, Exprs: exprs})
@@ -222,13 +244,31 @@ func (f *filter) fill(c *filterContent) error {
 	return f.conn.Flush()
 }
 
+// change makes interfaces of the table loud and silent.
+func (f *filter) change(loud, silent []string) error {
+	t := f.table()
+	for _, do := range []struct {
+		names []string
+		verb  func(*nftables.Set, []nftables.SetElement) error
+	}{{loud, f.conn.SetDeleteElements}, {silent, f.conn.SetAddElements}} {
+		set := silentSet(t, do.names)
+		for part := range slices.Chunk(set.elements, chunk) {
+			if err := do.verb(set.Set, part); err != nil {
+				return err
+			}
+		}
+	}
+	return f.conn.Flush()
+}
+
 // holds reports whether the table has as many rules and elements as it should: nobody changes a rule of somebody
 // else's, but many remove them all.
 func (f *filter) holds(c *filterContent) (bool, error) {
 	t := f.table()
-	four, six, scoped, devices := filterSets(t, c)
-	input, output := filterChains(t)
+	four, six, scoped, devices, silent := filterSets(t, c)
+	early, input, output := filterChains(t)
 	for chain, want := range map[*nftables.Chain]int{
+		early: len(deafRules(silent, false)),
 		input: len(inputRules(four, six, scoped, false)), output: len(outputRules(devices, false)),
 	} {
 		rules, err := f.conn.GetRules(t, chain)
@@ -241,7 +281,7 @@ func (f *filter) holds(c *filterContent) (bool, error) {
 			return false, nil
 		}
 	}
-	for _, s := range []filterSet{four, six, scoped, devices} {
+	for _, s := range []filterSet{four, six, scoped, devices, silent} {
 		elements, err := f.conn.GetSetElements(s.Set)
 		switch {
 		case errors.Is(err, unix.ENOENT):

@@ -32,6 +32,18 @@ func inputRules(four, six, scoped filterSet, counters bool) [][]expr.Any {
 	}
 }
 
+// deafRules drop what arrives at the virtual link-layer address of a Backup router over IPv6. Neighbor discovery passes:
+// the kernel does not answer for what it does not have, and has it a moment before these rules know.
+func deafRules(silent filterSet, counters bool) [][]expr.Any {
+	toUs := []expr.Any{&expr.Meta{Key: expr.MetaKeyPKTTYPE, Register: 1}, isOctet(unix.PACKET_HOST)}
+	arrived := []expr.Any{&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: 1}, in(silent.Set)}
+	return [][]expr.Any{
+		slices.Concat(icmp6(icmp6Solicit), ruling(expr.VerdictReturn, false)),
+		slices.Concat(icmp6(icmp6Advert), ruling(expr.VerdictReturn, false)),
+		slices.Concat(isFamily(unix.NFPROTO_IPV6), arrived, toUs, ruling(expr.VerdictDrop, counters)),
+	}
+}
+
 // outputRules keep back what the kernel says of the multicast groups on our interfaces once they have no address any
 // more. IGMP never is of use there. Over IPv6, switches that snoop need to hear of the solicited-node groups of virtual
 // addresses, which is said from the virtual link-local address; but to leave a group is what a router does that has

@@ -395,3 +395,30 @@ func TestKernelThatCannotBeRead(t *testing.T) {
 		}
 	})
 }
+
+// An interface is made anew while an address is being put back on the old one: the address does not wait for a retry,
+// because there is no further news of the new interface.
+func TestInterfaceMadeAnewDuringAWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newFakeKernel()
+		k.addLink("eth0")
+		a := address("192.0.2.10/24", "eth0", 0)
+		r := start(t, k, Options{Resync: time.Hour})
+		r.worker.Set(failover.DesiredAddresses{Generation: 1, Addresses: []failover.Address{a}})
+		synctest.Wait()
+		before, again := k.show(), 0
+		k.beforeWrite = func(ops []op) {
+			if ops[len(ops)-1].kind == opAdd && again == 0 {
+				again++
+				k.removeLink("eth0")
+				k.addLink("eth0")
+			}
+		}
+		k.removeAddress("192.0.2.10/24", "eth0")
+		time.Sleep(retryAfter / 10)
+		synctest.Wait()
+		if again != 1 || len(before) != 1 || len(k.show()) != 1 {
+			t.Errorf("before %q, made anew %d times, now %q", before, again, k.show())
+		}
+	})
+}

@@ -303,7 +303,9 @@ func (r *reconciler) removed(it *item, now time.Time) bool {
 func (r *reconciler) write(ops []op) {
 	if r.log.Enabled(context.Background(), slog.LevelDebug) {
 		for i := range ops {
-			r.log.Debug("write address", "op", ops[i].String())
+			if ops[i].kind != opRenew { // once a second and address, for ever
+				r.log.Debug("write address", "op", ops[i].String())
+			}
 		}
 	}
 	errs := r.host.write(ops)
@@ -336,9 +338,10 @@ func (r *reconciler) wrote(o *op, err error, now time.Time) {
 		m.written, m.settled, m.dadFailed, m.until = o.addr, true, false, end(o.valid, now)
 		r.acknowledge(o, e, now)
 	default:
-		// The table may be out of date: somebody was quicker, or the interface went. Otherwise it stays a failure.
+		// The table may be out of date: somebody was quicker, or the interface went. Otherwise it stays a failure. An
+		// interface that went may be back under its name, and its news is in the listing: there is no other.
 		r.stale = r.stale || errors.Is(err, unix.EEXIST) || gone
-		m.blocked, m.failure = true, reason(err, o)
+		m.blocked, m.failure = !errors.Is(err, unix.ENODEV), reason(err, o)
 	}
 }
 
