@@ -165,7 +165,7 @@ func (c *census) loop(ctx context.Context) {
 func (c *census) openObituaries(helpers *sync.WaitGroup, deaths *pokes) {
 	o, err := openObituaries()
 	if err != nil {
-		c.log.Info("the end of processes is found by listing them", "err", err, "every", c.s.scan)
+		c.log.Info("the end of processes is found by listing them", "err", err, "every", c.s.scan.String())
 		return
 	}
 	c.obituaries = o
@@ -178,7 +178,7 @@ func (c *census) openNewborns(ctx context.Context, helpers *sync.WaitGroup, news
 	}
 	n, err := openNewborns(ctx)
 	if err != nil {
-		c.log.Info("new processes are found by listing them", "err", err, "every", c.s.scan)
+		c.log.Info("new processes are found by listing them", "err", err, "every", c.s.scan.String())
 		return
 	}
 	c.newborns = n

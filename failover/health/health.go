@@ -230,7 +230,7 @@ func (m *Monitor) noticesOnce() *notices {
 	}
 	n, err := openNotices()
 	if err != nil {
-		m.settings.log.Warn("changes of files are found by reading them again only", "err", err, "every", m.settings.reread)
+		m.settings.log.Warn("changes of files are found by reading them again only", "err", err, "every", m.settings.reread.String())
 	} else {
 		m.crew.start("file notices", n.loop)
 	}

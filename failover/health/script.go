@@ -235,13 +235,17 @@ func (s *scriptCheck) ended(ctx context.Context, o outcome) {
 func (s *scriptCheck) count(o outcome) {
 	changed := s.tally.add(o.ok)
 	if s.log.Enabled(context.Background(), slog.LevelDebug) {
-		s.log.Debug("check result", "ok", o.ok, "reason", o.reason(s.tally.row), "verdict", s.tally.ok, "took", time.Since(s.begun))
+		s.log.Debug("check result", "ok", o.ok, "reason", o.reason(s.tally.row), "verdict", s.tally.ok, "took", time.Since(s.begun).String())
 	}
 	if !changed && (o.ok || s.tally.ok || o.cause == s.cause) {
 		return
 	}
 	s.cause = o.cause
-	s.out.post(s.tally.ok, 0, o.cause, o.reason(s.tally.row))
+	row := 1 // another cause begins anew, although the verdict stays
+	if changed {
+		row = s.tally.row
+	}
+	s.out.post(s.tally.ok, 0, o.cause, o.reason(row))
 }
 
 // stuck is the outcome of a run that goes on after its timeout.

@@ -167,7 +167,7 @@ func TestOtherFailureIsReported(t *testing.T) {
 			0s: chk failed (exit status 1: from chk)
 			1s: chk begins
 			2s: chk begins
-			2s: chk failed (killed by signal 9, 3 in a row: from chk)
+			2s: chk failed (killed by signal 9: from chk)
 			3s: chk begins
 			3s: chk ok (exit status 0)`)
 		if err := s.stop(); err != nil {

@@ -118,7 +118,7 @@ func (f *fifo) prepare() error {
 		f.close()
 	}
 	if f.pipe == nil {
-		p, err := openPipe(f.path)
+		p, err := openPipe(&want)
 		if err != nil {
 			return err
 		}
@@ -233,9 +233,9 @@ func (f *fifo) more() bool {
 	return true
 }
 
-// end tells what waits, lets the script read it and ends it, and removes the FIFO, all within StopPatience.
+// end tells what waits, lets the script read it and ends it, and removes the FIFO, all within readPatience.
 func (f *fifo) end() {
-	patience := f.n.settings.patience
+	patience := f.n.settings.readPatience
 	limit := time.Now().Add(patience)
 	if f.pipe != nil {
 		f.write(limit.Add(-patience / 2))

@@ -2,9 +2,11 @@ package notify
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -287,5 +289,47 @@ func TestFIFOScript(t *testing.T) {
 		if alive(pid) {
 			t.Errorf("process %s is alive", pid)
 		}
+	}
+}
+
+// TestForeignFIFO finds a FIFO that another user has put where everybody may: he could write to it, and the script that
+// reads it would do what he says.
+func TestForeignFIFO(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("NOT TESTED: only root can make what belongs to somebody else")
+	}
+	const somebody = 1234
+	for _, c := range []struct {
+		name        string
+		directory   os.FileMode
+		owner, user int // of the FIFO, and configured; 0: none
+		refused     bool
+	}{
+		{"somebody's in a directory of all", 0o777 | os.ModeSticky, somebody, 0, true},
+		{"and the directory is not sticky", 0o777, somebody, 0, true},
+		{"it is the configured user's", 0o777 | os.ModeSticky, somebody, somebody, false},
+		{"somebody's in a directory of root", 0o755, somebody, 0, false},
+		{"root's in a directory of all", 0o777 | os.ModeSticky, 0, 0, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := filepath.Join(openDir(t), "dir")
+			path := filepath.Join(dir, "fifo")
+			if err := errors.Join(os.Mkdir(dir, 0o700), os.Chmod(dir, c.directory), unix.Mkfifo(path, 0o600), os.Chown(path, c.owner, 0)); err != nil {
+				t.Fatal(err)
+			}
+			cfg := oneFIFO(path)
+			if c.user != 0 {
+				cfg.FIFOs[0].User, cfg.FIFOs[0].Group = strconv.Itoa(c.user), "0"
+			}
+			w := start(t, quick(), cfg)
+			w.Tell([]failover.Notification{transition("V", "MASTER", 1, nil)})
+			if c.refused {
+				soon(t, "the refusal", func() bool { return w.log.has("FIFO not as it should be", "belongs to user 1234") })
+				return
+			}
+			if got := listen(t, path).next(t); got != `INSTANCE "V" MASTER 1` {
+				t.Errorf("%q", got)
+			}
+		})
 	}
 }

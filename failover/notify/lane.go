@@ -2,8 +2,11 @@ package notify
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"failoverd/failover"
 	"failoverd/failover/script"
@@ -105,8 +108,8 @@ func (l *lane) kill() {
 	}
 }
 
-// run runs one script to its end. One that the kernel holds although it was killed is given up: it does nothing more
-// by itself, and what comes after it must not be lost.
+// run runs one script to its end. While the machine is too short of something to start it, it tries again, as long as a
+// script may take.
 func (l *lane) run(t *turn, c call, state string) {
 	select {
 	case l.n.slots <- struct{}{}:
@@ -115,25 +118,51 @@ func (l *lane) run(t *turn, c call, state string) {
 	case <-t.ctx.Done():
 		return
 	}
+	log := l.log.With("script", program(c.command), "state", state)
+	last := time.Now().Add(l.n.settings.timeout)
+	for pause := l.n.settings.firstBackoff; ; pause *= 2 {
+		err := l.attempt(t, c, log)
+		if !short(err) || time.Now().Add(pause).After(last) {
+			return
+		}
+		again := time.NewTimer(pause)
+		select {
+		case <-again.C:
+		case <-t.ctx.Done():
+			again.Stop()
+			return
+		}
+	}
+}
+
+// short reports whether a script was not started because of what may be different a moment later.
+func short(err error) bool {
+	return errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.ENOMEM) || errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)
+}
+
+// attempt runs a script once, and returns why it could not be started. One that the kernel holds although it was killed
+// is given up: it does nothing more by itself, and what comes after it must not be lost.
+func (l *lane) attempt(t *turn, c call, log *slog.Logger) error {
 	l.n.mu.Lock()
 	policy := l.n.policy
 	l.n.mu.Unlock()
-	log := l.log.With("script", program(c.command), "state", state)
-	done := make(chan struct{})
+	done := make(chan error, 1)
 	go func() {
-		defer close(done)
 		r, err := script.Run(t.ctx, *c.command, policy, script.Exec{
 			Extra: c.extra, Timeout: l.n.settings.timeout, Kill: t.dead,
 			Output: func(line string) { log.Info("notify script says", "line", line) },
 		})
 		logResult(log, r, err)
+		done <- err
 	}()
 	limit := time.NewTimer(l.n.settings.timeout + script.DefaultGrace + unkillable)
 	defer limit.Stop()
 	select {
-	case <-done:
+	case err := <-done:
+		return err
 	case <-limit.C:
 		log.Error("notify script cannot be killed, going on without it")
+		return nil
 	}
 }
 
@@ -142,10 +171,14 @@ func logResult(log *slog.Logger, r script.Result, err error) {
 	case err != nil:
 		log.Error("notify script cannot run", "err", err)
 	case r.OK():
-		log.Debug("notify script done", "took", r.Took)
+		log.Debug("notify script done", took(r))
 	default:
-		log.Warn("notify script failed", "result", r.String(), "took", r.Took)
+		log.Warn("notify script failed", "result", r.String(), took(r))
 	}
+}
+
+func took(r script.Result) slog.Attr {
+	return slog.Float64("took_ms", float64(r.Took.Microseconds())/1000)
 }
 
 func program(c *failover.Command) string {

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"failoverd/failover"
 )
 
@@ -231,4 +233,25 @@ func TestNothingIsLeft(t *testing.T) {
 	if n := count(); n > fds {
 		t.Errorf("%d descriptors, were %d", n, fds)
 	}
+}
+
+// TestShortOfDescriptors lets the machine be short of something when a state is to be told. It is told later.
+func TestShortOfDescriptors(t *testing.T) {
+	box := newMailbox(t)
+	w := start(t, quick(), nil)
+	var before unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	set := func(l unix.Rlimit) {
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &l); err != nil {
+			t.Error(err)
+		}
+	}
+	set(unix.Rlimit{Cur: 3, Max: before.Max})
+	t.Cleanup(func() { set(before) })
+	w.Tell([]failover.Notification{transition("V", "MASTER", 1, &failover.NotifyConfig{Master: sh(box.say("master"))})})
+	soon(t, "a second attempt", func() bool { return strings.Count(w.log.String(), "too many open files") >= 2 })
+	set(before)
+	box.expect(t, "master")
 }

@@ -29,13 +29,18 @@ import (
 // ScriptTimeout is how long a notify script may take; after that it is ended with all that it has started.
 const ScriptTimeout = 30 * time.Second
 
-// StopPatience is how long scripts may take, and readers of FIFOs, after the end of the agent.
-const StopPatience = time.Second
+// StopPatience is how long scripts may take after the end of the agent. By then the roles, routes and addresses are
+// given up, so that nobody waits for them; what notify_stop does, such as to stop a service in order, may take a while.
+const StopPatience = 10 * time.Second
+
+// readPatience is how long the readers of FIFOs may take then.
+const readPatience = time.Second
 
 // settings are constant after New; tests change them before.
 type settings struct {
 	timeout      time.Duration // of a script
-	patience     time.Duration // at the end
+	patience     time.Duration // at the end, with scripts
+	readPatience time.Duration // at the end, with readers of FIFOs
 	parallel     int           // scripts at the same time
 	laneBacklog  int           // notifications that wait for a script
 	fifoBacklog  int           // lines that wait for a FIFO
@@ -79,7 +84,7 @@ func subjectOf(n *failover.Notification) subject { return subject{n.Group, n.Nam
 // New returns a Notifier without FIFOs; log nil: nothing is logged.
 func New(log *slog.Logger) *Notifier {
 	return newNotifier(log, settings{
-		timeout: ScriptTimeout, patience: StopPatience, parallel: 64, laneBacklog: 16, fifoBacklog: 1024,
+		timeout: ScriptTimeout, patience: StopPatience, readPatience: readPatience, parallel: 64, laneBacklog: 16, fifoBacklog: 1024,
 		firstBackoff: time.Second, lastBackoff: time.Minute, look: 5 * time.Second,
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -28,15 +29,15 @@ type fileID struct{ dev, ino uint64 }
 
 // openPipe opens a FIFO, and makes it if nothing is there. It is open for reading, too, so that it takes lines while
 // nobody reads it, and readers that come and go do not see its end.
-func openPipe(path string) (*pipe, error) {
-	created := false
+func openPipe(c *failover.FIFOConfig) (*pipe, error) {
+	path, created := c.Path, false
 	switch err := unix.Mkfifo(path, fifoMode); {
 	case err == nil:
 		created = true
 	case !errors.Is(err, unix.EEXIST):
 		return nil, fmt.Errorf("make FIFO %s: %w", path, err)
 	}
-	p, err := openExisting(path)
+	p, err := openExisting(path, c)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +46,7 @@ func openPipe(path string) (*pipe, error) {
 }
 
 // openExisting opens what is there if it is a FIFO. Opening anything else could do something, so it is looked at first.
-func openExisting(path string) (*pipe, error) {
+func openExisting(path string, c *failover.FIFOConfig) (*pipe, error) {
 	var before, after unix.Stat_t
 	if err := unix.Lstat(path, &before); err != nil {
 		return nil, fmt.Errorf("open FIFO %s: %w", path, err)
@@ -61,7 +62,29 @@ func openExisting(path string) (*pipe, error) {
 		_ = unix.Close(fd)
 		return nil, fmt.Errorf("open FIFO %s: it was replaced meanwhile", path)
 	}
+	if err := foreign(path, after.Uid, c); err != nil {
+		_ = unix.Close(fd)
+		return nil, fmt.Errorf("open FIFO %s: %w", path, err)
+	}
 	return &pipe{path: path, file: os.NewFile(uintptr(fd), path), id: idOf(&after)}, nil
+}
+
+// foreign refuses a FIFO that somebody may have put there for us to find, where everybody may make files, as the kernel's
+// fs.protected_fifos does: he could write to it, too, and the script that reads it takes that for the agent's word.
+func foreign(path string, owner uint32, c *failover.FIFOConfig) error {
+	var dir unix.Stat_t
+	if err := unix.Stat(filepath.Dir(path), &dir); err != nil {
+		return err
+	}
+	if dir.Mode&0o002 == 0 || owner == dir.Uid || int64(owner) == int64(os.Geteuid()) {
+		return nil
+	}
+	if c.User != "" {
+		if uid, _, err := script.Owner(c.User, c.Group); err == nil && uid == owner {
+			return nil
+		}
+	}
+	return fmt.Errorf("it belongs to user %d, and everybody may make one in its directory", owner)
 }
 
 func idOf(s *unix.Stat_t) fileID { return fileID{s.Dev, s.Ino} }

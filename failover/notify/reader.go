@@ -78,9 +78,9 @@ func (r *reader) loop(ctx context.Context) {
 			backoff = r.n.settings.firstBackoff
 		}
 		if err != nil {
-			r.log.Error("FIFO script cannot run", "err", err, "again", backoff)
+			r.log.Error("FIFO script cannot run", "err", err, "again", backoff.String())
 		} else {
-			r.log.Warn("FIFO script has ended", "result", result.String(), "again", backoff)
+			r.log.Warn("FIFO script has ended", "result", result.String(), "again", backoff.String())
 		}
 		pause := time.NewTimer(backoff)
 		select {
@@ -103,7 +103,7 @@ func (r *reader) stop() {
 // for it to end politely. Then it is killed.
 func (r *reader) end(limit time.Time) {
 	r.quitOnce()
-	if within(r.gone, limit.Add(-r.n.settings.patience/8)) {
+	if within(r.gone, limit.Add(-r.n.settings.readPatience/8)) {
 		return
 	}
 	r.cancel()

@@ -31,12 +31,36 @@ func watch(c *exec.Cmd, begun time.Time) *group {
 	g := &group{pid: c.Process.Pid, begun: begun, ended: make(chan struct{})}
 	go func() {
 		defer close(g.ended)
+		await(g.pid)
 		err := c.Wait()
 		if g.state = c.ProcessState; g.state == nil {
 			g.err = fmt.Errorf("wait for process %d: %w", g.pid, err)
 		}
 	}()
 	return g
+}
+
+// await returns when a child of this process has ended and can be waited for, or at once where the kernel does not tell
+// (before Linux 5.3). To wait with wait(2) takes a thread for as long as a command hangs; this takes a descriptor.
+func await(pid int) {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return
+	}
+	if err := unix.SetNonblock(fd, true); err != nil { // that is what makes the runtime poll it
+		_ = unix.Close(fd)
+		return
+	}
+	f := os.NewFile(uintptr(fd), "process")
+	defer f.Close()
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return
+	}
+	_ = raw.Read(func(fd uintptr) bool {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+		return n > 0 || err != nil
+	})
 }
 
 // supervise waits for the end of a command, and brings it about when it is time.

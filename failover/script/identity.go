@@ -39,7 +39,6 @@ type identityKey struct {
 
 type knownIdentity struct {
 	identity
-	err   error
 	until time.Time
 }
 
@@ -57,17 +56,20 @@ func identify(cmd *failover.Command, p Policy) (identity, error) {
 	k, ok := identities.known[key]
 	identities.Unlock()
 	if ok && now.Before(k.until) {
-		return k.identity, k.err
+		return k.identity, nil
 	}
 	k = knownIdentity{until: now.Add(identityAge)}
-	k.identity, k.err = lookUp(key)
+	var err error
+	if k.identity, err = lookUp(key); err != nil {
+		return identity{}, err // the reason may be gone the next time, and who asks again and again is who waits for that
+	}
 	identities.Lock()
 	defer identities.Unlock()
 	if len(identities.known) >= identityMax {
 		clear(identities.known)
 	}
 	identities.known[key] = k
-	return k.identity, k.err
+	return k.identity, nil
 }
 
 func lookUp(key identityKey) (identity, error) {

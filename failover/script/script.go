@@ -13,7 +13,7 @@
 //   - the agent's umask, an empty signal mask and ordinary scheduling, whatever the agent's thread has.
 //
 // Start with Run, then program (which file runs, and may it), identity (as whom), launch (how it is started) and group
-// (how it ends). Goroutines of one Run: the caller's supervises; one starts the command and waits for it; two handle its
+// (how it ends). Goroutines of one Run: the caller's supervises; one waits for the command; two handle its
 // output, one reading and one calling Exec.Output.
 package script
 
