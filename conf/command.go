@@ -102,6 +102,24 @@ func escape(s string) (b byte, n int) {
 	}
 }
 
+// readEscapes returns s with what its escapes stand for. A backslash at the end stays.
+func readEscapes(s string) string {
+	if strings.IndexByte(s, '\\') < 0 {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if c == '\\' && i+1 < len(s) {
+			var n int
+			c, n = escape(s[i+1:])
+			i += n
+		}
+		b.WriteByte(c)
+	}
+	return b.String()
+}
+
 // hexDigit returns the value of a hexadecimal digit, or -1.
 func hexDigit(c byte) int {
 	if c < '0' {

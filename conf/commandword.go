@@ -69,15 +69,19 @@ func (d *decoder) commandLine(c *cursor, all bool) *command {
 	return cmd
 }
 
-// commandText takes the words of a command and puts them together again as they stood.
+// commandText takes the words of a command and puts them together again as they stood. As with keepalived, escapes in a
+// command that stands in quotes are read twice: with the line, and when SplitCommand makes arguments of it.
 func commandText(c *cursor, all bool) string {
 	last := c.take()
 	text := last.Text
+	if last.Quoted {
+		text = readEscapes(text)
+	}
 	for c.more() && !last.Quoted && opened(text) {
 		last = appendWord(&text, last, c.take())
 	}
 	if n := len(text); n > 2 && !last.Quoted && text[0] == '\'' && strings.IndexByte(text[1:], '\'') == n-2 {
-		text = text[1 : n-1] // single quotes around all of it are as good as double ones
+		text = readEscapes(text[1 : n-1]) // single quotes around all of it are as good as double ones
 	}
 	for all && (c.value() || c.more() && opened(text)) {
 		last = appendWord(&text, last, c.take())
@@ -153,14 +157,17 @@ func (d *decoder) resolveCommand(cmd *command, what string, check bool) *failove
 	return out
 }
 
-// formatCommand returns the text that SplitCommand makes args of. It has no double quote and ends in no backslash.
+// formatCommand returns the quoted word that means args to a command.
 func formatCommand(args []string) string {
 	words := make([]string, len(args))
 	for i, a := range args {
 		words[i] = formatArgument(a)
 	}
-	return strings.Join(words, " ")
+	return quoteCommand(strings.Join(words, " "))
 }
+
+// quoteCommand quotes a text for SplitCommand, which has no double quote and ends in no backslash.
+func quoteCommand(text string) string { return quote(strings.ReplaceAll(text, `\`, `\\`)) }
 
 // formatArgument quotes what a bare word would not keep.
 func formatArgument(a string) string {

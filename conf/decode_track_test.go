@@ -58,7 +58,11 @@ interface_up_down_delays { e9 1
 func TestScriptKeywords(t *testing.T) {
 	checkRows(t, inScript, []row{
 		{"script true", `script "true"`, ""},
-		{`script "/bin/x 'a b' c\ d"`, `script "/bin/x 'a b' 'c d'"`, ""},
+		{`script "/bin/x 'a b' c\\ d"`, `script "/bin/x 'a b' 'c d'"`, ""},
+		{`script "/bin/x c\ d"`, `script "/bin/x c d"`, ""}, // as keepalived: escapes in quotes are read twice
+		{`script "/bin/x 'a\\\\.b'"`, `script "/bin/x 'a\\\\.b'"`, ""},
+		{`script '/bin/x a\ b'`, `script "/bin/x a b"`, ""},
+		{`script "/bin/x it\'s"`, "", `7:10: error: script: a quote is not closed`},
 		{`script /bin/sh -c "exit 0"`, `script "/bin/sh -c 'exit 0'"`, ""},
 		{`script /bin/sh -c 'exit  0' x`, `script "/bin/sh -c 'exit  0' x"`, ""},
 		{`script '/bin/a b' --c="d e"f`, `script "/bin/a b '--c=d ef'"`, ""},
@@ -78,7 +82,7 @@ func TestScriptKeywords(t *testing.T) {
 		{`script "/bin/x >/dev/null"`, `script "/bin/x '>/dev/null'"`, `7:10: warning: script: no shell runs it, so ">" is an argument; write sh -c '...' around what a shell is to do`},
 		{`script "/bin/x $(date)"`, `script "/bin/x '${_DOLLAR}(date)'"`, `7:10: warning: script: no shell runs it, so "$(" is an argument; write sh -c '...' around what a shell is to do`},
 		{`script "/bin/sh -c '/bin/x | /bin/y > $(z)'"`, `script "/bin/sh -c '/bin/x | /bin/y > ${_DOLLAR}(z)'"`, ""},
-		{`script "/bin/x a\|b \">\""`, `script "/bin/x 'a|b' '>'"`, ""},
+		{`script "/bin/x a\\|b \">\""`, `script "/bin/x 'a|b' '>'"`, ""},
 
 		{"interval 2", "interval 2 | timeout 2", ""},
 		{"interval 0.5", "interval 0.5 | timeout 0.5", ""},
@@ -157,7 +161,7 @@ func TestTrackLines(t *testing.T) {
 	rows := []struct{ block, want, diags string }{
 		{`track_script { "a b" c }`, `track_script { | "a b" weight 0 noreverse | c weight 5 reverse | }`, ""},
 		{"track_script {\n c\n \"a b\" weight -253\n}", `track_script { | c weight 5 reverse | "a b" weight -253 noreverse | }`, ""},
-		{`track_script { c weight 0 "a b" weight 2 reverse }`, `track_script { | c weight 0 noreverse | "a b" weight 2 reverse | }`, ""},
+		{`track_script { c weight 0 "a b" weight 2 reverse }`, `track_script { | c weight 0 reverse | "a b" weight 2 reverse | }`, ""},
 		{`track_script { c weight 9 }`, `track_script { | c weight 9 reverse | }`, ""},
 		{`track_script { c weight 9 noreverse }`, `track_script { | c weight 9 noreverse | }`, ""},
 		{`track_script { c } track_file { f } track_interface { e1 } track_process { p } track_script { "a b" }`, `track_interface { | e1 weight 0 noreverse | } | track_script { | c weight 5 reverse | "a b" weight 0 noreverse | } | track_file { | f weight 1 noreverse | } | track_process { | p weight -3 noreverse | }`, ""},
@@ -223,7 +227,7 @@ func TestNotifyKeywords(t *testing.T) {
 		{`notify_fault '/bin/x a' nobody`, `notify_fault "/bin/x a" nobody`, ""},
 		{`notify_stop "/bin/x"`, `notify_stop "/bin/x"`, ""},
 		{`notify "/bin/x y"`, `notify "/bin/x y"`, ""},
-		{`notify "/bin/x \x41\n\"q\" #!{}"`, `notify "/bin/x 'A\012q' '#!{}'"`, ""},
+		{`notify "/bin/x \x41\\n\"q\" #!{}"`, `notify "/bin/x 'A\\012q' '#!{}'"`, ""},
 		{`notify /bin/x --arg`, "", `7:17: error: notify "--arg": not the name of a user; a command with arguments stands in double quotes`},
 		{`notify /bin/x /etc/y`, "", `7:17: error: notify "/etc/y": not the name of a user; a command with arguments stands in double quotes`},
 		{`notify /bin/x u g more`, "", `7:21: error: unexpected "more" after notify; each statement takes a line of its own`},

@@ -52,7 +52,7 @@ func owner(user, group string) []any {
 // command writes a statement that runs something, if it does.
 func (p *printer) command(head string, cmd *failover.Command) {
 	if cmd != nil {
-		p.line(append([]any{head, quote(formatCommand(cmd.Args))}, owner(cmd.User, cmd.Group)...)...)
+		p.line(append([]any{head, formatCommand(cmd.Args)}, owner(cmd.User, cmd.Group)...)...)
 	}
 }
 
@@ -90,9 +90,9 @@ func (p *printer) trackers(cfg *failover.Config) {
 func (p *printer) script(s *failover.ScriptConfig) {
 	p.block("vrrp_script "+name(s.Name), func() {
 		if s.Open != "" {
-			p.line("script", quote("<"+formatArgument(s.Open)))
+			p.line("script", quoteCommand("<"+formatArgument(s.Open)))
 		} else {
-			p.line("script", quote(formatCommand(s.Command.Args)))
+			p.line("script", formatCommand(s.Command.Args))
 			if s.Command.User != "" {
 				p.line(append([]any{"user"}, owner(s.Command.User, s.Command.Group)...)...)
 			}
@@ -107,7 +107,7 @@ func (p *printer) script(s *failover.ScriptConfig) {
 
 func (p *printer) trackedProcess(t *failover.ProcessConfig) {
 	p.block("vrrp_track_process "+name(t.Name), func() {
-		p.line("process", quote(formatCommand(t.Args)))
+		p.line("process", formatCommand(t.Args))
 		switch t.Match {
 		case failover.ParamAny:
 		case failover.ParamExact:

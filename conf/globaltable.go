@@ -43,6 +43,8 @@ var trackedBlocks = []row[struct{}]{
 // globalWords may stand in global_defs.
 var globalWords = newTable("global_defs",
 	[]row[*globals]{
+		// It belongs at the top level, but to start in the wrong namespace because of that would be worse.
+		word("net_namespace", func(d *decoder, _ *globals, c *cursor) { d.namespace(c) }),
 		word("router_id", func(d *decoder, g *globals, c *cursor) { g.routerID.set(d.text(c, "a name")) }),
 		word("strict_config", func(d *decoder, g *globals, c *cursor) { g.strict = true }),
 		word("status_socket", func(d *decoder, g *globals, c *cursor) { g.statusSocket.set(d.socketPath(c)) }),

@@ -143,19 +143,13 @@ func (d *decoder) resolveHop(r *kernelRoute, h *nextHop, device string) failover
 	return out
 }
 
-// defaultScope is the scope that iproute2 gives to a route that names none.
+// defaultScope is the scope of a route that names none: global, as keepalived's, also where iproute2 would say link, but
+// for the types of IPv4 routes that the kernel refuses with it.
 func defaultScope(r *failover.KernelRoute) uint8 {
-	switch {
-	case r.Destination.Addr().Is6():
+	if r.Destination.Addr().Is6() {
 		return scopeGlobal
-	case r.Type == routeLocal:
-		return scopeHost
-	case r.Type == routeBroadcast, r.Type == routeMulticast:
-		return scopeLink
-	case r.Type == routeUnicast && !r.Gateway.IsValid() && len(r.NextHops) == 0:
-		return scopeLink
 	}
-	return scopeGlobal
+	return leastScope(r.Type)
 }
 
 // leastScope is the widest scope that the kernel takes for a type of route.

@@ -53,8 +53,8 @@ func TestRoutes(t *testing.T) {
 		{"to all via 192.0.2.1", "0.0.0.0/0 via 192.0.2.1", ""},
 		{"0.0.0.0/0 via 192.0.2.1 table 100", "0.0.0.0/0 via 192.0.2.1 table 100", ""},
 		{"10.0.0.0/8 dev e0", "10.0.0.0/8 dev e0", ""},
-		{"10.0.0.0/8 dev e0 scope link", "10.0.0.0/8 dev e0", ""},
-		{"10.0.0.0/8 dev e0 scope global", "10.0.0.0/8 dev e0 scope global", ""},
+		{"10.0.0.0/8 dev e0 scope link", "10.0.0.0/8 dev e0 scope link", ""},
+		{"10.0.0.0/8 dev e0 scope global", "10.0.0.0/8 dev e0", ""},
 		{"10.0.0.0/8 dev e0 scope 200", "10.0.0.0/8 dev e0 scope site", ""},
 		{"10.0.0.0/8 dev e0 scope 7", "10.0.0.0/8 dev e0 scope 7", ""},
 		{"unicast 10.0.0.0/8 dev e0 table main", "10.0.0.0/8 dev e0", ""},
@@ -154,7 +154,7 @@ func TestRoutesThatAreWrong(t *testing.T) {
 		{"broadcast 10.0.0.255 dev e0 scope global", "", `2:35: error: scope global: a broadcast route has at least scope link`},
 		{"local 10.0.0.0/8 via 192.0.2.1", "", `2:7: error: a local route has no via`},
 		{"10.0.0.0/8 via 192.0.2.1 scope link", "", `2:32: error: scope link: a route with via reaches farther; the kernel wants scope global or site`},
-		{"multicast 239.0.0.0/8 via 192.0.2.1", "", `2:11: error: scope link: a route with via reaches farther; the kernel wants scope global or site`},
+		{"multicast 239.0.0.0/8 via 192.0.2.1 scope link", "", `2:43: error: scope link: a route with via reaches farther; the kernel wants scope global or site`},
 		{"10.0.0.0/8 dev e0 scope nowhere", "", `2:25: error: scope nowhere: a route cannot have it`},
 
 		{"default dev e0 nexthop via 192.0.2.1", "", `2:13: error: dev of a route with nexthop: it belongs behind the nexthop that it is for`},
@@ -231,7 +231,7 @@ func TestRouteFields(t *testing.T) {
 			NextHops: []failover.NextHop{{Gateway: netip.MustParseAddr("192.0.2.1"), Interface: "e0", Weight: 2, OnLink: true}, {Interface: "e1", Weight: 1}},
 		},
 		{Type: 2, Destination: netip.MustParsePrefix("10.1.0.0/16"), Interface: "lo", Scope: 254, Table: 254},
-		{Type: 5, Destination: netip.MustParsePrefix("239.0.0.0/8"), Interface: "e0", Scope: 253, Table: 254},
+		{Type: 5, Destination: netip.MustParsePrefix("239.0.0.0/8"), Interface: "e0", Table: 254},
 		{Type: 1, Destination: netip.MustParsePrefix("2001:db8::/32"), Interface: "e0", Table: 254},
 	}
 	if diff := cmp.Diff(want, got.Routes, netipValues); diff != "" {

@@ -43,6 +43,7 @@ func TestRegionalPair(t *testing.T) {
 	if m1.Hash == m2.Hash || len(m1.Hash) != 16 || m1.Hash != node("m1").Hash {
 		t.Errorf("hashes %q and %q", m1.Hash, m2.Hash)
 	}
+	hk.Interfaces = nil // places; TestInterfaceUses looks at them
 	if diff := cmp.Diff(wantHongKong(hk.Hash), hk, netipValues); diff != "" {
 		t.Errorf("hk (-want +got):\n%s", diff)
 	}
@@ -136,7 +137,7 @@ func checkRoundTrip(t *testing.T, cfg *failover.Config) {
 	}
 	sameHash := *again
 	sameHash.Hash = cfg.Hash
-	sameHash.Uses = slices.Clone(again.Uses)
+	sameHash.Uses, sameHash.Interfaces = slices.Clone(again.Uses), cfg.Interfaces
 	for i := range min(len(cfg.Uses), len(again.Uses)) {
 		was, is := &cfg.Uses[i], &sameHash.Uses[i]
 		is.File, is.Line, is.Column = was.File, was.Line, was.Column

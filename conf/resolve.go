@@ -28,7 +28,7 @@ func (d *decoder) resolve() *failover.Config {
 	d.resolveKernelObjects(cfg)
 	d.resolveTrackers(cfg)
 	d.resolveDelays(cfg)
-	cfg.Uses = d.uses
+	cfg.Uses, cfg.Interfaces = d.uses, d.interfaceUses()
 	d.checkIdentities(cfg)
 	d.checkAddresses(cfg)
 	d.checkAnnouncements(cfg)

@@ -1,6 +1,7 @@
 package conf_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -44,10 +45,10 @@ func TestWhatIsTracked(t *testing.T) {
 		{"a member twice", inst("A", 1, "") + inst("B", 2, "") + "vrrp_sync_group G { group { A A B } }", `7:31: warning: vrrp_sync_group G: A is there twice`},
 		{"a member of two groups", inst("A", 1, "") + inst("B", 2, "") + inst("C", 3, "") + "vrrp_sync_group G { group { A B } }\nvrrp_sync_group H { group { B C } }", `11:29: error: vrrp_sync_group H: vrrp_instance B is in vrrp_sync_group G already`},
 		{"two groups of one name", inst("A", 1, "") + inst("B", 2, "") + "vrrp_sync_group G { group { A B } }\nvrrp_sync_group G { group { A B } }", `8:17: error: vrrp_sync_group G is defined twice, first at 7:17`},
-		{"a weight in a group", weighted + inst("A", 1, "track_script { w }") + inst("B", 2, "") + "vrrp_sync_group G { group { A B } }", `3:16: warning: track_script w is ignored in vrrp_instance A: in a sync group weights need sync_group_tracking_weight; weight 0 works without`},
+		{"a weight in a group", weighted + inst("A", 1, "track_script { w }") + inst("B", 2, "") + "vrrp_sync_group G { group { A B } }", `3:16: warning: track_script w is ignored in vrrp_instance A: a weight in a member of a sync group needs sync_group_tracking_weight; one in the group does not`},
 		{"a weight in a group that has them", weighted + inst("A", 1, "track_script { w }") + inst("B", 2, "") + "vrrp_sync_group G { group { A B } sync_group_tracking_weight }", ""},
-		{"a weighted line of a group", weighted + inst("A", 1, "") + inst("B", 2, "") + "vrrp_sync_group G { group { A B } track_script { w } }", "8:50: warning: track_script w is ignored in vrrp_instance A: in a sync group weights need sync_group_tracking_weight; weight 0 works without\n8:50: warning: track_script w is ignored in vrrp_instance B: in a sync group weights need sync_group_tracking_weight; weight 0 works without"},
-		{"a line of a group that a member has, too", script + inst("A", 1, "track_script { c }") + inst("B", 2, "") + "vrrp_sync_group G { group { A B } track_script { c } }", `8:50: warning: track_script c is there twice; the first one, at 3:16, counts`},
+		{"a weighted line of a group", weighted + inst("A", 1, "") + inst("B", 2, "") + "vrrp_sync_group G { group { A B } track_script { w } }", ""},
+		{"a line of a group that a member has, too", script + inst("A", 1, "track_script { c }") + inst("B", 2, "") + "vrrp_sync_group G { group { A B } track_script { c } }", `3:16: warning: track_script c is in sync group G, too, at 8:50; that one counts, or the one without weight`},
 		{"a group's interface that is a member's own", inst("A", 1, "") + inst("B", 2, "interface e1") + "vrrp_sync_group G { group { A B } track_interface { e0 } }", ""},
 		{"a missing script of a group", inst("A", 1, "") + inst("B", 2, "") + "vrrp_sync_group G { group { A B } track_script { c } }", `7:50: error: track_script c: there is no such vrrp_script`},
 		{"words of instances in a group", inst("A", 1, "") + inst("B", 2, "") + "vrrp_sync_group G { group { A B }\npriority 3\ntrack_bfd { x }\n}", "8:1: error: priority belongs in vrrp_instance, not in vrrp_sync_group\n9:1: error: track_bfd is refused: " + conf.NoBFD},
@@ -105,6 +106,30 @@ vrrp_sync_group G {
 		t.Errorf("scripts %+v: want those that are tracked", cfg.Scripts)
 	}
 	checkRoundTrip(t, cfg)
+}
+
+// TestGroupLineBesideOwn: what counts where a member and its group track the same, as keepalived 2.2.7 does it.
+func TestGroupLineBesideOwn(t *testing.T) {
+	for _, row := range []struct {
+		own, group, want int
+		word             string
+	}{
+		{9, 5, 5, "sync_group_tracking_weight"},
+		{5, 0, 0, "sync_group_tracking_weight"},
+		{0, 5, 0, "sync_group_tracking_weight"},
+		{9, 5, 5, ""},
+		{5, 0, 0, ""},
+		{0, 5, 0, ""},
+	} {
+		cfg := mustParse(t, fmt.Sprintf("vrrp_script c { script /bin/c }\nvrrp_sync_group G { group { A B } %s track_script { c weight %d } }\n", row.word, row.group)+
+			minimal("A", 1, fmt.Sprintf("virtual_ipaddress { 10.0.0.1 } track_script { c weight %d }", row.own))+
+			minimal("B", 2, "virtual_ipaddress { 10.0.0.2 }"))
+		for i, want := range []int{row.want, row.group} {
+			if got := cfg.Routers[i].Tracks; len(got) != 1 || got[0].Weight != want {
+				t.Errorf("%+v: router %d tracks %+v, want weight %d", row, i, got, want)
+			}
+		}
+	}
 }
 
 // TestEveryCommandHasItsPlace: Uses names all commands that may run, with the user that they get.

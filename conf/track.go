@@ -154,35 +154,62 @@ func (d *decoder) lookupTracks() {
 	}
 }
 
-// resolveTracks returns what a router depends on: its own lines, then those of its group that it does not have itself.
+// resolveTracks returns what a router depends on: its own lines and those of its group.
 func (d *decoder) resolveTracks(in *instance, r *failover.RouterConfig) {
-	first := map[failover.Tracker]*trackLine{}
-	take := func(l *trackLine, own bool) {
-		id := failover.Tracker{Kind: l.kind, Name: l.at.Text}
-		if before, twice := first[id]; twice && l.ok {
+	lines := map[failover.Tracker]*trackLine{} // those that are taken
+	for _, l := range in.tracks {
+		id := l.id()
+		if before := lines[id]; before != nil && l.ok {
 			d.warnf(l.at, "%s is there twice; the first one, at %s, counts", id, before.at.Pos)
-			return
+			continue
 		}
-		first[id] = l
-		if !l.ok || !d.counts(in, l, r, own) {
-			return
+		if l.ok && d.counts(in, l, r, true) {
+			lines[id] = l
+			r.Tracks = append(r.Tracks, l.track())
 		}
-		t := failover.Track{Tracker: id, Weight: l.weight.or(0)}
-		t.Reverse = l.reverse.or(false) && t.Weight != 0
-		r.Tracks = append(r.Tracks, t)
-		if def := d.tracked[id]; def != nil {
+	}
+	if in.group != nil {
+		d.resolveGroupTracks(in, r, lines)
+	}
+	for i := range r.Tracks {
+		if def := d.tracked[r.Tracks[i].Tracker]; def != nil {
 			def.wanted = true
 		}
 	}
-	for _, l := range in.tracks {
-		take(l, true)
-	}
-	if in.group != nil {
-		for _, l := range in.group.tracks {
-			take(l, false)
+	slices.SortStableFunc(r.Tracks, func(a, b failover.Track) int { return int(a.Kind) - int(b.Kind) })
+}
+
+// resolveGroupTracks adds the lines of its group to those of a member. As with keepalived, the line of the group counts
+// where both have one, but a failure that puts either into FAULT does so.
+func (d *decoder) resolveGroupTracks(in *instance, r *failover.RouterConfig, own map[failover.Tracker]*trackLine) {
+	seen := map[failover.Tracker]*trackLine{}
+	for _, l := range in.group.tracks {
+		id := l.id()
+		if before := seen[id]; before != nil && l.ok {
+			d.warnf(l.at, "%s is there twice; the first one, at %s, counts", id, before.at.Pos)
+			continue
+		}
+		if !l.ok || !d.counts(in, l, r, false) {
+			continue
+		}
+		seen[id] = l
+		mine := own[id]
+		if mine == nil {
+			r.Tracks = append(r.Tracks, l.track())
+			continue
+		}
+		d.warnf(mine.at, "%s is in sync group %s, too, at %s; that one counts, or the one without weight", id, in.group.name.Text, l.at.Pos)
+		if mine.weight.or(0) != 0 {
+			i := slices.IndexFunc(r.Tracks, func(t failover.Track) bool { return t.Tracker == id })
+			r.Tracks[i] = l.track()
 		}
 	}
-	slices.SortStableFunc(r.Tracks, func(a, b failover.Track) int { return int(a.Kind) - int(b.Kind) })
+}
+
+func (l *trackLine) id() failover.Tracker { return failover.Tracker{Kind: l.kind, Name: l.at.Text} }
+
+func (l *trackLine) track() failover.Track {
+	return failover.Track{Tracker: l.id(), Weight: l.weight.or(0), Reverse: l.reverse.or(false)}
 }
 
 // counts reports whether a line has an effect on a router, and says why not.
@@ -197,8 +224,8 @@ func (d *decoder) counts(in *instance, l *trackLine, r *failover.RouterConfig, o
 	case weighted && r.VRRP.Priority == wire.PriorityOwner:
 		d.warnf(l.at, "%s %s is ignored in vrrp_instance %s: no weight changes priority 255", l.kind, l.at.Text, in.name.Text)
 		return false
-	case weighted && in.group != nil && !in.group.weights.or(false):
-		d.warnf(l.at, "%s %s is ignored in vrrp_instance %s: in a sync group weights need sync_group_tracking_weight; weight 0 works without",
+	case weighted && own && in.group != nil && !in.group.weights.or(false):
+		d.warnf(l.at, "%s %s is ignored in vrrp_instance %s: a weight in a member of a sync group needs sync_group_tracking_weight; one in the group does not",
 			l.kind, l.at.Text, in.name.Text)
 		return false
 	}
