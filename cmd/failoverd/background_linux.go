@@ -28,8 +28,11 @@ type background struct{ ready *os.File }
 func (p *program) startBackground() (*background, error) {
 	if s := p.getenv(backgroundReady); s != "" {
 		fd, err := strconv.Atoi(s)
+		if err == nil {
+			_, err = unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+		}
 		if err != nil {
-			return nil, &exitError{exitFatal, fmt.Errorf("%s=%q is not a descriptor", backgroundReady, s)}
+			return nil, &exitError{exitFatal, fmt.Errorf("%s=%q is not a descriptor: %w", backgroundReady, s, err)}
 		}
 		return &background{os.NewFile(uintptr(fd), "ready")}, nil
 	}
@@ -70,8 +73,12 @@ func childEnd(err error) error {
 	return &exitError{exitFatal, fmt.Errorf("start in the background: %w", err)}
 }
 
-// done tells the parent that the agent works, and lets go of the terminal.
+// done tells the parent that the agent works, and lets go of the terminal and of the directory, which may be one that is
+// to be unmounted.
 func (b *background) done() error {
+	if err := os.Chdir("/"); err != nil {
+		return fmt.Errorf("leave the directory: %w", err)
+	}
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return err

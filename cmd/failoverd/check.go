@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -62,6 +63,7 @@ func (p *program) check(f *checkFlags, w io.Writer) error {
 	o.Strict = true
 	cfg, diagnostics, err := daemon.Load(o)
 	v := newVerdict(o.File, cfg, diagnostics, err)
+	v.Notes = p.notes(cfg)
 	if f.json {
 		err = v.writeJSON(p.stdout)
 	} else {
@@ -87,6 +89,8 @@ type checkVerdict struct {
 	Routers     int               `json:"routers"`
 	Speakers    int               `json:"speakers"`
 	Diagnostics []checkDiagnostic `json:"diagnostics"`
+	// Notes are about this host, not about the file.
+	Notes []string `json:"notes,omitempty"`
 
 	lines []string
 }
@@ -135,7 +139,7 @@ func (v *checkVerdict) status(strict bool) int {
 
 // write prints the findings to log and, when there are no errors, a summary to out.
 func (v *checkVerdict) write(out, log io.Writer) error {
-	for _, l := range v.lines {
+	for _, l := range slices.Concat(v.lines, v.Notes) {
 		if _, err := fmt.Fprintln(log, l); err != nil {
 			return err
 		}

@@ -29,10 +29,11 @@ const (
 type program struct {
 	stdout, stderr io.Writer
 	getenv         func(string) string
+	interfaces     func() ([]string, error) // names; nil: not known
 }
 
 func main() {
-	p := &program{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv}
+	p := &program{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, interfaces: hostInterfaces}
 	os.Exit(p.execute(context.Background(), os.Args[1:]))
 }
 

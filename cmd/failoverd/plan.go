@@ -50,6 +50,9 @@ func (p *program) plan(ctx context.Context, f *planFlags) error {
 	if next == nil {
 		return p.refuse(f.path(), diagnostics)
 	}
+	for _, n := range p.notes(next) {
+		fmt.Fprintln(p.stderr, n)
+	}
 	var answer *status.PlanAnswer
 	if f.against == "" {
 		if answer, err = p.planClient(f).Plan(ctx, q); err != nil {

@@ -17,15 +17,23 @@ func (p *program) reloadCommand() *cobra.Command {
 		Short: "Make the running agent read its configuration again",
 		Long: `Make the running agent read its configuration again and wait until it is in force. A configuration with errors
 is refused and the agent goes on as before. Errors are what check calls so: an unknown keyword is one, although
-run starts with it.
+run starts with it. Warnings about a configuration that is put in force go to standard error.
 
 Exit status: 0, 1 when no agent answers, 2 when the configuration is refused.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			err := p.client(&f).Reload(cmd.Context())
+			c := p.client(&f)
+			if err := p.sameFile(cmd.Context(), c, f.file); err != nil {
+				return err
+			}
+			warnings, err := c.Reload(cmd.Context())
 			var answer *status.AnswerError
 			switch {
 			case err == nil:
+				for _, w := range warnings {
+					fmt.Fprintln(p.stderr, w)
+				}
+				p.faults(cmd.Context(), c)
 				_, err = fmt.Fprintln(p.stdout, "reloaded")
 				return outputError(err)
 			case errors.As(err, &answer) && answer.Code == http.StatusUnprocessableEntity:

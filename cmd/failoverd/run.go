@@ -91,6 +91,19 @@ func (f *runFlags) register(flags *pflag.FlagSet) {
 	registerKeepalived(flags)
 }
 
+// absolute makes the paths mean the same wherever the process is.
+func (f *runFlags) absolute() (err error) {
+	for _, path := range []*string{&f.file, &f.pid, &f.vrrpPID} {
+		if *path == "" {
+			continue
+		}
+		if *path, err = filepath.Abs(*path); err != nil {
+			return fmt.Errorf("find the directory that relative paths begin in: %w", err)
+		}
+	}
+	return nil
+}
+
 func (p *program) runCommand() *cobra.Command {
 	var f runFlags
 	cmd := &cobra.Command{
@@ -119,8 +132,14 @@ func (p *program) run(ctx context.Context, f *runFlags) error {
 	if err := setUmask(f.umask); err != nil {
 		return &exitError{exitUsage, err}
 	}
+	if !f.background && isInit() {
+		return p.beInit()
+	}
 	if !f.background {
 		return p.work(ctx, f, func() error { return nil })
+	}
+	if err := f.absolute(); err != nil {
+		return &exitError{exitFatal, err}
 	}
 	behind, err := p.startBackground()
 	if behind == nil || err != nil {
@@ -134,7 +153,7 @@ func (p *program) run(ctx context.Context, f *runFlags) error {
 	return p.work(ctx, f, behind.done)
 }
 
-// work runs the agent; ready is called when it is about to take up its work.
+// work runs the agent; ready is called when it has taken up its work.
 func (p *program) work(ctx context.Context, f *runFlags, ready func() error) error {
 	load := f.options()
 	namespace := f.namespace
@@ -149,9 +168,13 @@ func (p *program) work(ctx context.Context, f *runFlags, ready func() error) err
 		return &exitError{exitFatal, err}
 	}
 	// A reload that is asked for while the agent starts must not kill it.
+	// Nor must one that comes when it has stopped, and the process ends, so this is for good.
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, f.signals()...)
-	defer signal.Stop(signals)
+	if f.ignoreSIGINT {
+		// To ignore it would be inherited by scripts.
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGINT)
+	}
 	argv, err := speakerArgv()
 	if err != nil {
 		return &exitError{exitFatal, err}
@@ -176,10 +199,12 @@ func (p *program) work(ctx context.Context, f *runFlags, ready func() error) err
 		return startError(err, nil)
 	}
 	defer pids.Close()
-	if err := ready(); err != nil {
-		return &exitError{exitFatal, err}
+	agent.OnStart(ready)
+	abort := func() {
+		agent.FlushLog()
+		os.Exit(exitFatal)
 	}
-	if err := supervise(ctx, agent, signals, log, func() { os.Exit(exitFatal) }); err != nil {
+	if err := supervise(ctx, agent, signals, agent.Log(), abort); err != nil {
 		return startError(err, nil)
 	}
 	return nil
@@ -246,10 +271,14 @@ func speakerArgv() ([]string, error) {
 // stateDir is where the status socket is, unless the configuration says otherwise: FAILOVERD_STATE_DIR, or what systemd
 // provides for RuntimeDirectory=, or the default, below which each network namespace has a directory of its own.
 func (p *program) stateDir(namespace string) string {
-	if d := p.getenv("FAILOVERD_STATE_DIR"); d != "" {
-		return d
+	d := p.getenv("FAILOVERD_STATE_DIR")
+	if d == "" {
+		d, _, _ = strings.Cut(p.getenv("RUNTIME_DIRECTORY"), ":")
 	}
-	if d, _, _ := strings.Cut(p.getenv("RUNTIME_DIRECTORY"), ":"); d != "" {
+	if d != "" {
+		if abs, err := filepath.Abs(d); err == nil {
+			d = abs
+		}
 		return d
 	}
 	return filepath.Join(defaultStateDir, namespace)
@@ -266,10 +295,7 @@ func (p *program) log(f *runFlags) (*slog.Logger, error) {
 	}
 	h, err := newSyslog(f.facility, level)
 	if err != nil {
-		if f.facility != "" {
-			return nil, err
-		}
-		h = slog.DiscardHandler // a machine without a system log: the state is in failoverd status
+		return nil, err
 	}
 	return slog.New(h), nil
 }

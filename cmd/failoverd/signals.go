@@ -13,7 +13,7 @@ import (
 // agent is what supervise needs of a daemon.Agent.
 type agent interface {
 	Run(ctx context.Context) error
-	Reload(ctx context.Context) error
+	Reload(ctx context.Context) (warnings []string, err error)
 	Dump(kind daemon.Dump) (path string, err error)
 }
 
@@ -95,8 +95,8 @@ func dumper(ctx context.Context, a agent, dumps <-chan daemon.Dump, log *slog.Lo
 	}
 }
 
-// reloader reloads once for each element of the channel, until ctx ends. A failure is logged by the agent, which goes on
-// as before.
+// reloader reloads once for each element of the channel, until ctx ends. Warnings and a failure are logged by the agent,
+// which goes on as before after the latter.
 func reloader(ctx context.Context, a agent, reload <-chan struct{}, log *slog.Logger) {
 	for {
 		select {
@@ -104,7 +104,7 @@ func reloader(ctx context.Context, a agent, reload <-chan struct{}, log *slog.Lo
 			return
 		case <-reload:
 			log.Info("signal received", "signal", syscall.SIGHUP.String(), "action", "reload")
-			_ = a.Reload(ctx)
+			_, _ = a.Reload(ctx)
 		}
 	}
 }

@@ -32,13 +32,13 @@ func (a *fakeAgent) Run(ctx context.Context) error {
 	return a.err
 }
 
-func (a *fakeAgent) Reload(ctx context.Context) error {
+func (a *fakeAgent) Reload(ctx context.Context) ([]string, error) {
 	a.reloads++
 	select {
 	case <-time.After(a.reloading):
 	case <-ctx.Done():
 	}
-	return errors.New("refused")
+	return nil, errors.New("refused")
 }
 
 func (a *fakeAgent) Dump(kind daemon.Dump) (string, error) {

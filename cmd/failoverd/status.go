@@ -68,8 +68,8 @@ func (p *program) statusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status [--json] [--watch] [NAME]",
 		Short: "Show the state of the running agent, or of one virtual router",
-		Long: `Show the state of the running agent: its routers, BGP sessions and links; or everything about the router NAME
-(a name, or a key like eth0/4/51).
+		Long: `Show the state of the running agent: its routers and what keeps them from running or changes their priority,
+sync groups, BGP sessions and sockets; or everything about the router NAME (a name, or a key like eth0/4/51).
 
 Exit status: 0, or 1 when no agent answers or there is no such router.`,
 		Args: cobra.MaximumNArgs(1),
@@ -123,7 +123,7 @@ func (p *program) look(ctx context.Context, c *status.Client, f *statusFlags) ([
 	if err != nil {
 		return nil, err
 	}
-	err = status.Detail(&b, r, status.Now(s), o)
+	err = status.Detail(&b, s, r, o)
 	return b.Bytes(), err
 }
 

@@ -17,9 +17,12 @@ import (
 )
 
 // source is an agent that only shows itself.
-type source struct{ refuse error }
+type source struct {
+	refuse   error
+	warnings []string
+}
 
-func (s *source) Reload(context.Context) error { return s.refuse }
+func (s *source) Reload(context.Context) ([]string, error) { return s.warnings, s.refuse }
 
 func (s *source) Plan(q *status.PlanRequest) (*status.PlanAnswer, error) {
 	return &status.PlanAnswer{Running: "old", New: "new", Entries: []failover.PlanEntry{
@@ -132,6 +135,10 @@ func TestReloadCommand(t *testing.T) {
 	env := map[string]string{"FAILOVERD_STATE_DIR": dir}
 	if code, stdout, stderr := cli(t, env, "reload"); code != 0 || stdout != "reloaded\n" || stderr != "" {
 		t.Errorf("good: exit status %d, %q, %q", code, stdout, stderr)
+	}
+	src.warnings = []string{"f.conf:4:5: warning: odd word", "f.conf:7:5: warning: odd number"}
+	if code, stdout, stderr := cli(t, env, "reload"); code != 0 || stdout != "reloaded\n" || stderr != strings.Join(src.warnings, "\n")+"\n" {
+		t.Errorf("good with warnings: exit status %d, %q, %q", code, stdout, stderr)
 	}
 	src.refuse = errors.New("f.conf:3:5: error: unknown keyword\nf.conf:9:1: error: missing }")
 	code, stdout, stderr := cli(t, env, "reload")

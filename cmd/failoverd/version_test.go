@@ -16,6 +16,10 @@ func TestVersionText(t *testing.T) {
 		},
 		Settings: []debug.BuildSetting{{Key: "vcs.revision", Value: "0a1b2c"}, {Key: "vcs.modified", Value: "true"}},
 	}
+	clean := &debug.BuildInfo{
+		Main:     debug.Module{Path: "failoverd", Version: "v0.1.0"},
+		Settings: []debug.BuildSetting{{Key: "vcs", Value: "git"}, {Key: "vcs.revision", Value: "0a1b2c"}, {Key: "vcs.modified", Value: "false"}},
+	}
 	platform := runtime.GOOS + "/" + runtime.GOARCH
 	for _, c := range []struct {
 		name, linked string
@@ -23,6 +27,7 @@ func TestVersionText(t *testing.T) {
 		want         string
 	}{
 		{"build information", "", info, "failoverd v0.1.0 (" + runtime.Version() + ", gobgp v3.37.0)\n" + platform + ", commit 0a1b2c with changes\n"},
+		{"a clean tree", "", clean, "failoverd v0.1.0 (" + runtime.Version() + ")\n" + platform + ", commit 0a1b2c\n"},
 		{"set by the linker", "1.2.3", info, "failoverd 1.2.3 (" + runtime.Version() + ", gobgp v3.37.0)\n" + platform + ", commit 0a1b2c with changes\n"},
 		{"no information", "", nil, "failoverd (devel) (" + runtime.Version() + ")\n" + platform + "\n"},
 		{"no version control", "", &debug.BuildInfo{Main: debug.Module{Version: "(devel)"}}, "failoverd (devel) (" + runtime.Version() + ")\n" + platform + "\n"},

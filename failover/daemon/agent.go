@@ -15,7 +15,7 @@
 //	status server        answers from the published snapshot         Agent.Reload only
 //	log                  writes what the others log                  nobody; full = drop and count
 //
-// Run's end is the end of all of them: at most stopBound after it was asked for.
+// Run's end is the end of all of them: at most stopBound after it was asked for, and for notify tellBound after that.
 //
 // Read Agent first, then loop.go.
 package daemon
@@ -36,6 +36,7 @@ import (
 
 	"failoverd/conf"
 	"failoverd/failover"
+	"failoverd/failover/notify"
 	"failoverd/failover/status"
 	"failoverd/vrrp/wire"
 )
@@ -99,6 +100,9 @@ const (
 // stopBound is the longest time from the request to stop to the end of Run, whoever hangs.
 const stopBound = 3 * time.Second
 
+// tellBound is how much longer the end may take on account of notify scripts. Everything is given up by then.
+const tellBound = notify.StopPatience + time.Second
+
 // ErrStopped is returned by Reload when the agent is stopping, or has stopped.
 var ErrStopped = errors.New("the agent has stopped")
 
@@ -133,7 +137,7 @@ func New(opts Options) (*Agent, error) {
 		deaf: make(chan *openLink), fatal: make(chan error, 1), reloads: make(chan reload), over: make(chan struct{}),
 		reloading: make(chan struct{}, 1),
 	}
-	cfg, err := a.load()
+	cfg, _, err := a.load()
 	if err != nil {
 		return nil, err
 	}
@@ -147,27 +151,28 @@ func New(opts Options) (*Agent, error) {
 	return a, nil
 }
 
-// load reads the configuration and logs its warnings.
-func (a *Agent) load() (*failover.Config, error) {
+// load reads the configuration, and logs and returns its warnings.
+func (a *Agent) load() (cfg *failover.Config, warnings []string, err error) {
 	cfg, diags, err := a.opts.Load()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if cfg == nil {
-		return nil, &ConfigError{File: a.opts.File, Diagnostics: diags}
+		return nil, nil, &ConfigError{File: a.opts.File, Diagnostics: diags}
 	}
 	for _, d := range diags {
+		warnings = append(warnings, d.String())
 		attrs := []any{"at", d.Pos.String(), "message", d.Message}
 		if d.Suggestion != "" {
 			attrs = append(attrs, "did_you_mean", d.Suggestion)
 		}
 		a.log.Warn("configuration", attrs...)
 	}
-	return cfg, nil
+	return cfg, warnings, nil
 }
 
 // Run works until ctx ends, then stops in order: the roles are released, the routes withdrawn, the addresses removed.
-// It returns nil after an orderly stop, within three seconds and the time of a shutdown_script. It does not start, and the error wraps status.ErrInUse,
+// It returns nil after an orderly stop, within three seconds, and the time of notify scripts (notify.StopPatience) and of a shutdown_script. It does not start, and the error wraps status.ErrInUse,
 // while another agent serves the same status socket or runs in the same network namespace. It panics, and so ends the process at once, when the loop does:
 // leases end what is left then.
 func (a *Agent) Run(ctx context.Context) error {
@@ -239,7 +244,11 @@ func (a *Agent) start(ctx context.Context) error {
 	l.crew.spawn("health", func() {
 		a.needed(l.health.Run(ctx, func(r failover.TrackerReport) { a.deliver(failover.TrackerReported{Report: r}) }))
 	})
-	l.crew.spawn("notify", func() { a.needed(l.notifier.Run(ctx)) })
+	l.told = make(chan struct{})
+	go func() {
+		defer close(l.told)
+		a.needed(l.notifier.Run(ctx))
+	}()
 	if p := &cfg.Process; p.RealTime > 0 || p.NoSwap {
 		l.crew.spawn("real time", func() { a.realTime(ctx, p) })
 	}

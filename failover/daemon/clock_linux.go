@@ -20,10 +20,11 @@ func monotonic() vrrp.Instant {
 	return vrrp.Instant(ts.Nano())
 }
 
-// wallClock returns the function that turns instants into wall-clock time, as the two clocks stand now.
+// wallClock returns the function that turns instants into wall-clock time, as the two clocks stand now. The results keep
+// the monotonic reading: the age of a snapshot is measured with it, whatever becomes of the wall clock.
 func wallClock() func(vrrp.Instant) time.Time {
 	wall, mono := time.Now(), monotonic()
-	return func(i vrrp.Instant) time.Time { return wall.Add(i.Sub(mono)).Round(0) }
+	return func(i vrrp.Instant) time.Time { return wall.Add(i.Sub(mono)) }
 }
 
 // alarm wakes the loop at an instant. The runtime's own timers wait in whole milliseconds, which at an advertisement

@@ -35,7 +35,7 @@ var dumps = [...]struct {
 
 // Dump writes the last published state into the file that the configuration names, readable by its owner only, and
 // returns its name. The file appears whole or not at all, and nothing is written through a link that somebody has put
-// into a directory like /tmp.
+// into a directory like /tmp. What is there and is not a regular file, such as /dev/null, is left alone: an error.
 func (a *Agent) Dump(kind Dump) (path string, err error) {
 	p := a.published.Load()
 	if p == nil {
@@ -57,6 +57,9 @@ func (a *Agent) Dump(kind Dump) (path string, err error) {
 
 // replaceFile gives a file another content at once, mode 0600.
 func replaceFile(path string, content []byte) error {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("%s: is not a regular file", path)
+	}
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return err

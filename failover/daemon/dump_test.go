@@ -1,11 +1,14 @@
 package daemon
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"failoverd/failover"
 )
@@ -44,6 +47,32 @@ func TestDump(t *testing.T) {
 	}
 	if _, err := a.Dump(DumpData); err == nil || !strings.Contains(err.Error(), "no such file or directory") {
 		t.Errorf("error %v", err)
+	}
+	if left, err := filepath.Glob(filepath.Join(dir, ".*")); err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// A dump replaces files only: who writes state_dump_file /dev/null does not want to lose the device.
+func TestDumpReplacesFilesOnly(t *testing.T) {
+	dir := t.TempDir()
+	fifo, link, directory := filepath.Join(dir, "fifo"), filepath.Join(dir, "link"), filepath.Join(dir, "directory")
+	if err := errors.Join(unix.Mkfifo(fifo, 0o600), os.Symlink(fifo, link), os.Mkdir(directory, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	a := &Agent{}
+	for _, path := range []string{fifo, link, directory} {
+		before, err := os.Lstat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.published.Store(&published{&failover.Snapshot{}, &failover.Config{Dump: failover.DumpFiles{Stats: path}}})
+		if _, err := a.Dump(DumpStats); err == nil || !strings.Contains(err.Error(), path+": is not a regular file") {
+			t.Errorf("%s: error %v", path, err)
+		}
+		if after, err := os.Lstat(path); err != nil || !os.SameFile(before, after) {
+			t.Errorf("%s: replaced, %v", path, err)
+		}
 	}
 	if left, err := filepath.Glob(filepath.Join(dir, ".*")); err != nil || len(left) != 0 {
 		t.Errorf("left behind: %v, %v", left, err)

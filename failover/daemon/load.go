@@ -90,9 +90,10 @@ func load(o LoadOptions) (*failover.Config, []conf.Diagnostic, *files, error) {
 func runnable(cfg *failover.Config, strict bool) []conf.Diagnostic {
 	var found []conf.Diagnostic
 	policy := scriptPolicy(cfg)
+	errs := checkCommands(cfg.Uses, func(c failover.Command) error { return script.Check(c, policy) }, checkPatience)
 	for i := range cfg.Uses {
 		u := &cfg.Uses[i]
-		err := script.Check(u.Command, policy)
+		err := errs[commandKey(&u.Command)]
 		if err == nil {
 			continue
 		}
@@ -100,11 +101,12 @@ func runnable(cfg *failover.Config, strict bool) []conf.Diagnostic {
 			Pos: conf.Pos{File: u.File, Line: u.Line, Column: u.Column}, Severity: conf.Warning,
 			Message: fmt.Sprintf("%s cannot run: %v", u.What, err),
 		}
-		if u.Check {
+		switch {
+		case u.Check && strict:
+			d.Severity = conf.Error
+			d.Message += "; it would count as failed"
+		case u.Check:
 			d.Message += "; it counts as failed"
-			if strict {
-				d.Severity = conf.Error
-			}
 		}
 		found = append(found, d)
 	}

@@ -25,9 +25,16 @@ type logQueue struct {
 }
 
 type logRecord struct {
-	to slog.Handler
-	r  slog.Record
+	to      slog.Handler
+	r       slog.Record
+	written chan<- struct{} // instead of a record: it is closed when those before it are written
 }
+
+// Log returns the agent's log, through which whoever runs it logs as well: in order, and without being held up.
+func (a *Agent) Log() *slog.Logger { return a.log }
+
+// FlushLog waits until what was logged is written, at most 0.2 s.
+func (a *Agent) FlushLog() { a.queue.flush() }
 
 func newLogQueue(h slog.Handler) *logQueue {
 	return &logQueue{handler: h, records: make(chan logRecord, logRecords), quit: make(chan struct{}), ended: make(chan struct{})}
@@ -51,6 +58,26 @@ func (q *logQueue) stop() {
 	}
 }
 
+// flush waits until what was logged before is written, at most logEnd.
+func (q *logQueue) flush() {
+	if !q.running.Load() {
+		return
+	}
+	limit := time.NewTimer(logEnd)
+	defer limit.Stop()
+	written := make(chan struct{})
+	select {
+	case q.records <- logRecord{written: written}:
+	case <-limit.C:
+		return
+	}
+	select {
+	case <-written:
+	case <-q.ended:
+	case <-limit.C:
+	}
+}
+
 func (q *logQueue) run() {
 	defer close(q.ended)
 	for {
@@ -69,6 +96,10 @@ func (q *logQueue) run() {
 
 // write writes a record, and then how many got lost before there was room again.
 func (q *logQueue) write(rec logRecord) {
+	if rec.written != nil {
+		close(rec.written)
+		return
+	}
 	_ = rec.to.Handle(context.Background(), rec.r) // there is no other place to complain
 	if n := q.lost.Swap(0); n > 0 {
 		r := slog.NewRecord(time.Now(), slog.LevelWarn, "log too slow, records dropped", 0)
@@ -89,7 +120,7 @@ func (h queued) Handle(ctx context.Context, r slog.Record) error {
 		return h.Handler.Handle(ctx, r)
 	}
 	select {
-	case h.q.records <- logRecord{h.Handler, r.Clone()}:
+	case h.q.records <- logRecord{to: h.Handler, r: r.Clone()}:
 	default:
 		h.q.lost.Add(1)
 	}

@@ -67,3 +67,36 @@ func TestLogQueueGivesUp(t *testing.T) {
 		close(g.open)
 	})
 }
+
+// A flush waits for what was logged before, but not for a log that blocks.
+func TestLogFlush(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := new(testLog)
+		g := gate{slog.NewTextHandler(log, nil), make(chan struct{})}
+		q := newLogQueue(g)
+		q.flush()
+		q.start()
+		q.logger().Info("one")
+		begin := time.Now()
+		q.flush()
+		if d := time.Since(begin); d != logEnd || log.count("msg=one") != 0 {
+			t.Errorf("flush took %v", d)
+		}
+		for range logRecords {
+			q.logger().Info("more")
+		}
+		q.flush() // there is no room for it
+		if d := time.Since(begin); d != 2*logEnd {
+			t.Errorf("both took %v", d)
+		}
+		close(g.open)
+		synctest.Wait()
+		q.logger().Info("last")
+		q.flush()
+		if d := time.Since(begin); d != 2*logEnd || log.count("msg=last") != 1 {
+			t.Errorf("all took %v; log:\n%s", d, log.String())
+		}
+		q.stop()
+		q.flush()
+	})
+}

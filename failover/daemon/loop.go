@@ -30,6 +30,10 @@ const readyAfter = time.Second
 // worth more, because its end takes up to two seconds of stopBound.
 const partAfter = 500 * time.Millisecond
 
+// deviceEnd is how much longer the end may take on account of each macvlan interface (use_vmac). The kernel takes 20 ms to
+// remove one, and meanwhile nobody else leaves a multicast group. Nobody waits for that: the addresses are gone by then.
+const deviceEnd = 50 * time.Millisecond
+
 // loop is the single owner of the core and of everything that is called without waiting.
 type loop struct {
 	agent    *Agent
@@ -41,9 +45,11 @@ type loop struct {
 	devices  *kernel.Devices
 	health   *health.Monitor
 	notifier *notify.Notifier
+	told     chan struct{} // closed when everybody has been notified; nil before start
 	crew     crew
 	links    *links
 	speakers *speakers
+	started  func() error // constant after OnStart; nil: nobody wants to know
 
 	loaded   loadState
 	answer   chan<- error // of the reload in this batch
@@ -70,6 +76,7 @@ func newLoop(a *Agent, cfg *failover.Config) (*loop, error) {
 		readyAt: now.Add(readyAfter), partAt: vrrp.Never, watchdogAt: vrrp.Never,
 		publisher: publisher{bootID: kernel.BootID()},
 	}
+	makeThreads(spareThreads)
 	if l.alarm, err = newAlarm(); err != nil {
 		return nil, err
 	}
@@ -120,8 +127,17 @@ func configured(cfg *failover.Config) []failover.AddressKey {
 	return keys
 }
 
+// OnStart makes Run call f, once, when no other agent stands in its way and the workers run. Nothing was sent or
+// programmed until then, and an error ends Run with it. It must be called before Run.
+func (a *Agent) OnStart(f func() error) { a.loop.started = f }
+
 // run is the loop. It returns when an orderly stop, which the end of ctx asks for, is complete.
 func (l *loop) run(ctx context.Context) error {
+	if l.started != nil {
+		if err := l.started(); err != nil {
+			return err
+		}
+	}
 	// The first set sweeps what a dead predecessor has left.
 	l.kernel.Set(failover.DesiredAddresses{})
 	l.objects.Set(failover.DesiredObjects{})
@@ -240,6 +256,8 @@ func (l *loop) stop(ctx context.Context) {
 	now := monotonic()
 	l.stopping, l.limit, l.partAt, l.readyAt = true, time.Now().Add(stopBound), now.Add(partAfter), vrrp.Never
 	l.core.Step(now, failover.Stop{Reason: reason}, &l.fx)
+	// A check that ignores SIGTERM takes most of stopBound to end, and a speaker that hangs the rest of it.
+	l.health.Configure(nil)
 }
 
 // sendAdverts sends what is to leave before anything else of the batch, once.
@@ -311,17 +329,25 @@ func (l *loop) deadline() vrrp.Instant {
 	return min(l.core.Deadline(), l.readyAt, l.partAt, l.touchAt, l.watchdogAt, l.snapshotAt)
 }
 
-// close ends everything that the loop owns, within what is left of stopBound. The error says who hangs; what they hold
+// close ends everything that the loop owns, within what is left of stopBound, and deviceEnd for each macvlan interface. The error says who hangs; what they hold
 // is left to the end of the process.
 func (l *loop) close() error {
 	if l.limit.IsZero() {
 		l.limit = time.Now().Add(stopBound)
 	}
-	ctx, cancel := context.WithDeadline(context.Background(), l.limit)
+	devices := time.Duration(len(l.core.Config().Devices()))
+	ctx, cancel := context.WithDeadline(context.Background(), l.limit.Add(devices*deviceEnd))
 	defer cancel()
 	l.speakers.endAll()
 	l.crew.spawn("links", l.links.close) // to leave a multicast group takes a lock of the kernel's
 	late := l.crew.wait(ctx)
+	if l.told != nil {
+		select {
+		case <-l.told:
+		case <-time.After(tellBound):
+			late = append(late, "notify scripts")
+		}
+	}
 	l.alarm.close()
 	if len(late) > 0 {
 		return fmt.Errorf("stop: not ended in time: %s", strings.Join(late, ", "))

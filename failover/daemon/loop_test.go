@@ -163,6 +163,18 @@ func TestSnapshotAge(t *testing.T) {
 	}
 }
 
+// A step of the wall clock must not make a snapshot look older or newer than it is.
+func TestWallClockKeepsMonotonicReading(t *testing.T) {
+	for _, at := range []vrrp.Instant{monotonic(), 0} {
+		if got := wallClock()(at); got == got.Round(0) {
+			t.Errorf("%v has no monotonic reading", got)
+		}
+	}
+	if age := time.Since(wallClock()(monotonic().Add(-time.Minute))); age < time.Minute || age > 2*time.Minute {
+		t.Errorf("what was a minute ago is %v old", age)
+	}
+}
+
 // The loop takes results before packets, everything that was there before a timer, and nothing for ever.
 func TestDrain(t *testing.T) {
 	a, _ := plain(t, new(testLog))

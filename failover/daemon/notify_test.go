@@ -68,7 +68,7 @@ func TestNotify(t *testing.T) {
 	}
 	// A reload that is asked for before the start is nothing to tell.
 	early := make(chan error, 1)
-	go func() { early <- a.Reload(ctx) }()
+	go func() { _, err := a.Reload(ctx); early <- err }()
 	time.Sleep(20 * time.Millisecond)
 	go func() { ended <- a.Run(ctx) }()
 	if m := state(); m != "READY=1" {
@@ -78,7 +78,7 @@ func TestNotify(t *testing.T) {
 		t.Error(err)
 	}
 	begin := monotonic()
-	if err := a.Reload(ctx); err != nil {
+	if _, err := a.Reload(ctx); err != nil {
 		t.Fatal(err)
 	}
 	head, stamp, _ := strings.Cut(state(), "\nMONOTONIC_USEC=")
@@ -102,7 +102,7 @@ func TestNotify(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
-	if err := a.Reload(t.Context()); !errors.Is(err, ErrStopped) {
+	if _, err := a.Reload(t.Context()); !errors.Is(err, ErrStopped) {
 		t.Errorf("reload after the end: %v", err)
 	}
 	if m := s.next(50 * time.Millisecond); m != "" && m != "WATCHDOG=1" {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -43,6 +45,27 @@ func (a *Agent) lifeScript(ctx context.Context, cfg *failover.Config, name strin
 
 func scriptPolicy(cfg *failover.Config) script.Policy {
 	return script.Policy{Security: cfg.ScriptSecurity, SupplementaryGroups: cfg.SupplementaryGroups}
+}
+
+// spareThreads is how many threads the process has from the beginning, which is about twice of what it was seen to need
+// with hundreds of checks.
+const spareThreads = 24
+
+// makeThreads makes threads that the runtime keeps. It ends the process if it needs one more and cannot have it, so that
+// a limit of processes (TasksMax of systemd, pids.max of a container) which scripts have used up would end the agent.
+// With threads in reserve it is the scripts that cannot start.
+func makeThreads(n int) {
+	var all, crew sync.WaitGroup
+	all.Add(n)
+	for range n {
+		crew.Go(func() {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			all.Done()
+			all.Wait()
+		})
+	}
+	crew.Wait()
 }
 
 // threadGap is how often new threads of the process are made real-time ones, too.

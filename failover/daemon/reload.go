@@ -28,21 +28,21 @@ type loadState struct {
 	failed    *time.Time
 }
 
-// Reload reads the configuration again and, if it is good, puts it in force by difference. On an error the running
-// configuration stays as it was, and the failure is shown in status until a reload succeeds. ErrStopped means that the
-// agent is on its way out.
-func (a *Agent) Reload(ctx context.Context) error {
+// Reload reads the configuration again and, if it is good, puts it in force by difference. The warnings, a line each,
+// have been logged as well. On an error the running configuration stays as it was, and the failure is shown in status
+// until a reload succeeds. ErrStopped means that the agent is on its way out.
+func (a *Agent) Reload(ctx context.Context) (warnings []string, err error) {
 	select {
 	case a.reloading <- struct{}{}:
 		defer func() { <-a.reloading }()
 	case <-a.over:
-		return ErrStopped
+		return nil, ErrStopped
 	case <-ctx.Done():
-		return fmt.Errorf("wait for another reload: %w", ctx.Err())
+		return nil, fmt.Errorf("wait for another reload: %w", ctx.Err())
 	}
 	a.notify.reloading()
 	defer a.notify.reloaded()
-	cfg, err := a.load()
+	cfg, warnings, err := a.load()
 	if err == nil && len(cfg.Routers) == 0 {
 		if s := a.Snapshot(); s != nil && len(s.Routers) > 0 {
 			err = fmt.Errorf("%s: %w", a.opts.File, ErrEmpty)
@@ -52,11 +52,34 @@ func (a *Agent) Reload(ctx context.Context) error {
 		// Everything that can fail comes before anything that is live is touched.
 		_, err = failover.New(cfg, monotonic())
 	}
-	if err != nil {
+	if err == nil {
+		warnings = append(warnings, a.atNextStart(cfg)...)
+	} else {
 		a.log.Error("reload refused, the running configuration stays", "err", err)
 		cfg = nil
 	}
-	return errors.Join(err, a.hand(ctx, reload{cfg: cfg, refused: err, done: make(chan error, 1)}))
+	if err := errors.Join(err, a.hand(ctx, reload{cfg: cfg, refused: err, done: make(chan error, 1)})); err != nil {
+		return nil, err
+	}
+	return warnings, nil
+}
+
+// atNextStart names the settings that a reload with cfg does not change, a line each.
+func (a *Agent) atNextStart(cfg *failover.Config) (lines []string) {
+	running := a.published.Load()
+	if running == nil || running.cfg.Hash == cfg.Hash {
+		return nil
+	}
+	for _, e := range failover.Plan(running.cfg, cfg) {
+		if e.Effect != failover.PlanNextStart {
+			continue
+		}
+		for _, c := range e.Changes {
+			c.Means = ""
+			lines = append(lines, fmt.Sprintf("%s: warning: %s counts from the next start of the agent", a.opts.File, c.Text()))
+		}
+	}
+	return lines
 }
 
 // hand gives r to the loop and waits until what follows from it is in force and in the snapshot.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -63,6 +64,7 @@ func TestReload(t *testing.T) {
 		want          string // in the error
 		hash, problem string // in the snapshot afterwards
 		reloads       uint64
+		warnings      []string
 		log           string
 	}{
 		{name: "the same", cfg: &failover.Config{Hash: "one"}, hash: "one", reloads: 1, log: "config=one changed=false"},
@@ -79,18 +81,23 @@ func TestReload(t *testing.T) {
 		{
 			name: "a good one with a warning", cfg: &failover.Config{Hash: "two", BGPLease: time.Second},
 			diags: []conf.Diagnostic{{Severity: conf.Warning, Message: "odd word"}}, hash: "two", reloads: 3, log: "odd word",
+			warnings: []string{": warning: odd word"},
 		},
 		{
 			name: "another socket", cfg: &failover.Config{Hash: "three", BGPLease: time.Second, StatusSocket: "/elsewhere"},
 			hash: "three", reloads: 4, log: "status_socket changes at the next start",
+			warnings: []string{"f: warning: status_socket none -> /elsewhere counts from the next start of the agent"},
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			before := log.count(c.log)
 			src.set(c.cfg, c.diags, c.err)
-			err := a.Reload(ctx)
+			warnings, err := a.Reload(ctx)
 			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 				t.Errorf("error %v, want %q", err, c.want)
+			}
+			if !slices.Equal(warnings, c.warnings) {
+				t.Errorf("warnings %q, want %q", warnings, c.warnings)
 			}
 			var ce *ConfigError
 			if c.diags != nil && c.cfg == nil && (!errors.As(err, &ce) || strings.Contains(err.Error(), "odd word")) {
@@ -121,7 +128,7 @@ func TestReloadWhileStopping(t *testing.T) {
 		for range 8 {
 			wg.Go(func() {
 				for {
-					err := a.Reload(t.Context())
+					_, err := a.Reload(t.Context())
 					if errors.Is(err, ErrStopped) {
 						return
 					}
@@ -149,7 +156,7 @@ func TestReloadGivesUp(t *testing.T) {
 	a, _ := plain(t, new(testLog))
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if err := a.Reload(ctx); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := a.Reload(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("error %v", err)
 	}
 	stopped, stop := context.WithCancel(t.Context())
@@ -194,7 +201,7 @@ func TestReloadTouchesNothing(t *testing.T) {
 		strings.Replace(announceConf, "priority 150", "priority 999", 1),
 	} {
 		r.rewrite(text)
-		err := r.agent.Reload(t.Context())
+		_, err := r.agent.Reload(t.Context())
 		if bad := strings.Contains(text, "999"); bad != (err != nil) || bad != (r.snapshot().Config.LastError != "") {
 			t.Errorf("reload: %v, snapshot %+v", err, r.snapshot().Config)
 		}
@@ -233,7 +240,7 @@ func TestReloadReplacesSpeaker(t *testing.T) {
 	r := l.start(text, speaking)
 	pid := r.announced(t)
 	r.rewrite(strings.Replace(text, "203.0.113.2", "203.0.113.3", 1))
-	if err := r.agent.Reload(t.Context()); err != nil {
+	if _, err := r.agent.Reload(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the route through the successor", func() bool { return r.log.count("route announced") == 2 })
@@ -244,7 +251,7 @@ func TestReloadReplacesSpeaker(t *testing.T) {
 		t.Errorf("router %+v", s)
 	}
 	r.rewrite(webConf)
-	if err := r.agent.Reload(t.Context()); err != nil {
+	if _, err := r.agent.Reload(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	r.mustEnd()

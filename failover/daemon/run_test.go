@@ -227,7 +227,7 @@ func TestRunEndsInTime(t *testing.T) {
 		if err := a.Run(ctx); err != nil {
 			t.Error(err)
 		}
-		if err := a.Reload(context.Background()); !errors.Is(err, ErrStopped) {
+		if _, err := a.Reload(context.Background()); !errors.Is(err, ErrStopped) {
 			t.Errorf("reload after the end: %v", err)
 		}
 	})

@@ -102,7 +102,7 @@ func (a *Agent) speak(ctx context.Context, name string, sp *speaker.Supervised) 
 			return
 		}
 		// Nothing was started at all, so that Run may be called again.
-		a.log.Error("speaker not started", "speaker", name, "err", err, "retry", respawnAfter)
+		a.log.Error("speaker not started", "speaker", name, "err", err, "retry", respawnAfter.String())
 		a.deliver(failed(name, err))
 		select {
 		case <-ctx.Done():

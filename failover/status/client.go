@@ -68,7 +68,7 @@ func (c *Client) Status(ctx context.Context) (*failover.Snapshot, error) {
 	}
 	s := new(failover.Snapshot)
 	if err := json.Unmarshal(b, s); err != nil {
-		return nil, fmt.Errorf("read the answer of %s: %w (is the agent of another version?)", c.path, err)
+		return nil, c.notUnderstood(err)
 	}
 	return s, nil
 }
@@ -85,13 +85,20 @@ func (c *Client) StatusJSON(ctx context.Context, name string) ([]byte, error) {
 	return c.do(ctx, http.MethodGet, path, nil)
 }
 
-// Reload makes the agent read its configuration again. A refused configuration is an AnswerError of code 422 whose
-// text names every error; the agent then goes on as before.
-func (c *Client) Reload(ctx context.Context) error {
+// Reload makes the agent read its configuration again, and returns the warnings about the new one, a line each. A refused
+// configuration is an AnswerError of code 422 whose text names every error; the agent then goes on as before.
+func (c *Client) Reload(ctx context.Context) (warnings []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout+time.Second)
 	defer cancel()
-	_, err := c.do(ctx, http.MethodPost, reloadPath, nil)
-	return err
+	b, err := c.do(ctx, http.MethodPost, reloadPath, nil)
+	if err != nil {
+		return nil, err
+	}
+	var a answerReload
+	if err := json.Unmarshal(b, &a); err != nil {
+		return nil, c.notUnderstood(err)
+	}
+	return a.Warnings, nil
 }
 
 // Plan asks what a reload with another configuration would do.
@@ -108,9 +115,13 @@ func (c *Client) Plan(ctx context.Context, q *PlanRequest) (*PlanAnswer, error) 
 	}
 	a := new(PlanAnswer)
 	if err := json.Unmarshal(b, a); err != nil {
-		return nil, fmt.Errorf("read the answer of %s: %w (is the agent of another version?)", c.path, err)
+		return nil, c.notUnderstood(err)
 	}
 	return a, nil
+}
+
+func (c *Client) notUnderstood(err error) error {
+	return fmt.Errorf("read the answer of %s: %w (is the agent of another version?)", c.path, err)
 }
 
 func (c *Client) do(ctx context.Context, method, path string, body io.Reader) ([]byte, error) {

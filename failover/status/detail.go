@@ -3,33 +3,82 @@ package status
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
 	"failoverd/failover"
+	"failoverd/vrrp/wire"
 )
 
-// Detail prints everything about one router, as Table would. now is the agent's clock at the time of the answer; see
-// Now.
-func Detail(w io.Writer, r *failover.RouterStatus, now time.Time, o TableOptions) error {
+// Detail prints everything about r, one of the routers of s, as Table would.
+func Detail(w io.Writer, s *failover.Snapshot, r *failover.RouterStatus, o TableOptions) error {
 	p := &printer{w: w, width: o.Width, color: o.Color}
+	now := Now(s)
 	p.line(p.paint(bold, clean(r.Name)) + "  " + p.paint(stateStyle(r.State), r.State) + "  " + r.Key.String())
-	field := func(name, format string, args ...any) {
-		p.text(plain, fmt.Sprintf("%s%-11s ", indent, name), fmt.Sprintf(format, args...))
+	p.field("since", "%s ago, %s", ago(now, r.Since), r.Since.Local().Format(time.DateTime))
+	p.text(whyStyle(r.State), label("why"), orDash(r.Why))
+	if r.Waiting != "" && r.Waiting != r.Why {
+		p.text(yellow, label("waiting"), r.Waiting)
 	}
-	field("since", "%s ago, %s", ago(now, r.Since), r.Since.Local().Format(time.DateTime))
-	field("why", "%s", orDash(r.Why))
-	if r.Waiting != "" {
-		p.text(yellow, indent+"waiting     ", r.Waiting)
+	if r.Group != "" {
+		p.group(s, r, now)
 	}
-	field("master", "%s", masterDetail(r))
-	field("priority", "%s, %s", priority(r), preempt(r))
-	field("sends", "VRRP version %d from %s, %s", r.Version, orDash(r.Source), casting(r))
-	field("timers", "advert %s, learned %s, skew %s, down after %s%s",
-		millis(r.AdvertIntervalMS), millis(r.LearnedIntervalMS), millis(r.SkewMS), millis(r.ActiveDownMS), next(r))
+	p.field("master", "%s", masterDetail(r))
+	p.field("priority", "%s, %s", priorityDetail(r), preempt(r))
+	p.tracks(r)
+	p.field("sends", "VRRP version %d, %s, %s", r.Version, casting(r), source(r))
+	if r.VMAC != "" {
+		p.field("vmac", "%s on %s", r.VMAC, r.Interface)
+	}
+	p.field("timers", "interval %s, the MASTER's %s, gone after %s (skew %s)%s",
+		millis(r.AdvertIntervalMS), millis(r.LearnedIntervalMS), millis(r.ActiveDownMS), millis(r.SkewMS), next(r))
 	p.objects(r)
-	p.counters(&r.Counters, field)
+	p.counters(&r.Counters)
 	return p.err
+}
+
+// label is the head of a line of Detail.
+func label(name string) string { return fmt.Sprintf("%s%-11s ", indent, name) }
+
+func (p *printer) field(name, format string, args ...any) {
+	p.text(plain, label(name), fmt.Sprintf(format, args...))
+}
+
+// group is about the sync group of a router.
+func (p *printer) group(s *failover.Snapshot, r *failover.RouterStatus, now time.Time) {
+	i := slices.IndexFunc(s.Groups, func(g failover.GroupStatus) bool { return g.Name == r.Group })
+	if i < 0 {
+		p.field("sync group", "%s", r.Group)
+		return
+	}
+	g := &s.Groups[i]
+	because := ""
+	if !strings.HasSuffix(r.Why, g.Why) && g.Why != r.Name+": "+r.Why {
+		because = " because of " + g.Why
+	}
+	p.field("sync group", "%s (%s), %s for %s%s", g.Name, strings.Join(g.Members, ", "), g.State, ago(now, g.Since), because)
+}
+
+// priorityDetail says where the effective priority comes from.
+func priorityDetail(r *failover.RouterStatus) string {
+	total := 0
+	for i := range r.Tracks {
+		total += r.Tracks[i].Effect
+	}
+	s := priority(r)
+	switch sum := int(r.PriorityBase) + total; {
+	case r.PriorityBase == wire.PriorityOwner:
+		return s + " as the owner of the addresses"
+	case sum >= wire.PriorityOwner:
+		return fmt.Sprintf("%s (%+d by what it tracks; %d is the most)", s, total, wire.PriorityOwner-1)
+	case sum < 1:
+		return fmt.Sprintf("%s (%+d by what it tracks; 1 is the least)", s, total)
+	case total != 0:
+		return fmt.Sprintf("%s (%+d by what it tracks)", s, total)
+	default:
+		return s
+	}
 }
 
 // Now is the agent's wall clock when it gave the answer.
@@ -52,7 +101,14 @@ func preempt(r *failover.RouterStatus) string {
 	if r.Preempt {
 		return "takes over from a lower one"
 	}
-	return "leaves a live master alone"
+	return "leaves a live MASTER alone"
+}
+
+func source(r *failover.RouterStatus) string {
+	if r.Source == "" {
+		return "no address to send from"
+	}
+	return "from " + r.Source
 }
 
 func casting(r *failover.RouterStatus) string {
@@ -73,20 +129,34 @@ func next(r *failover.RouterStatus) string {
 	}
 }
 
-// objects lists the addresses and routes, right and wrong ones.
+// objects lists the addresses, kernel objects and announcements, right and wrong ones.
 func (p *printer) objects(r *failover.RouterStatus) {
 	for i := range r.Addresses {
 		a := &r.Addresses[i]
 		p.object("address", a.Address.String()+" dev "+a.Interface, a.Wanted, a.Present, "present", a.Error)
 	}
+	for i := range r.Objects {
+		o := &r.Objects[i]
+		switch {
+		case o.Error != "":
+			p.text(red, label(o.Kind), o.Object+": "+o.Error)
+		case o.Wanted:
+			p.field(o.Kind, "%s: present", o.Object)
+		default:
+			p.field(o.Kind, "%s: absent", o.Object)
+		}
+	}
 	for i := range r.Routes {
 		a := &r.Routes[i]
 		what := fmt.Sprintf("%s speaker %s when %s", orDash(a.Route), a.Speaker, a.When)
 		word := "announced"
-		if a.Announced {
+		switch {
+		case a.Announced && a.Sessions == 1:
+			word = "announced to 1 neighbor"
+		case a.Announced:
 			word = fmt.Sprintf("announced to %d neighbors", a.Sessions)
 		}
-		p.object("route", what, a.Wanted, a.Announced, word, a.Error)
+		p.object("BGP route", what, a.Wanted, a.Announced, word, a.Error)
 	}
 }
 
@@ -98,12 +168,14 @@ func (p *printer) object(kind, what string, wanted, there bool, word, err string
 	case there:
 		state = word
 	}
-	p.text(st, fmt.Sprintf("%s%-11s ", indent, kind), what+": "+state)
+	p.text(st, label(kind), what+": "+state)
 }
 
-func (p *printer) counters(c *failover.RouterCounters, field func(name, format string, args ...any)) {
-	field("adverts", "%d sent, %d received, %d of priority 0 sent", c.AdvertsSent, c.AdvertsReceived, c.PriorityZeroSent)
-	field("roles", "master %d times, released %d, rivals heard %d", c.BecameMaster, c.ReleasedMaster, c.Rivals)
+func (p *printer) counters(c *failover.RouterCounters) {
+	p.field("adverts", "%d sent, %d to resign; %d received, %d to resign",
+		c.AdvertsSent, c.PriorityZeroSent, c.AdvertsReceived, c.PriorityZeroRecv)
+	p.field("roles", "became MASTER %s, gave it up %s, heard a rival %s",
+		times(c.BecameMaster), times(c.ReleasedMaster), times(c.Rivals))
 	var odd []string
 	for _, x := range []struct {
 		n    uint64
@@ -118,15 +190,22 @@ func (p *printer) counters(c *failover.RouterCounters, field func(name, format s
 		}
 	}
 	if len(odd) > 0 {
-		field("odd", "%s", strings.Join(odd, ", "))
+		p.field("odd", "%s", strings.Join(odd, ", "))
 	}
-	field("gratuitous", "%d ARP and neighbor advertisements sent", c.Announcements)
+	p.field("gratuitous", "%d ARP and neighbor advertisements sent", c.Announcements)
 	if d := drops(c.Drops); d != "" {
-		field("dropped", "%s", d)
+		p.field("dropped", "%s", d)
 	}
 	if d := drops(c.Checksums); d != "" {
-		field("checksums", "%s", d)
+		p.field("checksums", "%s", d)
 	}
+}
+
+func times(n uint64) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
 }
 
 func millis(ms float64) string {

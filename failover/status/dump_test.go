@@ -58,7 +58,8 @@ func dumped() (*failover.Config, *failover.Snapshot) {
 			Objects:   []failover.ObjectStatus{{Kind: "route", Object: "198.51.100.0/24 dev lo"}, {Kind: "rule", Object: "from 192.0.2.10 table 100"}},
 			Tracks: []failover.TrackStatus{
 				{Kind: "track_script", Name: "chk", Known: true, Reason: "exit status 1"},
-				{Kind: "track_process", Name: "p", Known: true, OK: true}, {Kind: "track_file", Name: "f", Known: true, OK: true, Value: 7},
+				{Kind: "track_process", Name: "p", Known: true, OK: true},
+				{Kind: "track_file", Name: "f", Known: true, OK: true, Value: 7},
 			},
 			Counters: failover.RouterCounters{
 				AdvertsReceived: 7, AdvertsSent: 3, BecameMaster: 1, ReleasedMaster: 1, PriorityZeroRecv: 2, PriorityZeroSent: 1, ListMismatches: 4,

@@ -105,6 +105,7 @@ func (b *dump) router(cfg *failover.Config, p pair) {
 	b.line(3, "Virtual Router ID", v.Key.VRID)
 	b.line(3, "Priority", v.Priority)
 	b.line(3, "Effective priority", p.now.PriorityEffective)
+	b.line(3, "Total priority", p.now.PriorityEffective)
 	b.line(3, "Advert interval", interval(v.Version, v.Interval.Duration()))
 	b.line(3, "Accept", word(!p.cfg.NoAccept, "enabled", "disabled"))
 	b.line(3, "Preempt", word(v.Preempt, "enabled", "disabled"))
@@ -158,9 +159,12 @@ func (b *dump) notify(n *failover.NotifyConfig) {
 		name    string
 		command *failover.Command
 	}{
-		{"Backup state transition script", n.Backup}, {"Master state transition script", n.Master},
-		{"Fault state transition script", n.Fault}, {"Stop state transition script", n.Stop},
-		{"Deleted state transition script", n.Deleted}, {"Generic state transition script", n.Any},
+		{"Backup state transition script", n.Backup},
+		{"Master state transition script", n.Master},
+		{"Fault state transition script", n.Fault},
+		{"Stop state transition script", n.Stop},
+		{"Deleted state transition script", n.Deleted},
+		{"Generic state transition script", n.Any},
 		{"Master rx lower pri script", n.RivalHeard},
 	} {
 		if c.command != nil {
@@ -246,7 +250,11 @@ func (p pair) addresses(excluded bool) (out []string) {
 		if a.Excluded != excluded {
 			continue
 		}
-		s := fmt.Sprintf("%s dev %s scope %s", a.Prefix, a.Interface, scope(a.Scope))
+		name := a.Prefix.String()
+		if a.Prefix.IsSingleIP() {
+			name = a.Prefix.Addr().String()
+		}
+		s := fmt.Sprintf("%s dev %s scope %s", name, a.Interface, scope(a.Scope))
 		if a.Label != "" {
 			s += " label " + a.Label
 		}
@@ -341,7 +349,9 @@ func scope(n uint8) string {
 }
 
 // stateNumber is keepalived's number of a state.
-func stateNumber(s string) int { return max(0, slices.Index([]string{"INIT", "BACKUP", "MASTER", "FAULT"}, s)) }
+func stateNumber(s string) int {
+	return max(0, slices.Index([]string{"INIT", "BACKUP", "MASTER", "FAULT"}, s))
+}
 
 func word(b bool, yes, no string) string {
 	if b {
@@ -363,7 +373,9 @@ func seconds(d time.Duration) json.Number {
 	return json.Number(strconv.FormatFloat(float64(d.Microseconds())/1e6, 'f', -1, 64))
 }
 
-func fromMillis(ms float64) json.Number { return json.Number(strconv.FormatFloat(ms/1000, 'f', -1, 64)) }
+func fromMillis(ms float64) json.Number {
+	return json.Number(strconv.FormatFloat(ms/1000, 'f', -1, 64))
+}
 
 func float6(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', 6, 64) }
 

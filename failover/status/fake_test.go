@@ -22,6 +22,7 @@ import (
 type fakeSource struct {
 	snapshot atomic.Pointer[failover.Snapshot]
 	reload   func(context.Context) error
+	warnings []string
 	reloads  atomic.Int32
 	plan     func(*PlanRequest) (*PlanAnswer, error)
 }
@@ -30,12 +31,12 @@ func (f *fakeSource) Plan(q *PlanRequest) (*PlanAnswer, error) { return f.plan(q
 
 func (f *fakeSource) Snapshot() *failover.Snapshot { return f.snapshot.Load() }
 
-func (f *fakeSource) Reload(ctx context.Context) error {
+func (f *fakeSource) Reload(ctx context.Context) ([]string, error) {
 	f.reloads.Add(1)
 	if f.reload == nil {
-		return nil
+		return f.warnings, nil
 	}
-	return f.reload(ctx)
+	return f.warnings, f.reload(ctx)
 }
 
 // serve runs a server of src on a socket of its own until the test ends.
@@ -123,6 +124,9 @@ func sample() *failover.Snapshot {
 			Name: "a/b:c", Key: vrrp.Key{Interface: "eth1", Family: wire.IPv6, VRID: 7}, VRID: 7,
 			State: "BACKUP", Since: taken.Add(-72 * time.Second), Why: "heard a higher priority",
 			Interface: "eth1", Version: 3, Source: "fe80::1", PriorityBase: 100, PriorityEffective: 60,
+			Tracks: []failover.TrackStatus{{
+				Kind: "track_script", Name: "chk_web", Weight: -40, Known: true, Reason: "exit status 7, 3 in a row", Effect: -40,
+			}},
 			Master:    &failover.MasterStatus{Address: netip.MustParseAddr("fe80::2"), Priority: 200, HeardMSAgo: 312},
 			Addresses: []failover.AddressStatus{{Address: netip.MustParsePrefix("fe80::100/64"), Interface: "eth1"}},
 			Counters:  failover.RouterCounters{AdvertsReceived: 72, Drops: map[string]uint64{"checksum": 3, "ttl": 12}},

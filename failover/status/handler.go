@@ -15,7 +15,7 @@ import (
 // Paths of version 1 of the interface. Fields may be added to an answer; none is renamed or removed within a version.
 const (
 	statusPath  = "/v1/status"  // GET: failover.Snapshot; with /NAME: the failover.RouterStatus of that name or key
-	reloadPath  = "/v1/reload"  // POST: 200, or 422 and why the new configuration is refused
+	reloadPath  = "/v1/reload"  // POST: 200 with what there is to warn of, or 422 and why the new configuration is refused
 	healthzPath = "/v1/healthz" // GET: 200, or 503 when the loop has shown nothing new for maxAge
 )
 
@@ -29,9 +29,11 @@ type answerError struct {
 	Known []string `json:"known,omitempty"`
 }
 
-// answerResult is the body of a success that carries no data.
-type answerResult struct {
+// answerReload is the body of a reload that succeeded.
+type answerReload struct {
 	Result string `json:"result"`
+	// Warnings are about the new configuration, a line each.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // answerHealth is the body of /v1/healthz.
@@ -85,7 +87,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// withSnapshot hands f a copy of the snapshot that knows its age.
+// withSnapshot hands f a copy of the snapshot that knows its age. Both times of an agent have a monotonic reading, so that
+// a step of the wall clock makes nothing look older or newer.
 func (h *handler) withSnapshot(w http.ResponseWriter, f func(*failover.Snapshot)) {
 	shared := h.src.Snapshot()
 	if shared == nil {
@@ -164,11 +167,12 @@ func (h *handler) reload(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusServiceUnavailable, "another reload is still running")
 		return
 	}
-	if err := h.src.Reload(ctx); err != nil {
+	warnings, err := h.src.Reload(ctx)
+	if err != nil {
 		fail(w, http.StatusUnprocessableEntity, "%s", err)
 		return
 	}
-	answer(w, http.StatusOK, answerResult{"reloaded"})
+	answer(w, http.StatusOK, answerReload{"reloaded", warnings})
 }
 
 // allow reports whether the request's method is the one wanted (HEAD counts as GET), and answers when it is not.

@@ -44,8 +44,8 @@ const (
 type Source interface {
 	// Snapshot returns the last published state, without waiting; nil when there is none yet. It is never changed.
 	Snapshot() *failover.Snapshot
-	// Reload reads the configuration again and returns once it is in force, or why it is refused.
-	Reload(ctx context.Context) error
+	// Reload reads the configuration again and returns once it is in force, with its warnings, or why it is refused.
+	Reload(ctx context.Context) (warnings []string, err error)
 	// Plan says what a reload with another configuration would do. Nothing is changed.
 	Plan(q *PlanRequest) (*PlanAnswer, error)
 }

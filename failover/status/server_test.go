@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -161,6 +162,24 @@ func TestNoSnapshotYet(t *testing.T) {
 	}
 }
 
+// The warnings of a new configuration reach whoever asked for it; an answer without any has no such field.
+func TestReloadAnswersWarnings(t *testing.T) {
+	src := &fakeSource{}
+	path := serve(t, src)
+	if _, _, body := request(t, path, "POST", "/v1/reload", nil); body != "{\n  \"result\": \"reloaded\"\n}\n" {
+		t.Errorf("without warnings: %s", body)
+	}
+	src.warnings = []string{"f.conf:4:5: warning: odd word", "f.conf:7:5: warning: odd number"}
+	got, err := Dial(path).Reload(t.Context())
+	if err != nil || !slices.Equal(got, src.warnings) {
+		t.Errorf("got %q, %v", got, err)
+	}
+	src.reload = func(context.Context) error { return errRefused }
+	if got, err := Dial(path).Reload(t.Context()); err == nil || got != nil {
+		t.Errorf("refused: got %q, %v", got, err)
+	}
+}
+
 func TestRefusedReload(t *testing.T) {
 	src := &fakeSource{reload: func(context.Context) error { return errRefused }}
 	path := serve(t, src)
@@ -184,9 +203,9 @@ func TestReadersDoNotWaitForReload(t *testing.T) {
 	path := serve(t, src)
 	ctx, cancel := context.WithCancel(t.Context())
 	first, second := make(chan error, 1), make(chan error, 1)
-	go func() { first <- Dial(path).Reload(ctx) }()
+	go func() { _, err := Dial(path).Reload(ctx); first <- err }()
 	<-entered
-	go func() { second <- Dial(path).Reload(t.Context()) }()
+	go func() { _, err := Dial(path).Reload(t.Context()); second <- err }()
 	if _, err := Dial(path).Status(t.Context()); err != nil {
 		t.Errorf("status during a reload: %v", err)
 	}
@@ -304,7 +323,7 @@ func TestServeEndsWithContext(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ctx) }()
 	asked := make(chan error, 1)
-	go func() { asked <- Dial(path).Reload(context.Background()) }()
+	go func() { _, err := Dial(path).Reload(context.Background()); asked <- err }()
 	<-entered
 	cancel()
 	if err := <-done; err != nil {

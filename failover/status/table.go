@@ -1,16 +1,13 @@
 package status
 
 import (
-	"cmp"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"failoverd/bgp"
 	"failoverd/failover"
 )
 
@@ -23,9 +20,10 @@ type TableOptions struct {
 	Color bool // only ever true on a terminal
 }
 
-// Table prints a snapshot for people: routers, speakers with their neighbors, links. What is wrong stands out: a refused
-// configuration comes first, and what is wanted but not there is named below its router. Text that came from elsewhere
-// is made harmless for a terminal. The error is that of w.
+// Table prints a snapshot for people: routers, sync groups, static entries, speakers with their neighbors, links. What
+// there is none of takes no room. What is wrong stands out: a refused configuration comes first, and below a router is
+// named what keeps it from running, what changes its priority, and what is wanted but not there. Text that came from
+// elsewhere is made harmless for a terminal. The error is that of w.
 func Table(w io.Writer, s *failover.Snapshot, o TableOptions) error {
 	p := &printer{w: w, width: o.Width, color: o.Color}
 	now := Now(s)
@@ -35,6 +33,14 @@ func Table(w io.Writer, s *failover.Snapshot, o TableOptions) error {
 		p.line("no virtual routers")
 	} else {
 		p.routers(s.Routers, now)
+	}
+	if len(s.Groups) > 0 {
+		p.line("")
+		p.groups(s.Groups, now)
+	}
+	if len(s.StaticAddresses)+len(s.StaticObjects) > 0 {
+		p.line("")
+		p.static(s)
 	}
 	if len(s.Speakers) > 0 {
 		p.line("")
@@ -82,24 +88,46 @@ const (
 )
 
 func (p *printer) routers(rs []failover.RouterStatus, now time.Time) {
+	columns := routerColumns(rs)
+	head := make([]string, 0, len(columns)+1)
+	for _, c := range columns {
+		head = append(head, c.name)
+	}
 	rows := make([]row, 0, len(rs))
 	for i := range rs {
 		r := &rs[i]
-		rows = append(rows, row{
-			cells: []cell{
-				{text: clean(r.Name)},
-				{r.State, stateStyle(r.State)},
-				{text: ago(now, r.Since)},
-				{text: priority(r)},
-				{text: master(r)},
-				count(addressCounts(r)),
-				count(routeCounts(r)),
-			},
-			tail:  r.Why,
-			notes: routerNotes(r),
-		})
+		cells := make([]cell, 0, len(columns))
+		for _, c := range columns {
+			cells = append(cells, c.of(r, now))
+		}
+		rows = append(rows, row{cells: cells, tail: cell{r.Why, whyStyle(r.State)}, notes: routerNotes(r)})
 	}
-	p.table([]string{"ROUTER", "STATE", "SINCE", "PRIORITY", "MASTER", "ADDRESSES", "ROUTES", "WHY"}, rows)
+	p.table(append(head, "WHY"), rows)
+}
+
+// column is one of the table of routers.
+type column struct {
+	name string
+	of   func(r *failover.RouterStatus, now time.Time) cell
+}
+
+// routerColumns are those that say something: routes and announcements only where there are any.
+func routerColumns(rs []failover.RouterStatus) []column {
+	columns := []column{
+		{"ROUTER", func(r *failover.RouterStatus, _ time.Time) cell { return cell{text: clean(r.Name)} }},
+		{"STATE", func(r *failover.RouterStatus, _ time.Time) cell { return cell{r.State, stateStyle(r.State)} }},
+		{"SINCE", func(r *failover.RouterStatus, now time.Time) cell { return cell{text: ago(now, r.Since)} }},
+		{"PRIORITY", func(r *failover.RouterStatus, _ time.Time) cell { return cell{priority(r), priorityStyle(r)} }},
+		{"MASTER", func(r *failover.RouterStatus, _ time.Time) cell { return cell{text: master(r)} }},
+		{"ADDRESSES", func(r *failover.RouterStatus, _ time.Time) cell { return count(addressCounts(r.Addresses)) }},
+	}
+	if slices.ContainsFunc(rs, func(r failover.RouterStatus) bool { return slices.ContainsFunc(r.Objects, programmed) }) {
+		columns = append(columns, column{"ROUTES", func(r *failover.RouterStatus, _ time.Time) cell { return count(objectCounts(r.Objects)) }})
+	}
+	if slices.ContainsFunc(rs, func(r failover.RouterStatus) bool { return len(r.Routes) > 0 }) {
+		columns = append(columns, column{"BGP", func(r *failover.RouterStatus, _ time.Time) cell { return count(routeCounts(r)) }})
+	}
+	return columns
 }
 
 func stateStyle(state string) style {
@@ -114,12 +142,30 @@ func stateStyle(state string) style {
 	return alarm
 }
 
+// whyStyle is that of the reason for a state: it stands out when a router does not run.
+func whyStyle(state string) style {
+	switch state {
+	case "FAULT":
+		return red
+	case "INIT":
+		return yellow
+	}
+	return plain
+}
+
 // priority is the effective priority, behind the base when they differ.
 func priority(r *failover.RouterStatus) string {
 	if r.PriorityBase == r.PriorityEffective {
 		return strconv.Itoa(int(r.PriorityBase))
 	}
 	return fmt.Sprintf("%d->%d", r.PriorityBase, r.PriorityEffective)
+}
+
+func priorityStyle(r *failover.RouterStatus) style {
+	if r.PriorityEffective < r.PriorityBase {
+		return yellow
+	}
+	return plain
 }
 
 func master(r *failover.RouterStatus) string {
@@ -133,10 +179,23 @@ func master(r *failover.RouterStatus) string {
 	}
 }
 
-func addressCounts(r *failover.RouterStatus) (have, want int) {
-	for i := range r.Addresses {
-		have += btoi(r.Addresses[i].Present)
-		want += btoi(r.Addresses[i].Wanted)
+func addressCounts(as []failover.AddressStatus) (have, want int) {
+	for i := range as {
+		have += btoi(as[i].Present)
+		want += btoi(as[i].Wanted)
+	}
+	return have, want
+}
+
+// programmed reports whether o is a route or a rule: the others are listed only while they are in trouble.
+func programmed(o failover.ObjectStatus) bool { return o.Kind == "route" || o.Kind == "rule" }
+
+func objectCounts(objects []failover.ObjectStatus) (have, want int) {
+	for i := range objects {
+		if o := &objects[i]; o.Wanted && programmed(*o) {
+			have += btoi(o.Error == "")
+			want++
+		}
 	}
 	return have, want
 }
@@ -160,33 +219,57 @@ func count(have, want int) cell {
 	return cell{fmt.Sprintf("%d/%d", have, want), red}
 }
 
-// routerNotes names what the router waits for and whatever differs from what is wanted.
+// routerNotes names what the router waits for, what the things that it tracks do to it, and whatever differs from what is
+// wanted.
 func routerNotes(r *failover.RouterStatus) []note {
 	var notes []note
-	if r.Waiting != "" {
+	if r.Waiting != "" && r.Waiting != r.Why {
 		notes = append(notes, note{yellow, "waiting: " + r.Waiting})
 	}
-	var wrong []note
-	for i := range r.Addresses {
-		a := &r.Addresses[i]
-		if text := difference(a.Wanted, a.Present, "present", a.Error); text != "" {
-			wrong = append(wrong, note{red, fmt.Sprintf("address %s dev %s: %s", a.Address, a.Interface, text)})
-		}
-	}
+	wrong := trackNotes(r)
+	wrong = append(wrong, addressNotes(r.Addresses)...)
+	wrong = append(wrong, objectNotes(r.Objects, r.Why)...)
 	for i := range r.Routes {
 		a := &r.Routes[i]
 		if text := difference(a.Wanted, a.Announced, "announced", a.Error); text != "" {
-			wrong = append(wrong, note{red, fmt.Sprintf("route %s speaker %s: %s", a.Prefix, a.Speaker, text)})
+			wrong = append(wrong, note{red, fmt.Sprintf("BGP route %s speaker %s: %s", a.Prefix, a.Speaker, text)})
 		} else if a.Announced && a.Sessions == 0 {
-			wrong = append(wrong, note{yellow, fmt.Sprintf("route %s speaker %s: no session is established, nobody hears it", a.Prefix, a.Speaker)})
+			wrong = append(wrong, note{yellow, fmt.Sprintf("BGP route %s speaker %s: no session is established, nobody hears it", a.Prefix, a.Speaker)})
 		}
 	}
-	if more := len(wrong) - maxNotes; more > 0 {
-		wrong = append(wrong[:maxNotes], note{red, fmt.Sprintf("and %d more: failoverd status %s", more, r.Name)})
-	}
-	notes = append(notes, wrong...)
+	notes = append(notes, shorten(wrong, "failoverd status "+r.Name)...)
 	if d := drops(r.Counters.Drops); d != "" {
 		notes = append(notes, note{plain, "dropped: " + d})
+	}
+	return notes
+}
+
+// shorten keeps the first notes of a long list, and says what shows the others.
+func shorten(notes []note, command string) []note {
+	if more := len(notes) - maxNotes; more > 0 {
+		return append(notes[:maxNotes], note{red, fmt.Sprintf("and %d more: %s", more, command)})
+	}
+	return notes
+}
+
+// addressNotes names the addresses that are not as they should be.
+func addressNotes(as []failover.AddressStatus) (notes []note) {
+	for i := range as {
+		a := &as[i]
+		if text := difference(a.Wanted, a.Present, "present", a.Error); text != "" {
+			notes = append(notes, note{red, fmt.Sprintf("address %s dev %s: %s", a.Address, a.Interface, text)})
+		}
+	}
+	return notes
+}
+
+// objectNotes names the routes, rules, macvlan interfaces and packet filters that are in trouble, but for what has been
+// said.
+func objectNotes(objects []failover.ObjectStatus, said string) (notes []note) {
+	for i := range objects {
+		if o := &objects[i]; o.Error != "" && !strings.Contains(said, o.Error) {
+			notes = append(notes, note{red, o.Kind + " " + o.Object + ": " + o.Error})
+		}
 	}
 	return notes
 }
@@ -204,101 +287,6 @@ func difference(wanted, there bool, word, err string) string {
 		text += ": "
 	}
 	return text + err
-}
-
-func (p *printer) speakers(ss []failover.SpeakerStatus, now time.Time) {
-	var rows []row
-	for i := range ss {
-		s := &ss[i]
-		rows = append(rows, speakerRow(s))
-		for j := range s.Neighbors {
-			rows = append(rows, neighborRow(&s.Neighbors[j], now))
-		}
-	}
-	p.table([]string{"SPEAKER", "AS", "STATE", "SINCE", "ANNOUNCES"}, rows)
-}
-
-func speakerRow(s *failover.SpeakerStatus) row {
-	state := cell{"running", green}
-	if !s.Connected {
-		state = cell{"not running", alarm}
-	}
-	r := row{
-		cells: []cell{{text: clean(s.Name)}, {text: strconv.FormatUint(uint64(s.LocalAS), 10)}, state, {text: "-"}},
-		tail:  strings.Join(s.Announced, ", "),
-	}
-	if r.tail == "" {
-		r.tail = "nothing"
-	}
-	if s.Error != "" {
-		r.notes = append(r.notes, note{red, "error: " + s.Error})
-	}
-	if s.Restarts > 0 {
-		r.notes = append(r.notes, note{yellow, fmt.Sprintf("restarted %d times", s.Restarts)})
-	}
-	return r
-}
-
-func neighborRow(n *bgp.NeighborStatus, now time.Time) row {
-	state := cell{n.State.String(), red}
-	if n.State == bgp.Established {
-		state.style = green
-	}
-	r := row{cells: []cell{
-		{text: "  " + n.Address.String()}, {text: strconv.FormatUint(uint64(n.RemoteAS), 10)}, state, {text: ago(now, n.Since)},
-	}}
-	if n.LastError != "" {
-		word := "error: "
-		if n.State == bgp.Established {
-			word = "before: "
-		}
-		r.notes = append(r.notes, note{yellow, word + n.LastError})
-	}
-	if n.Flaps > 0 {
-		r.notes = append(r.notes, note{plain, fmt.Sprintf("lost %d times", n.Flaps)})
-	}
-	return r
-}
-
-func (p *printer) links(ls []failover.LinkStatus) {
-	rows := make([]row, 0, len(ls))
-	for i := range ls {
-		l := &ls[i]
-		r := row{
-			cells: []cell{
-				{text: clean(l.Link)},
-				{"open", plain},
-				{text: strconv.FormatUint(l.Received, 10)},
-				{text: strconv.FormatUint(l.Sent, 10)},
-			},
-			tail: drops(l.Drops),
-		}
-		if !l.Open {
-			r.cells[1] = cell{"closed", alarm}
-		}
-		if l.Error != "" {
-			r.notes = append(r.notes, note{red, "error: " + l.Error})
-		}
-		if l.SendErrors > 0 {
-			r.notes = append(r.notes, note{red, fmt.Sprintf("%d packets could not be sent", l.SendErrors)})
-		}
-		rows = append(rows, r)
-	}
-	p.table([]string{"LINK", "STATE", "RECEIVED", "SENT", "DROPPED"}, rows)
-}
-
-// drops lists counters by name, the largest first.
-func drops(m map[string]uint64) string {
-	names := slices.SortedFunc(maps.Keys(m), func(a, b string) int {
-		return cmp.Or(cmp.Compare(m[b], m[a]), strings.Compare(a, b))
-	})
-	parts := make([]string, 0, len(names))
-	for _, n := range names {
-		if m[n] > 0 {
-			parts = append(parts, fmt.Sprintf("%s %d", n, m[n]))
-		}
-	}
-	return strings.Join(parts, ", ")
 }
 
 func btoi(b bool) int {

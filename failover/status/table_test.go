@@ -65,6 +65,11 @@ func TestTableGolden(t *testing.T) {
 		{"trouble-120-color", trouble(), TableOptions{Width: 120, Color: true}},
 		{"many-problems-100", many, TableOptions{Width: 100}},
 		{"nobody-hears-100", mute, TableOptions{Width: 100}},
+		{"tracking-140", tracking(), TableOptions{Width: 140}},
+		{"tracking-80", tracking(), TableOptions{Width: 80}},
+		{"tracking-50", tracking(), TableOptions{Width: 50}},
+		{"tracking-140-color", tracking(), TableOptions{Width: 140, Color: true}},
+		{"quiet-100", quiet(), TableOptions{Width: 100}},
 		{"empty", &failover.Snapshot{}, TableOptions{Width: 80}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -97,10 +102,15 @@ func TestDetailGolden(t *testing.T) {
 		{"detail-backup", sample(), 1},
 		{"detail-trouble-0", trouble(), 0},
 		{"detail-trouble-1", trouble(), 1},
+		{"detail-tracking-fault", tracking(), 0},
+		{"detail-tracking-lower", tracking(), 2},
+		{"detail-tracking-device", tracking(), 3},
+		{"detail-tracking-init", tracking(), 4},
+		{"detail-tracking-owner", tracking(), 5},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var b bytes.Buffer
-			if err := Detail(&b, &c.s.Routers[c.router], Now(c.s), TableOptions{Width: 80}); err != nil {
+			if err := Detail(&b, c.s, &c.s.Routers[c.router], TableOptions{Width: 80}); err != nil {
 				t.Fatal(err)
 			}
 			golden(t, c.name, b.String())

@@ -50,11 +50,16 @@ func (p *printer) paint(st style, s string) string {
 
 // text prints s in wrapped lines, the first after the prefix and the others indented to match.
 func (p *printer) text(st style, prefix, s string) {
-	lead := prefix
+	p.hang(st, prefix, strings.Repeat(" ", width(prefix)), s)
+}
+
+// hang prints s in wrapped lines, the first after one prefix and the others after another, which is not the shorter one.
+func (p *printer) hang(st style, first, others, s string) {
+	lead := first
 	for _, part := range strings.Split(strings.TrimRight(s, "\n"), "\n") {
-		for _, l := range wrap(clean(part), p.width-width(prefix)) {
+		for _, l := range wrap(clean(part), p.width-width(others)) {
 			p.line(lead + p.paint(st, l))
-			lead = strings.Repeat(" ", width(prefix))
+			lead = others
 		}
 	}
 }
@@ -69,7 +74,7 @@ type cell struct {
 // below.
 type row struct {
 	cells []cell
-	tail  string
+	tail  cell
 	notes []note
 }
 
@@ -111,7 +116,7 @@ func (p *printer) table(head []string, rows []row) {
 			b.WriteString(p.paint(c.style, c.text) + strings.Repeat(" ", widths[i]-width(c.text)+2))
 		}
 		if inline {
-			p.text(plain, b.String(), r.tail)
+			p.text(r.tail.style, b.String(), r.tail.text)
 		} else {
 			p.line(b.String())
 			p.tail(head[n], r.tail)
@@ -135,15 +140,15 @@ func (p *printer) records(head []string, rows []row) {
 	}
 }
 
-func (p *printer) tail(name, text string) {
-	if text != "" {
-		p.text(plain, indent+strings.ToLower(name)+": ", text)
+func (p *printer) tail(name string, c cell) {
+	if c.text != "" {
+		p.text(c.style, indent+strings.ToLower(name)+": ", c.text)
 	}
 }
 
 func (p *printer) notes(notes []note) {
 	for _, n := range notes {
-		p.text(n.style, indent, n.text)
+		p.hang(n.style, indent, indent+"  ", n.text)
 	}
 }
 
