@@ -1,0 +1,477 @@
+package integration
+
+import (
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"failoverd/integration/lab"
+)
+
+// objectWords is what both programs are to make the same kernel objects of. eth1 is a second interface.
+const objectWords = `static_ipaddress {
+    203.0.113.1/24 dev eth1
+    2001:db8:7::1/64 dev eth1
+}
+static_routes {
+    10.1.0.0/16 via 192.0.2.3 dev eth0
+    10.2.0.0/16 via 203.0.113.3 dev eth1 metric 50 table 100
+    10.3.0.0/16 dev eth1 scope link src 203.0.113.1
+    blackhole 10.4.0.0/16
+    2001:db8:a1::/48 via 2001:db8:2::3 dev eth0
+}
+static_rules {
+    from 10.9.0.0/16 table 100 priority 1000
+    to 2001:db8:a9::/48 table 100 priority 1001
+}
+`
+
+// virtualWords are blocks of an instance. The virtual address is the source of a route and the selector of a rule.
+const virtualWords = `    virtual_routes {
+        10.10.0.0/16 via 192.0.2.3 dev eth0
+        10.11.0.0/16 via 192.0.2.3 dev eth0 src 192.0.2.10
+        10.12.0.0/16 dev eth0 scope link
+        10.13.0.0/16 via 192.0.2.3 dev eth0 table 200 metric 7 mtu 1400 advmss 1300
+        10.14.0.0/16 via 203.0.113.9 dev eth0 onlink
+        10.15.0.0/16 via 192.0.2.3 dev eth0 tos 0x10 mtu lock 1280 hoplimit 33 initcwnd 20 initrwnd 30
+        unreachable 10.16.0.0/16 table 200
+        prohibit 10.17.0.0/16 table 200
+        throw 10.18.0.0/16 table 200
+        blackhole 198.51.101.0/24
+        198.51.100.0/24 dev lo
+        10.25.0.0/16 dev eth0
+        multicast 239.1.0.0/16 dev eth0 table 200
+        2001:db8:b1::/48 via 2001:db8:2::3 dev eth0
+        2001:db8:b2::/48 dev eth0 metric 77
+        10.19.0.0/16 nexthop via 192.0.2.3 dev eth0 weight 2 nexthop via 192.0.2.4 dev eth0 weight 3
+    }
+    virtual_rules {
+        from 192.0.2.10 lookup 200 priority 2000
+        to 10.20.0.0/16 iif eth0 fwmark 0x1/0xff table 200 priority 2001
+        from 10.21.0.0/16 to 10.22.0.0/16 table 200 tos 0x10 priority 2002
+        from 2001:db8:b9::/48 lookup 200 preference 2003
+        from 10.23.0.0/16 type unreachable priority 2004
+        from 10.24.0.0/16 ipproto tcp dport 80-90 table 200 priority 2005
+    }
+`
+
+// virtualMarks are what virtual routes and rules are recognised by: all but one rule.
+var virtualMarks = strings.Fields(`10.10.0.0/16 10.11.0.0/16 10.12.0.0/16 10.13.0.0/16 10.14.0.0/16 10.15.0.0/16 10.16.0.0/16
+	10.17.0.0/16 10.18.0.0/16 198.51.101.0/24 198.51.100.0/24 2001:db8:b1::/48 2001:db8:b2::/48 10.19.0.0/16 10.25.0.0/16 239.1.0.0/16
+	10.20.0.0/16 10.21.0.0/16 2001:db8:b9::/48 10.23.0.0/16 10.24.0.0/16`)
+
+// newObjectLAN is a LAN of routers with a second interface.
+func newObjectLAN(t *testing.T) *lan {
+	t.Helper()
+	n := newLAN(t, false)
+	sw, err := n.lab.Switch("lan2")
+	must(t, err)
+	for _, h := range []*lab.Node{n.a, n.b} {
+		_, err = sw.Plug(h, "eth1")
+		must(t, err)
+	}
+	return n
+}
+
+// withObjects is an instance with virtual routes and rules, and static ones.
+func (n *lan) withObjects(priority int) string {
+	return objectWords + strings.Replace(n.instance(priority, 3, "0.3"), "    virtual_ipaddress {", virtualWords+"    virtual_ipaddress {", 1)
+}
+
+var protocolWord = regexp.MustCompile(` proto \S+`)
+
+// objects returns the routes and rules of a node that are not the kernel's own, in iproute2's words without who made them,
+// sorted.
+func objectsOf(t *testing.T, n *lab.Node) []string {
+	t.Helper()
+	var list []string
+	for _, words := range []string{"-4 route show table all", "-6 route show table all", "-4 rule", "-6 rule"} {
+		out, code := command(t, n, append([]string{"ip"}, strings.Fields(words)...))
+		if code != 0 {
+			t.Fatal(out)
+		}
+		for l := range strings.Lines(out) {
+			if strings.Contains(l, "proto kernel") || strings.Contains(l, "table local") {
+				continue
+			}
+			list = append(list, words[:2]+" "+strings.Join(strings.Fields(protocolWord.ReplaceAllString(l, "")), " "))
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// monitor records the changes of a node's addresses, routes and rules, in the kernel's order.
+func monitor(t *testing.T, n *lab.Node) *lab.Process {
+	t.Helper()
+	p, err := n.Start(lab.Command{Name: "monitor", Argv: []string{"ip", "monitor", "address", "route", "rule"}})
+	must(t, err)
+	// It says nothing of being ready.
+	waitFor(t, 5*time.Second, "ip monitor to see a change", func() bool {
+		if out, code := command(t, n, []string{"sh", "-c", "ip route replace blackhole 192.0.2.254; ip route del blackhole 192.0.2.254"}); code != 0 {
+			t.Fatal(out)
+		}
+		return strings.Contains(p.Log(), "192.0.2.254")
+	})
+	return p
+}
+
+// changes returns the lines of a monitor about something, from the n-th on.
+func changes(p *lab.Process, n int, parts ...string) (out []string) {
+	for i, l := range strings.Split(p.Log(), "\n") {
+		if i >= n && (len(parts) == 0 || contains(l, parts)) && !strings.Contains(l, "192.0.2.254") {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+// TestObjectsAsKeepalived: of the same text, both programs make the same routes and rules: at start the static ones, when
+// they are Active the virtual ones too, and none at the end.
+func TestObjectsAsKeepalived(t *testing.T) {
+	t.Parallel()
+	need(t, "keepalived")
+	type side struct {
+		*lan
+		proc                        *lab.Process
+		before, backup, active, end []string
+	}
+	sides := [2]side{{lan: newObjectLAN(t)}, {lan: newObjectLAN(t)}}
+	for i := range sides {
+		s := &sides[i]
+		s.before = objectsOf(t, s.a)
+		s.proc = []daemon{keepalived{}, ours{}}[i].start(s.lan, s.a, s.withObjects(prioA))
+		waitFor(t, 3*time.Second, "the static routes", func() bool { return len(objectsOf(t, s.a)) >= len(s.before)+7 })
+		s.backup = objectsOf(t, s.a)
+	}
+	for i := range sides {
+		s := &sides[i]
+		waitFor(t, 8*time.Second, "the address", func() bool { return holds(t, s.a, s.vip) })
+		waitFor(t, 3*time.Second, "the virtual routes", func() bool { return strings.Contains(strings.Join(objectsOf(t, s.a), "\n"), "10.24.0.0/16") })
+		time.Sleep(slack)
+		s.active = objectsOf(t, s.a)
+		must(t, s.proc.Signal(syscall.SIGTERM))
+		_, err := s.proc.Wait(8 * time.Second)
+		must(t, err)
+		s.end = objectsOf(t, s.a)
+		if !slices.Equal(s.end, s.before) {
+			t.Errorf("side %d at the end:\n%s", i, difference(s.before, s.end))
+		}
+	}
+	if d := difference(sides[0].backup, sides[1].backup); d != "" {
+		t.Errorf("as Backup, - keepalived, + failoverd:\n%s", d)
+	}
+	if d := difference(sides[0].active, sides[1].active); d != "" {
+		t.Errorf("as Active, - keepalived, + failoverd:\n%s", d)
+	}
+	for _, word := range virtualMarks {
+		if !strings.Contains(strings.Join(sides[1].active, "\n"), word) || strings.Contains(strings.Join(sides[1].backup, "\n"), word) {
+			t.Errorf("%s is not there as Active only", word)
+		}
+	}
+}
+
+// difference returns the lines that only one of the lists has.
+func difference(old, now []string) string {
+	var b strings.Builder
+	for _, l := range old {
+		if !slices.Contains(now, l) {
+			b.WriteString("- " + l + "\n")
+		}
+	}
+	for _, l := range now {
+		if !slices.Contains(old, l) {
+			b.WriteString("+ " + l + "\n")
+		}
+	}
+	return b.String()
+}
+
+// TestObjectsFollowTheRole: virtual routes and rules come after the addresses, which one of them needs, and go before them;
+// static ones do not care. What somebody else deletes is put back, what is somebody else's is left alone.
+func TestObjectsFollowTheRole(t *testing.T) {
+	t.Parallel()
+	n := newObjectLAN(t)
+	ip := func(node *lab.Node, words string) {
+		t.Helper()
+		if out, code := command(t, node, append([]string{"ip"}, strings.Fields(words)...)); code != 0 {
+			t.Fatal(words, out)
+		}
+	}
+	// Somebody else's, the last one in the place of one of ours.
+	for _, words := range []string{
+		"route add 10.99.0.0/16 via 192.0.2.3 proto static", "rule add from 10.99.0.0/16 table 99 priority 2000", "route add blackhole 10.10.0.0/16 metric 5",
+		"route add 10.12.0.0/16 via 192.0.2.77",
+	} {
+		ip(n.a, words)
+	}
+	foreign := objectsOf(t, n.a)
+	seen := monitor(t, n.a)
+	a := startAgent(t, n.lab, n.a, n.withObjects(prioA))
+	waitFor(t, 3*time.Second, "the static routes", func() bool { return len(objectsOf(t, n.a)) >= len(foreign)+7 })
+	backup := objectsOf(t, n.a)
+	a.waitState("MASTER", 5*time.Second)
+	b := startAgent(t, n.lab, n.b, n.withObjects(prioB))
+	b.waitState("BACKUP", 3*time.Second)
+	n.waitObjects(n.a, foreign)
+	time.Sleep(slack)
+	if got := objectsOf(t, n.b); strings.Contains(strings.Join(got, "\n"), "10.10.0.0/16") {
+		t.Errorf("the Backup has %q", got)
+	}
+	inSequence(t, seen, 0, "inet 192.0.2.10/32", virtualMarks, false)
+	if why := a.object("10.12.0.0/16"); !strings.Contains(why, "somebody else") {
+		t.Errorf("a route that is in the way: status says %q", why)
+	}
+
+	// Deleted by hand: back at once, and to the role it is nothing.
+	gained, active := moves(a), objectsOf(t, n.a)
+	for _, words := range []string{
+		"route del 10.10.0.0/16 via 192.0.2.3", "route del 10.1.0.0/16", "rule del priority 2001", "rule del priority 1000",
+		"-6 route del 2001:db8:b1::/48", "route del blackhole 198.51.101.0/24", "route flush table 200", "-6 rule del priority 2003",
+		"address del 203.0.113.1/24 dev eth1",
+	} {
+		begin := time.Now()
+		ip(n.a, words)
+		waitFor(t, 3*time.Second, "everything to be back after "+words, func() bool { return difference(active, objectsOf(t, n.a)) == "" })
+		t.Logf("back within %v after %s", time.Since(begin).Round(time.Millisecond), words)
+	}
+	if moves(a) != gained {
+		t.Error("a deleted route moved the role")
+	}
+
+	// The role is lost.
+	mark := len(strings.Split(seen.Log(), "\n"))
+	if out, code := a.rewrite(n.withObjects(prioB - 10)); code != 0 {
+		t.Fatal(out)
+	}
+	b.waitState("MASTER", 5*time.Second)
+	waitFor(t, 3*time.Second, "a to be as before", func() bool { return difference(backup, objectsOf(t, n.a)) == "" && !holds(t, n.a, n.vip) })
+	inSequence(t, seen, mark, "inet 192.0.2.10/32", virtualMarks, true)
+	waitFor(t, 3*time.Second, "b to have it all", func() bool {
+		got := strings.Join(objectsOf(t, n.b), "\n")
+		return !slices.ContainsFunc(virtualMarks, func(w string) bool { return !strings.Contains(got, w) })
+	})
+	must(t, a.proc.Signal(syscall.SIGTERM))
+	_, err := a.proc.Wait(5 * time.Second)
+	must(t, err)
+	if d := difference(foreign, objectsOf(t, n.a)); d != "" {
+		t.Errorf("at the end:\n%s", d)
+	}
+}
+
+// waitObjects waits until a node has all virtual routes and rules, beside what is somebody else's.
+func (n *lan) waitObjects(node *lab.Node, foreign []string) {
+	n.t.Helper()
+	missing := ""
+	err := lab.WaitFor(n.t.Context(), 3*time.Second, "the virtual routes and rules", func() bool {
+		got := objectsOf(n.t, node)
+		missing = ""
+		for _, w := range virtualMarks {
+			if !slices.ContainsFunc(got, func(l string) bool { return strings.Contains(l, w) }) {
+				missing += " " + w
+			}
+		}
+		for _, l := range foreign {
+			if !slices.Contains(got, l) {
+				missing += " (somebody else's) " + l
+			}
+		}
+		return missing == ""
+	})
+	if err != nil {
+		n.t.Fatalf("%v: missing%s", err, missing)
+	}
+}
+
+// object returns what status says is wrong with a route or rule.
+func (a *agent) object(part string) string {
+	r := a.router()
+	if r == nil {
+		return ""
+	}
+	for _, o := range r.Objects {
+		if strings.Contains(o.Object, part) {
+			return o.Error
+		}
+	}
+	return "not in the status"
+}
+
+// inSequence asserts that the line about the address is before all lines about the objects, or behind them.
+func inSequence(t *testing.T, seen *lab.Process, from int, address string, marks []string, last bool) {
+	t.Helper()
+	at, first, final, count := -1, -1, -1, 0
+	all := strings.Split(seen.Log(), "\n")
+	for i, l := range all {
+		switch {
+		case i < from || strings.Contains(l, "10.99.0.0/16") || strings.Contains(l, "metric 5"):
+		case strings.Contains(l, address) && strings.HasPrefix(l, "Deleted ") == last:
+			if at < 0 {
+				at = i
+			}
+		case strings.HasPrefix(l, "Deleted ") == last && slices.ContainsFunc(marks, func(m string) bool { return strings.Contains(l, m) }):
+			if first < 0 {
+				first = i
+			}
+			final = i
+			count++
+		}
+	}
+	if at < 0 || count < len(marks)-2 || !last && first < at || last && final > at {
+		t.Errorf("%q is line %d, %d changes of routes and rules lines %d to %d; of\n%s", address, at, count, first, final, strings.Join(all[from:], "\n"))
+	}
+}
+
+// TestObjectsReload: what a reload changes in the kernel is what has changed in the text.
+func TestObjectsReload(t *testing.T) {
+	t.Parallel()
+	n := newObjectLAN(t)
+	text := n.withObjects(prioA)
+	a := startAgent(t, n.lab, n.a, text)
+	a.waitState("MASTER", 5*time.Second)
+	n.waitObjects(n.a, nil)
+	seen := monitor(t, n.a)
+	for _, c := range []struct {
+		name, from, to string
+		want           []string
+	}{
+		{"a comment", "virtual_rules {", "virtual_rules { # of ours", nil},
+		{"a route less", "        10.10.0.0/16 via 192.0.2.3 dev eth0\n", "", []string{"Deleted 10.10.0.0/16 via 192.0.2.3 dev eth0"}},
+		{"a route more", "        unreachable 10.16", "        10.30.0.0/16 via 192.0.2.4\n        unreachable 10.16", []string{"10.30.0.0/16 via 192.0.2.4 dev eth0"}},
+		{"another gateway", "10.30.0.0/16 via 192.0.2.4", "10.30.0.0/16 via 192.0.2.5", []string{"10.30.0.0/16 via 192.0.2.5 dev eth0"}},
+		{"another metric", "2001:db8:b2::/48 dev eth0 metric 77", "2001:db8:b2::/48 dev eth0 metric 78", []string{"2001:db8:b2::/48 dev eth0 metric 78", "Deleted 2001:db8:b2::/48 dev eth0 metric 77"}},
+		{"a rule less", "        from 192.0.2.10 lookup 200 priority 2000\n", "", []string{"Deleted 2000: from 192.0.2.10 lookup 200"}},
+		{"another table of a rule", "type unreachable priority 2004", "table 201 priority 2004", []string{"2004: from 10.23.0.0/16 lookup 201", "Deleted 2004: from 10.23.0.0/16 unreachable"}},
+		{"a static route less", "    blackhole 10.4.0.0/16\n", "", []string{"Deleted blackhole 10.4.0.0/16"}},
+		{"a static rule more", "static_rules {\n", "static_rules {\n    from 10.8.0.0/16 table 100 priority 999\n", []string{"999: from 10.8.0.0/16 lookup 100"}},
+		{"another static route less", "    10.1.0.0/16 via 192.0.2.3 dev eth0\n", "", []string{"Deleted 10.1.0.0/16 via 192.0.2.3 dev eth0"}},
+		{"no_track", "throw 10.18.0.0/16 table 200", "throw 10.18.0.0/16 table 200 no_track", nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if !strings.Contains(text, c.from) {
+				t.Fatalf("no %q in the text", c.from)
+			}
+			text = strings.Replace(text, c.from, c.to, 1)
+			mark := len(strings.Split(seen.Log(), "\n")) - 1
+			begin := time.Now()
+			if out, code := a.rewrite(text); code != 0 {
+				t.Fatal(out)
+			}
+			var got []string
+			err := lab.WaitFor(t.Context(), 2*time.Second, "the changes", func() bool {
+				got = nil
+				for _, l := range changes(seen, mark) {
+					l = strings.Join(strings.Fields(protocolWord.ReplaceAllString(l, "")), " ")
+					if l != "" && !strings.Contains(l, "192.0.2.10/32") && !strings.Contains(l, "valid_lft") {
+						got = append(got, strings.TrimSuffix(l, " pref medium"))
+					}
+				}
+				return len(got) >= len(c.want) && time.Since(begin) > 200*time.Millisecond
+			})
+			slices.Sort(got)
+			slices.Sort(c.want)
+			if err != nil || !slices.Equal(got, c.want) {
+				t.Errorf("%v: the kernel saw %q, want %q", err, got, c.want)
+			}
+		})
+	}
+	if r := a.router(); r.State != "MASTER" || r.Counters.BecameMaster != 1 {
+		t.Errorf("the role was disturbed: %+v", r.Counters)
+	}
+}
+
+// kernelBIRD exports what is in the kernel.
+const kernelBIRD = `log stderr all;
+router id 192.0.2.1;
+protocol device { scan time 1; }
+protocol kernel { learn; scan time 20; ipv4 { import where net ~ [ 198.51.100.0/23+ ]; export none; }; }
+protocol bgp up {
+	local 192.0.2.1 as 64501; neighbor 192.0.2.3 as 64500;
+	connect delay time 1; connect retry time 1; error wait time 1, 2;
+	ipv4 { import none; export all; next hop self; };
+}
+`
+
+// TestObjectsToBGP: the third way to BGP, beside bgp_announce and scripts: a routing daemon on the host exports a virtual
+// route. It announces as soon as the address is in, and the kernel route goes before the address does.
+func TestObjectsToBGP(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t, "")
+	path, err := e.lab.WriteFile("a.bird.conf", kernelBIRD)
+	must(t, err)
+	_, err = e.a.Start(lab.Command{Name: "bird-a", Argv: []string{"bird", "-f", "-c", path, "-s", filepath.Join(e.lab.Dir(), "a.ctl")}})
+	must(t, err)
+	waitFor(t, 15*time.Second, "the session", func() bool { return strings.Contains(e.up.ask("show", "protocols", "p0"), "Established") })
+	conf := func(priority int) string {
+		return e.instance(priority, 3, "0.3", "virtual_routes {", "    198.51.100.0/24 dev lo", "    blackhole 198.51.101.0/24", "}")
+	}
+	b := startAgent(t, e.lab, e.b, e.instance(prioB, 3, "0.3"))
+	b.waitState("MASTER", 5*time.Second)
+	w := watchOf(t, e.a)
+	begin := time.Now()
+	a := startAgent(t, e.lab, e.a, conf(prioA))
+	a.waitState("MASTER", 5*time.Second)
+	e.waitRoute("192.0.2.1", true, 3*time.Second)
+	time.Sleep(slack)
+	wire := e.capture.Sightings()
+	ad := first(t, wire, begin, "vrrp 192.0.2.1 >", "priority 200")
+	added := first(t, w.Sightings(), begin, "address added 192.0.2.10/32")
+	route := first(t, w.Sightings(), begin, "route added 198.51.100.0/24")
+	hole := first(t, w.Sightings(), begin, "route added 198.51.101.0/24")
+	update := first(t, wire, begin, "192.0.2.1 ", "announce", "198.51.100.0/24")
+	inOrder(t, ad, added, 0)
+	inOrder(t, added, route, 0)
+	inOrder(t, added, hole, 0)
+	inOrder(t, route, update, 5*time.Millisecond)
+	t.Logf("advertisement +0, address %v, route %v, UPDATE %v", added.Sub(ad), route.Sub(ad), update.Sub(ad))
+
+	lost := time.Now()
+	if out, code := a.rewrite(conf(prioB - 10)); code != 0 {
+		t.Fatal(out)
+	}
+	b.waitState("MASTER", 3*time.Second)
+	waitFor(t, 3*time.Second, "the withdrawal", func() bool { return !strings.Contains(e.up.ask("show", "route"), "198.51.10") })
+	waitFor(t, 3*time.Second, "the address to go", func() bool { return !holds(t, e.a, e.vip) })
+	time.Sleep(slack)
+	wire = e.capture.Sightings()
+	out := first(t, w.Sightings(), lost, "route removed 198.51.100.0/24")
+	hole = first(t, w.Sightings(), lost, "route removed 198.51.101.0/24")
+	gone := first(t, w.Sightings(), lost, "address removed 192.0.2.10/32")
+	withdrawn := first(t, wire, lost, "192.0.2.1 ", "withdraw", "198.51.100.0/24")
+	inOrder(t, out, gone, 0)
+	inOrder(t, hole, gone, 0)
+	t.Logf("loss: route +0, address %v, BIRD's withdrawal %v", gone.Sub(out), withdrawn.Sub(out))
+	if withdrawn.Sub(out) > slack {
+		t.Errorf("the withdrawal came %v after the route had gone", withdrawn.Sub(out))
+	}
+}
+
+// TestObjectsAfterCrash: what a killed agent has left goes with the next start, but for the static ones, which stay as they
+// are; the virtual ones come back with the role.
+func TestObjectsAfterCrash(t *testing.T) {
+	t.Parallel()
+	n := newObjectLAN(t)
+	before := objectsOf(t, n.a)
+	text := n.withObjects(prioA)
+	a := startAgent(t, n.lab, n.a, text)
+	waitFor(t, 3*time.Second, "the static routes", func() bool { return len(objectsOf(t, n.a)) >= len(before)+7 })
+	backup := objectsOf(t, n.a)
+	a.waitState("MASTER", 5*time.Second)
+	n.waitObjects(n.a, nil)
+	active := objectsOf(t, n.a)
+	must(t, a.proc.Kill())
+	seen := monitor(t, n.a)
+	mark := len(strings.Split(seen.Log(), "\n")) - 1
+	a = startAgent(t, n.lab, n.a, text)
+	waitFor(t, 3*time.Second, "the leftovers to be gone", func() bool { return difference(backup, objectsOf(t, n.a)) == "" })
+	static := []string{"10.1.0.0/16", "10.2.0.0/16", "10.3.0.0/16", "10.4.0.0/16", "2001:db8:a1::/48", "10.9.0.0/16", "2001:db8:a9::/48", "203.0.113.1"}
+	for _, l := range changes(seen, mark, static...) {
+		t.Errorf("a static one was touched: %s", l)
+	}
+	a.waitState("MASTER", 5*time.Second)
+	waitFor(t, 3*time.Second, "all to be back", func() bool { return difference(active, objectsOf(t, n.a)) == "" })
+}
