@@ -49,8 +49,12 @@ func (c *Core) hinder(now vrrp.Instant, r *router, h hindrance, fx *Effects) {
 	if h.reason == r.fault && h.pending == r.pending {
 		return
 	}
+	was, waited := r.fault, r.pending
 	r.fault, r.pending = h.reason, h.pending
 	if h.reason == "" {
+		if !waited {
+			r.recovered = was
+		}
 		c.apply(now, r, r.fsm.Startup(now), fx)
 		return
 	}

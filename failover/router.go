@@ -26,6 +26,8 @@ type router struct {
 	why   string       // what led to it
 	fault string       // why the router cannot run; empty: it runs
 	word  string       // the state as last logged
+	// recovered is the fault that has just ended; empty: there was none.
+	recovered string
 	// retired: it does not run on purpose, because of a reload or an orderly stop.
 	retired bool
 	// pending: fault is no fault, but something that is not known yet.
@@ -201,8 +203,11 @@ func (c *Core) apply(now vrrp.Instant, r *router, e vrrp.Effect, fx *Effects) {
 func (c *Core) transition(now vrrp.Instant, r *router, e vrrp.Effect, fx *Effects) {
 	from := r.word
 	r.since, r.why, r.word = now, e.Cause.String(), r.stateWord()
-	if e.Cause == vrrp.CauseShutdown {
+	switch {
+	case e.Cause == vrrp.CauseShutdown:
 		r.why = r.fault
+	case e.Cause == vrrp.CauseStartup && r.recovered != "":
+		r.why, r.recovered = "recovered from: "+r.recovered, ""
 	}
 	c.dirty = true
 	fx.about(r, Event{Kind: EventTransition, At: now, From: from, To: r.word, Reason: r.why, Peer: r.fsm.Heard().Address})

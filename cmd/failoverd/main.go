@@ -94,7 +94,9 @@ unless -n is given: it returns when the agent works, logs to the system log and 
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
 			case cmd.Flags().NFlag() == 0:
-				return cmd.Help()
+				// keepalived would start. Whoever starts a service like this must not take the help for success.
+				cmd.SetOut(p.stderr)
+				return errors.Join(cmd.Help(), &exitError{exitUsage, errors.New("nothing to do: failoverd run, or keepalived's options, start an agent")})
 			case showVersion:
 				return p.version()
 			case signum != "":

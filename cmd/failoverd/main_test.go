@@ -97,7 +97,7 @@ func TestRootCommandLine(t *testing.T) {
 		status         int
 		stdout, stderr string // parts
 	}{
-		{"nothing", nil, 0, "Usage:", ""},
+		{"nothing", nil, exitUsage, "", "failoverd: nothing to do"},
 		{"-h", []string{"-h"}, 0, "Usage:", ""},
 		{"--help", []string{"--help"}, 0, "failoverd run -f FILE", ""},
 		{"-v", []string{"-v"}, 0, "failoverd ", ""},

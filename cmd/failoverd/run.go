@@ -181,7 +181,7 @@ func (p *program) work(ctx context.Context, f *runFlags, ready func() error) err
 	}
 	agent, err := daemon.New(daemon.Options{
 		File:        load.File,
-		Load:        strictReload(load),
+		Load:        p.strictReload(load, f.background),
 		StateDir:    p.stateDir(namespace),
 		ConfigID:    load.ConfigID,
 		Version:     buildVersion(),
@@ -193,6 +193,9 @@ func (p *program) work(ctx context.Context, f *runFlags, ready func() error) err
 	}
 	if err := checkCapabilities(); err != nil {
 		return &exitError{exitPermission, err}
+	}
+	if err := besideKeepalived("/proc"); err != nil {
+		return &exitError{exitFatal, err}
 	}
 	pids, err := createPIDFiles(f.pid, f.vrrpPID)
 	if err != nil {
@@ -212,12 +215,18 @@ func (p *program) work(ctx context.Context, f *runFlags, ready func() error) err
 
 // strictReload returns what loads a configuration for an agent: the first time as the options say, afterwards strictly.
 // At start a node that works without an unknown word is better than none; while it works, a word that it does not know
-// is more likely a misspelled one, and without that the role might move. An agent never loads twice at a time.
-func strictReload(o daemon.LoadOptions) func() (*failover.Config, []conf.Diagnostic, error) {
+// is more likely a misspelled one, and without that the role might move. An agent never loads twice at a time. With aloud
+// the warnings of the first time go to standard error: the log of an agent in the background is elsewhere.
+func (p *program) strictReload(o daemon.LoadOptions, aloud bool) func() (*failover.Config, []conf.Diagnostic, error) {
 	return func() (*failover.Config, []conf.Diagnostic, error) {
-		now := o
+		cfg, diagnostics, err := daemon.Load(o)
+		if cfg != nil && aloud && !o.Strict {
+			for _, d := range diagnostics {
+				fmt.Fprintln(p.stderr, d.String())
+			}
+		}
 		o.Strict = true
-		return daemon.Load(now)
+		return cfg, diagnostics, err
 	}
 }
 

@@ -48,7 +48,9 @@ func supervise(ctx context.Context, a agent, signals <-chan os.Signal, log *slog
 	dumps := make(chan daemon.Dump, 8)
 	var stopped time.Time
 	go reloader(ctx, a, reload, log)
-	go dumper(ctx, a, dumps, log)
+	writing, written := context.WithCancel(context.WithoutCancel(ctx)) // also while the agent stops
+	defer written()
+	go dumper(writing, a, dumps, log)
 	for {
 		select {
 		case err := <-done:

@@ -23,7 +23,7 @@ const slack = 10 * time.Second // what a busy machine may add
 // quick are settings that let tests see in moments what takes longer otherwise.
 func quick() settings {
 	return settings{
-		timeout: 30 * time.Second, patience: time.Second, readPatience: time.Second, parallel: 8, laneBacklog: 16, fifoBacklog: 64,
+		timeout: 30 * time.Second, waited: 30 * time.Second, patience: time.Second, readPatience: time.Second, parallel: 8, laneBacklog: 16, fifoBacklog: 64,
 		firstBackoff: 10 * time.Millisecond, lastBackoff: 100 * time.Millisecond, look: 50 * time.Millisecond,
 	}
 }

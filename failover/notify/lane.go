@@ -30,6 +30,8 @@ type turn struct {
 	cancel context.CancelFunc // ends its scripts politely
 	dead   chan struct{}      // closed: ends them at once
 	closed bool               // dead is
+	begun  time.Time
+	urged  bool // it ends when its time is over, if somebody waits then
 }
 
 func (t *turn) kill() {
@@ -76,10 +78,29 @@ func (l *lane) next() (what failover.Notification, t *turn, dropped int) {
 		delete(l.n.lanes, l.key)
 		return what, nil, dropped
 	}
-	t = &turn{dead: make(chan struct{})}
+	t = &turn{dead: make(chan struct{}), begun: time.Now()}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	l.now = t
+	l.urge()
 	return what, t, dropped
+}
+
+// urge sees to it that what is being told does not keep a newer state waiting for longer than a script may take then.
+// The Notifier's mutex is held.
+func (l *lane) urge() {
+	t := l.now
+	if t == nil || t.urged || len(l.backlog.items) == 0 {
+		return
+	}
+	t.urged = true
+	time.AfterFunc(time.Until(t.begun.Add(l.n.settings.waited)), func() {
+		l.n.mu.Lock()
+		defer l.n.mu.Unlock()
+		if l.now == t && t.ctx.Err() == nil {
+			l.log.Warn("notify script ended, a newer state waits", "after", l.n.settings.waited.String())
+			t.cancel()
+		}
+	})
 }
 
 // makeWay lets only the last state be told after what is being told, and asks that to end.

@@ -26,8 +26,13 @@ import (
 	"failoverd/failover/script"
 )
 
-// ScriptTimeout is how long a notify script may take; after that it is ended with all that it has started.
-const ScriptTimeout = 30 * time.Second
+// ScriptTimeout is how long a notify script may take while a newer state waits to be told; after that it is ended with
+// all that it has started. LongestScript is how long it may take otherwise: to promote a database takes its time, and
+// keepalived gives it all there is.
+const (
+	ScriptTimeout = 30 * time.Second
+	LongestScript = 10 * time.Minute
+)
 
 // StopPatience is how long scripts may take after the end of the agent. By then the roles, routes and addresses are
 // given up, so that nobody waits for them; what notify_stop does, such as to stop a service in order, may take a while.
@@ -39,6 +44,7 @@ const readPatience = time.Second
 // settings are constant after New; tests change them before.
 type settings struct {
 	timeout      time.Duration // of a script
+	waited       time.Duration // of a script when a newer state waits
 	patience     time.Duration // at the end, with scripts
 	readPatience time.Duration // at the end, with readers of FIFOs
 	parallel     int           // scripts at the same time
@@ -84,7 +90,7 @@ func subjectOf(n *failover.Notification) subject { return subject{n.Group, n.Nam
 // New returns a Notifier without FIFOs; log nil: nothing is logged.
 func New(log *slog.Logger) *Notifier {
 	return newNotifier(log, settings{
-		timeout: ScriptTimeout, patience: StopPatience, readPatience: readPatience, parallel: 64, laneBacklog: 16, fifoBacklog: 1024,
+		timeout: LongestScript, waited: ScriptTimeout, patience: StopPatience, readPatience: readPatience, parallel: 64, laneBacklog: 16, fifoBacklog: 1024,
 		firstBackoff: time.Second, lastBackoff: time.Minute, look: 5 * time.Second,
 	})
 }
@@ -182,6 +188,7 @@ func (n *Notifier) tellScripts(what *failover.Notification) {
 		}
 	}
 	l.backlog.add(*what)
+	l.urge()
 }
 
 // Run tells what it is told until ctx ends. Then it tells what waits, and gives that StopPatience altogether: first in

@@ -51,10 +51,11 @@ type handler struct {
 	src       Source
 	now       func() time.Time
 	reloading chan struct{} // holds one element while a reload runs
+	planning  chan struct{} // holds one element while a plan is made
 }
 
 func newHandler(src Source) *handler {
-	return &handler{src: src, now: time.Now, reloading: make(chan struct{}, 1)}
+	return &handler{src: src, now: time.Now, reloading: make(chan struct{}, 1), planning: make(chan struct{}, 1)}
 }
 
 // ServeHTTP implements http.Handler.

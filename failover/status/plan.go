@@ -12,7 +12,7 @@ import (
 const planPath = "/v1/plan"
 
 // maxPlan bounds the body of a plan request: the text of a configuration.
-const maxPlan = 64 << 20
+const maxPlan = 16 << 20
 
 // PlanRequest is a configuration by its text. It was read by who asks, with that one's permissions: the agent opens no
 // file on somebody's behalf.
@@ -43,6 +43,12 @@ type PlanAnswer struct {
 }
 
 func (h *handler) plan(w http.ResponseWriter, r *http.Request) {
+	select {
+	case h.planning <- struct{}{}: // before the body is read: a text takes many times its size in memory
+		defer func() { <-h.planning }()
+	case <-r.Context().Done():
+		return
+	}
 	var q PlanRequest
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxPlan)).Decode(&q); err != nil {
 		fail(w, http.StatusBadRequest, "read the plan request: %s", err)
