@@ -172,9 +172,11 @@ func (m *mixedPair) reboot() {
 func (m *mixedPair) checkTakeover(gone time.Time, crash bool, down time.Duration) {
 	t := m.t
 	t.Helper()
+	// The capture is read by a thread of its own, which on a busy machine is later than the look at the addresses.
+	waitFor(t, 2*time.Second, "the first advertisement of b to be read", func() bool { return len(m.adverts(m.source("b"), gone)) > 0 })
 	fromA, fromB := m.adverts(m.source("a"), time.Time{}), m.adverts(m.source("b"), gone)
-	if len(fromA) == 0 || len(fromB) == 0 {
-		t.Fatalf("%d advertisements of a, %d of b after the end of a", len(fromA), len(fromB))
+	if len(fromA) == 0 {
+		t.Fatal("no advertisement of a")
 	}
 	last := fromA[len(fromA)-1]
 	want := down

@@ -20,6 +20,10 @@ func TestAddressRestored(t *testing.T) {
 	deleted := time.Now()
 	must(t, n.a.DeleteAddress("eth0", "192.0.2.10/32"))
 	waitFor(t, time.Second, "the address to be back", func() bool { return holds(t, n.a, n.vip) })
+	waitFor(t, time.Second, "the news of it to be read", func() bool {
+		_, ok := lab.First(w.Sightings(), deleted, "address added 192.0.2.10/32")
+		return ok
+	})
 	back := first(t, w.Sightings(), deleted, "address added 192.0.2.10/32")
 	t.Logf("back after %v", back.Sub(deleted))
 	time.Sleep(time.Second)
