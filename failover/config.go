@@ -120,8 +120,8 @@ type RouterConfig struct {
 	// NoAccept: unless the router is the address owner, packets to its virtual addresses are dropped, except neighbor
 	// discovery (RFC 9568 section 6.4.3, Accept_Mode false).
 	NoAccept bool
-	// PromoteSecondaries: deleting an address must not delete the others of its subnet. It is switched on where needed
-	// in any case; this asks for it from the start.
+	// PromoteSecondaries is promote_secondaries as it is written. Deleting an address must not delete the others of its
+	// subnet, so package kernel switches that on wherever it is needed; the word is only shown to those who look for it.
 	PromoteSecondaries bool
 	// Routes and Rules are there while the router is Active: after its addresses, and gone before them.
 	Routes []KernelRoute

@@ -84,6 +84,9 @@ func (c *Core) precondition(now vrrp.Instant, r *router) (h hindrance, source ne
 			back = c.deviceDue(r, name)
 		case young:
 			return hindrance{reason: unseen, pending: true, until: look}, source
+		case r.cfg.VMAC != nil && name == r.cfg.VMAC.Name && now < r.born.Add(firstLook):
+			// A reload has added the router, and its macvlan interface is being made.
+			return hindrance{reason: unseen, pending: true, until: r.born.Add(firstLook)}, source
 		default:
 			return hindrance{reason: fmt.Sprintf("interface %s, which an address of it belongs to, does not exist", name)}, source
 		}
