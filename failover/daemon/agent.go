@@ -247,7 +247,9 @@ func (a *Agent) start(ctx context.Context) error {
 	l.told = make(chan struct{})
 	go func() {
 		defer close(l.told)
-		a.needed(l.notifier.Run(ctx))
+		if err := l.notifier.Run(ctx); err != nil {
+			a.log.Error("notifications did not end", "err", err)
+		}
 	}()
 	if p := &cfg.Process; p.RealTime > 0 || p.NoSwap {
 		l.crew.spawn("real time", func() { a.realTime(ctx, p) })
