@@ -161,8 +161,8 @@ func TestReloadByDifference(t *testing.T) {
 		if out, code := a.cli("reload"); code != 0 {
 			t.Fatalf("reload: exit %d: %s", code, out)
 		}
-		first(t, e.capture.Sightings(), begin, "vrid 51", "priority 0")
 		a.waitState("MASTER", 5*time.Second)
+		first(t, e.capture.Sightings(), begin, "vrid 51", "priority 0")
 		if speakerOf(t, a) != child {
 			t.Error("the speaker was started again")
 		}

@@ -69,7 +69,7 @@ func TestSignalDumps(t *testing.T) {
 	must(t, err)
 	for _, want := range []string{
 		"------< VRRP Topology >------", " VRRP Instance = V", "   State = MASTER", "   Interface = eth0", "   Virtual Router ID = 51",
-		"   Priority = 200", "   Effective priority = 205", "   Advert interval = 1 sec", "   Virtual IP (1):", "     192.0.2.10/32 dev eth0 scope global set",
+		"   Priority = 200", "   Effective priority = 205", "   Advert interval = 1 sec", "   Virtual IP (1):", "     192.0.2.10 dev eth0 scope global set",
 		"------< VRRP Scripts >------", " VRRP Script = chk", "   Status = GOOD",
 	} {
 		if !strings.Contains(string(data), want+"\n") {
