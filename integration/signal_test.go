@@ -163,6 +163,26 @@ func TestBackground(t *testing.T) {
 	}
 }
 
+// TestBackgroundPIDFiles: without -p and -r the numbers are where keepalived has them.
+func TestBackgroundPIDFiles(t *testing.T) {
+	t.Parallel()
+	n := newLAN(t, false)
+	conf, err := n.lab.WriteFile("a.conf", n.instance(prioA, 3, "0.2"))
+	must(t, err)
+	out, code := command(t, n.a, []string{
+		"unshare", "-m", "sh", "-c", "mount -t tmpfs none /run && " + binary + " -f " + conf + " && cat /run/keepalived.pid /run/vrrp.pid",
+	}, "FAILOVERD_STATE_DIR="+n.lab.Dir())
+	var parent, vrrp int
+	if _, err := fmt.Sscan(out, &parent, &vrrp); err != nil || code != 0 || parent != vrrp {
+		t.Fatalf("exit %d: %s", code, out)
+	}
+	defer func() { _ = syscall.Kill(parent, syscall.SIGKILL) }()
+	waitFor(t, 5*time.Second, "the address", func() bool { return holds(t, n.a, n.vip) })
+	must(t, syscall.Kill(parent, syscall.SIGTERM))
+	waitFor(t, 5*time.Second, "the address to go", func() bool { return !holds(t, n.a, n.vip) })
+	waitFor(t, 5*time.Second, "the process to end", func() bool { return !exists(fmt.Sprintf("/proc/%d", parent)) })
+}
+
 // TestNetNamespace: net_namespace puts the whole agent into a network namespace, speakers and scripts too.
 func TestNetNamespace(t *testing.T) {
 	t.Parallel()

@@ -16,8 +16,12 @@ import (
 // backgroundReady holds the descriptor on which the process in the background says that it works.
 const backgroundReady = "FAILOVERD_READY_FD"
 
-// keepalivedPID is where keepalived writes its process number, and where service managers look for it.
-const keepalivedPID = "/run/keepalived.pid"
+// keepalivedPID is where keepalived writes its process number, and where service managers look for it;
+// keepalivedVRRPPID is where monitoring looks that signals its VRRP process.
+const (
+	keepalivedPID     = "/run/keepalived.pid"
+	keepalivedVRRPPID = "/run/vrrp.pid"
+)
 
 // background is a process that works behind the back of its parent, as keepalived does without -n. The descriptor and
 // its number in the environment stay as they are until it works: the program may start itself anew in a network namespace.

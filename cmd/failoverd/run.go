@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -149,6 +150,7 @@ func (p *program) run(ctx context.Context, f *runFlags) error {
 		if f.pid, err = ownPID(); err != nil {
 			return &exitError{exitFatal, err}
 		}
+		f.vrrpPID = cmp.Or(f.vrrpPID, keepalivedVRRPPID)
 	}
 	return p.work(ctx, f, behind.done)
 }
