@@ -71,6 +71,15 @@ type Config struct {
 	// Interfaces are those that routers name, each with its first place.
 	Interfaces []InterfaceUse
 
+	// Sites holds the site block, Watches the watch_site blocks, WitnessServer the witness_server block; none: nil.
+	Sites         []SiteConfig
+	Watches       []WatchConfig
+	WitnessServer *WitnessServerConfig
+	// Checks are the health checks that at least one router or site uses.
+	Checks []CheckConfig
+	// EventLog is the file that events are appended to; empty: the default of the command line.
+	EventLog string
+
 	Process ProcessSettings
 	Dump    DumpFiles
 }
@@ -127,6 +136,7 @@ type RouterConfig struct {
 	Routes []KernelRoute
 	Rules  []KernelRule
 	Notify NotifyConfig
+	Region RegionConfig
 	// WantedState is state MASTER as it is written; it decides nothing.
 	WantedState string
 }
@@ -158,6 +168,8 @@ type Address struct {
 	NoPrefixRoute bool
 	// Excluded: not in the advertisement (virtual_ipaddress_excluded).
 	Excluded bool
+	// Guarded: it lives no longer than the authority of its site (DesiredAddresses.Until).
+	Guarded bool
 }
 
 // AddressKey identifies an address in the kernel.

@@ -28,6 +28,11 @@ type Effects struct {
 	Addresses *DesiredAddresses
 	// Notifications are for scripts and FIFOs, in order.
 	Notifications []Notification
+	// Heartbeats and Answers are to be sent at once, after Adverts.
+	Heartbeats []Heartbeat
+	Answers    []Answer
+	// Verdicts are the outcomes of commands.
+	Verdicts []CommandVerdict
 	// Events are for the log, in order.
 	Events []Event
 	// Stopped reports that an orderly stop is complete.
@@ -40,7 +45,8 @@ type Effects struct {
 func (fx *Effects) Reset() {
 	*fx = Effects{
 		Adverts: fx.Adverts[:0], Routes: fx.Routes[:0], Announcements: fx.Announcements[:0], Events: fx.Events[:0],
-		Notifications: fx.Notifications[:0], buf: fx.buf[:0],
+		Notifications: fx.Notifications[:0], Heartbeats: fx.Heartbeats[:0], Answers: fx.Answers[:0], Verdicts: fx.Verdicts[:0],
+		buf: fx.buf[:0],
 	}
 }
 
@@ -94,6 +100,12 @@ const (
 	EventObjectFailed                    // a route or a rule could not be added; Object, Reason
 	EventObjectRestored                  // a route or a rule that somebody else removed was put back; Object
 	EventDevice                          // a macvlan interface or the packet filter is not as wanted, or is again; Object, Reason
+	EventWatch                           // a watched site looks different, or a takeover is held back or allowed; Object names it, To, Reason, Votes
+	EventAuthority                       // this site is acknowledged from outside, or is not; Object names it, To, Reason
+	EventTerm                            // another term counts for a router's service; From, To "EPOCH HOLDER", Reason
+	EventDrain                           // a router is drained, or not any more; To "drained", "undrained", Reason
+	EventHandover                        // a router hands its role over; To "waiting", "over", "failed", Reason
+	EventTakeover                        // all of a takeover is in place; Phases, Took
 )
 
 // Event is something that people should be able to read about later.
@@ -110,5 +122,7 @@ type Event struct {
 	Address AddressKey
 	Took    time.Duration
 	Group   string // name of a sync group
-	Object  string // a tracker, a route, a rule, a device in words
+	Object  string // a tracker, a route, a rule, a device, a site in words
+	Votes   []Vote
+	Phases  []Phase
 }

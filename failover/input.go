@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"failoverd/bgp"
+	"failoverd/vrrp"
 	"failoverd/vrrp/wire"
 )
 
@@ -43,7 +44,8 @@ func (i *Interface) Equal(o *Interface) bool {
 }
 
 // Input is something that happened. The set is closed: InterfaceChanged, LinkChanged, AddressesReported,
-// SpeakerReported, TrackerReported, ObjectsReported, DevicesReported, Reconfigured and Stop. Packets have a way of their
+// SpeakerReported, TrackerReported, ObjectsReported, DevicesReported, HeartbeatReplied, HeartbeatHeard, DrainCommand,
+// UndrainCommand, SwitchoverCommand, Reconfigured and Stop. Packets have a way of their
 // own (Core.Receive), because there are so many of them.
 type Input interface{ input() }
 
@@ -85,6 +87,9 @@ type DesiredAddresses struct {
 	// Renewal grows each time the leases are to be extended; the kernel worker extends them then, and only then,
 	// so that a lease ends when the loop behind it does.
 	Renewal uint64
+	// Until is when the authority for the guarded addresses ends: none of them gets a lifetime beyond it, and what is
+	// written too late is undone. vrrp.Never, or 0: it does not end.
+	Until vrrp.Instant
 }
 
 // AddressReport is what is really there after the kernel worker has done what it could.

@@ -27,7 +27,15 @@ type Snapshot struct {
 
 	Speakers []SpeakerStatus `json:"speakers"`
 	Links    []LinkStatus    `json:"links"`
-	Agent    AgentStatus     `json:"agent"`
+	// Sites are the site block, Watches the watch_site blocks, Partners whom heartbeats are exchanged with.
+	Sites    []SiteStatus    `json:"sites,omitempty"`
+	Watches  []WatchStatus   `json:"watched_sites,omitempty"`
+	Partners []PartnerStatus `json:"partners,omitempty"`
+	// Listeners are the sockets where heartbeats of others arrive.
+	Listeners []ListenerStatus `json:"heartbeat_listeners,omitempty"`
+	// Recovery is the worst-case recovery time of each failure, computed from the configuration.
+	Recovery []RecoveryStatus `json:"recovery,omitempty"`
+	Agent    AgentStatus      `json:"agent"`
 }
 
 // ConfigStatus says which configuration is in force, and what became of the last attempt to change it.
@@ -97,6 +105,109 @@ type RouterStatus struct {
 	Objects   []ObjectStatus  `json:"kernel_objects,omitempty"`
 	Routes    []RouteStatus   `json:"routes"`
 	Counters  RouterCounters  `json:"counters"`
+
+	// Mode is local or guarded. Epoch and Holder are the newest term of a guarded router's service.
+	Mode   string `json:"mode"`
+	Epoch  uint64 `json:"epoch,omitempty"`
+	Holder string `json:"holder,omitempty"`
+	// Site and Watch name the blocks that the router lives by.
+	Site  string `json:"site,omitempty"`
+	Watch string `json:"watch_site,omitempty"`
+	// Drained: a person has taken the router out.
+	Drained *DrainStatus `json:"drained,omitempty"`
+	// Takeover holds the stages of the last time that the router took the role.
+	Takeover []Phase `json:"last_takeover,omitempty"`
+}
+
+// DrainStatus says who has drained a router, why and for how long.
+type DrainStatus struct {
+	By     string     `json:"by"`
+	Reason string     `json:"reason,omitempty"`
+	Since  time.Time  `json:"since"`
+	Until  *time.Time `json:"until,omitempty"` // nil: until somebody says otherwise
+}
+
+// SiteStatus is the site block.
+type SiteStatus struct {
+	Name string `json:"name"`
+	// Authority says whether the site may serve: "valid", "none yet", "lost", "held" (isolated hold).
+	Authority string `json:"authority"`
+	// RemainingMS is how long the authority lasts without another acknowledgement; AckMSAgo the age of the request that was
+	// acknowledged last; nil: none was.
+	RemainingMS float64  `json:"remaining_ms"`
+	AckMSAgo    *float64 `json:"ack_ms_ago,omitempty"`
+	FenceMS     float64  `json:"fence_after_ms"`
+	Why         string   `json:"why,omitempty"`
+}
+
+// WatchStatus is one watch_site block.
+type WatchStatus struct {
+	Name string `json:"name"`
+	// Verdict is up, down or unknown by quorum. Held says what keeps a takeover back, empty: nothing does.
+	Verdict string `json:"verdict"`
+	Held    string `json:"held,omitempty"`
+	Votes   []Vote `json:"votes"`
+	Down    int    `json:"votes_down"`
+	Quorum  int    `json:"down_quorum"`
+	// ObservedMS is how long the contiguous observation that allows a takeover has lasted, of TakeoverMS.
+	ObservedMS float64 `json:"observed_ms"`
+	TakeoverMS float64 `json:"takeover_after_ms"`
+	// HeardMSAgo is the age of the last message of the site that anybody heard; nil: none since the start.
+	HeardMSAgo *float64 `json:"heard_ms_ago,omitempty"`
+	// Contact: a witness answers, or there is none and the own upstream does.
+	Contact bool `json:"contact"`
+	// Penalty is that of damping; Latched: it holds takeovers back.
+	Penalty int  `json:"penalty"`
+	Latched bool `json:"latched,omitempty"`
+	// Nodes are those of the site that send heartbeats.
+	Nodes []NodeStatus `json:"nodes,omitempty"`
+}
+
+// NodeStatus is a node of another site as its heartbeats have it.
+type NodeStatus struct {
+	Site       string            `json:"site"`
+	Node       string            `json:"node"`
+	HeardMSAgo float64           `json:"heard_ms_ago"`
+	States     map[string]string `json:"states"` // by service, "4/51": "active"
+}
+
+// PartnerStatus is somebody that heartbeats are sent to.
+type PartnerStatus struct {
+	ID      string `json:"id"`
+	Kind    string `json:"kind"`
+	Address string `json:"address"`
+	// AnsweredMSAgo is the age of the last answer; nil: none.
+	AnsweredMSAgo *float64          `json:"answered_ms_ago,omitempty"`
+	RTTMS         *float64          `json:"rtt_ms,omitempty"`
+	Verdict       string            `json:"verdict,omitempty"`
+	Sent          uint64            `json:"sent"`
+	Outcomes      map[string]uint64 `json:"outcomes,omitempty"`
+	Error         string            `json:"error,omitempty"`
+}
+
+// ListenerStatus is a socket for the heartbeats of others.
+type ListenerStatus struct {
+	Address  string            `json:"address"`
+	Open     bool              `json:"open"`
+	Error    string            `json:"error,omitempty"`
+	Outcomes map[string]uint64 `json:"outcomes"`
+}
+
+// RecoveryStatus is the worst-case time from a failure to the end of its consequences.
+type RecoveryStatus struct {
+	Router  string `json:"router"`
+	Failure string `json:"failure"`
+	// TotalMS is the sum of the terms; nil: there is no bound, and Note says why.
+	TotalMS *float64       `json:"total_ms,omitempty"`
+	Terms   []RecoveryTerm `json:"terms"`
+	Note    string         `json:"note,omitempty"`
+}
+
+// RecoveryTerm is one addend.
+type RecoveryTerm struct {
+	Name string  `json:"name"`
+	MS   float64 `json:"ms"`
+	Why  string  `json:"why"`
 }
 
 // MasterStatus is the Active router.

@@ -14,11 +14,13 @@ const (
 	TrackScript                       // track_script: succeeds or fails
 	TrackFile                         // track_file: a number
 	TrackProcess                      // track_process: enough processes run, or not
+	TrackCheck                        // track_check: a health_check
+	TrackBGP                          // track_bgp: a speaker has an established session; not reported, SpeakerReported says it
 )
 
 // String returns the configuration word.
 func (k TrackerKind) String() string {
-	return [...]string{"track_interface", "track_script", "track_file", "track_process"}[k]
+	return [...]string{"track_interface", "track_script", "track_file", "track_process", "track_check", "track_bgp"}[k]
 }
 
 // Tracker names a tracked thing: an interface, or a vrrp_script, track_file or vrrp_track_process.
@@ -54,6 +56,10 @@ type TrackerReport struct {
 	Value int
 	// Reason says in words what was seen: "exit status 1", "timed out after 2s", "no such file".
 	Reason string
+	// Unknown: a health check cannot tell, because this node cannot look; whoever votes does not say "down" then, and a
+	// router counts it as a failure. Since is how long the results that led to the verdict go back.
+	Unknown bool
+	Since   time.Duration
 }
 
 // TrackerReported is news of a tracked thing.

@@ -30,8 +30,10 @@ var rooms = map[string]room{
 	"vrrp/wire": {pure: true},
 	"bgp":       {pure: true},
 	"vrrp":      {pure: true, own: []string{"vrrp/wire"}},
-	"failover":  {pure: true, own: []string{"vrrp", "vrrp/wire", "bgp"}},
-	"conf":      {pure: true, own: []string{"failover", "vrrp", "vrrp/wire", "bgp"}},
+	// What the sites say to each other, as the packet format is what routers do: below who decides what it means.
+	"failover/heartbeat": {pure: true},
+	"failover":           {pure: true, own: []string{"vrrp", "vrrp/wire", "bgp", "failover/heartbeat"}},
+	"conf":               {pure: true, own: []string{"failover", "vrrp", "vrrp/wire", "bgp", "failover/heartbeat"}},
 	"vrrp/link": {own: []string{"vrrp/wire", "vrrp"}, others: []string{
 		"golang.org/x/sys/unix", "golang.org/x/net/", "github.com/mdlayher/arp", "github.com/mdlayher/ndp", "github.com/mdlayher/packet", "github.com/mdlayher/ethernet",
 	}},
@@ -45,7 +47,8 @@ var rooms = map[string]room{
 	"failover/kernel": {own: []string{"failover", "vrrp", "bgp"}, others: []string{
 		"github.com/vishvananda/netlink", "github.com/google/nftables", "github.com/mdlayher/netlink", "golang.org/x/sys/unix",
 	}},
-	"failover/status": {own: []string{"failover", "vrrp", "vrrp/wire", "bgp"}, others: []string{"golang.org/x/sys/unix"}},
+	"failover/status":  {own: []string{"failover", "vrrp", "vrrp/wire", "bgp"}, others: []string{"golang.org/x/sys/unix"}},
+	"failover/witness": {own: []string{"failover", "failover/heartbeat"}, others: []string{"golang.org/x/sys/unix"}},
 	// Checks and notifications both run programs: how that is done safely is in one place.
 	"failover/script": {own: []string{"failover"}, others: []string{"golang.org/x/sys/unix"}},
 	"failover/health": {own: []string{"failover", "failover/script"}, others: []string{"golang.org/x/sys/unix"}},
@@ -53,7 +56,7 @@ var rooms = map[string]room{
 	"failover/daemon": {
 		own: []string{
 			"failover", "vrrp", "vrrp/wire", "bgp", "conf", "vrrp/link", "bgp/gobgp", "bgp/speaker", "failover/kernel", "failover/status",
-			"failover/health", "failover/notify", "failover/script",
+			"failover/health", "failover/notify", "failover/script", "failover/witness", "failover/heartbeat",
 		},
 		others: []string{"github.com/coreos/go-systemd/v22/daemon", "golang.org/x/sys/unix"},
 	},

@@ -1,0 +1,241 @@
+package failover
+
+import (
+	"net/netip"
+	"time"
+
+	"failoverd/vrrp"
+
+	"failoverd/failover/heartbeat"
+)
+
+// SiteConfig is a site block: what isolation from the rest of the world means to the nodes of this site. A node has at most
+// one, and a router that names it serves only while somebody outside acknowledges its heartbeats.
+type SiteConfig struct {
+	// Name is that of the site, at most heartbeat.MaxName octets.
+	Name string
+	// Partners are the watchers and witnesses that acknowledge; at least one.
+	Partners []Partner
+	// FenceAfter is T_fence: how long after the sending of the last acknowledged heartbeat the routers go on serving.
+	FenceAfter time.Duration
+	// Heartbeat is the interval of heartbeats, at most a third of FenceAfter.
+	Heartbeat time.Duration
+	// Hold keeps an isolated site serving (isolated hold) while one of its speakers has an established session, if it has
+	// any, and all of HoldChecks are all right.
+	Hold       bool
+	HoldChecks []string
+}
+
+// PartnerKind says what a partner is.
+type PartnerKind uint8
+
+// Kinds of partners.
+const (
+	PartnerWatcher PartnerKind = iota // a node of another site that may take over
+	PartnerWitness                    // a bystander
+)
+
+// String returns the configuration word.
+func (k PartnerKind) String() string { return [...]string{"watcher", "witness"}[k] }
+
+// Partner is somebody that heartbeats are sent to.
+type Partner struct {
+	// ID is unique among all partners of a configuration: "site mainland/witness sg".
+	ID   string
+	Kind PartnerKind
+	// Name is as in the configuration; a watcher's is its address.
+	Name    string
+	Address netip.AddrPort
+	// Keys authenticate both ways, 32 to 64 octets each. The first one signs, all of them verify.
+	Keys [][]byte
+}
+
+// WatchConfig is a watch_site block: when another site counts as down.
+type WatchConfig struct {
+	// Name is that of the watched site, the home of the services of the routers that name it.
+	Name string
+	// Checks are health checks of the site; Witnesses are asked what they see and hear. Each is a vote.
+	Checks    []string
+	Witnesses []Partner
+	Heartbeat time.Duration // interval of heartbeats to the witnesses
+	// DownQuorum is how many votes must say "down", at least 1.
+	DownQuorum int
+	// TakeoverAfter is T_take: for how long nobody must have heard of the site, the quorum must have said "down", and this
+	// node must have been in contact with a witness, all without interruption.
+	TakeoverAfter time.Duration
+	// OnSiteDown takes over although the site's advertisements still arrive (takeover_on_site_down).
+	OnSiteDown bool
+	// FenceAfter, HoldTime and Lease are what the site's own configuration is taken to say: T_fence, the hold time of its
+	// upstream sessions, and vip_lease. TakeoverAfter is checked against them.
+	FenceAfter, HoldTime, Lease time.Duration
+	// Listen is where the site's nodes send their heartbeats, if it is valid; Keys are as in Partner.
+	Listen netip.AddrPort
+	Keys   [][]byte
+	// HoldDown is the least time between two takeovers. A takeover adds 1000 to a penalty that halves every HalfLife; above
+	// Suppress there is no further one until it has fallen to Reuse, or a person says so.
+	HoldDown        time.Duration
+	HalfLife        time.Duration
+	Suppress, Reuse int
+}
+
+// WitnessServerConfig is a witness_server block.
+type WitnessServerConfig struct {
+	Listen netip.AddrPort
+	Keys   [][]byte
+}
+
+// Region settings of a router, part of RouterConfig.
+type RegionConfig struct {
+	// Site is the site block that the router lives by; empty: none, authority is always valid.
+	Site string
+	// Watch is the watch_site block that holds a takeover back; empty: none.
+	Watch string
+	// Home is the site that the service belongs to, Site or Watch; empty: the router knows no other site.
+	Home string
+	// Self is the site that this node claims terms for: Site, or else the name of the watcher's own site or node.
+	Self string
+	// Partners of ours on other sites that advertisements come from by unicast are known by Remote: a role that is given to
+	// one of them leaves the site.
+	Remote []netip.Addr
+	// HandoverOverlap is how long a router that has given the role to another site in an orderly move keeps its addresses
+	// and its draining routes; 0: it does not. HandoverUntil is a health check that ends it earlier; empty: none does.
+	HandoverOverlap time.Duration
+	HandoverUntil   string
+	// FailbackClean is how long everything that the router tracks must have been all right before it takes the role back
+	// from another site.
+	FailbackClean time.Duration
+}
+
+// ProbeKind is how a health check looks.
+type ProbeKind uint8
+
+// Kinds of probes.
+const (
+	ProbeTCP ProbeKind = iota
+	ProbeHTTP
+	ProbeICMP
+	ProbeBGPRoute
+)
+
+// String returns the configuration word.
+func (k ProbeKind) String() string { return [...]string{"tcp", "http", "icmp", "bgp_route"}[k] }
+
+// Probe is one probe line of a health check.
+type Probe struct {
+	Kind ProbeKind
+	// Target is HOST:PORT, a URL, a host, or nothing for ProbeBGPRoute.
+	Target string
+	// For ProbeHTTP: Statuses are ranges of codes that are all right (none: 200-299), Body a regular expression that the
+	// body must match (empty: none), Method and Host what is sent (empty: GET, that of the URL), Insecure skips the
+	// verification of certificates, ServerName is what they must be for (empty: the host).
+	Statuses   [][2]int
+	Body       string
+	Method     string
+	Host       string
+	Insecure   bool
+	ServerName string
+	// For ProbeBGPRoute: the prefix is seen through a session of Speaker; OriginAS is the last AS of its path, 0: any.
+	Prefix   netip.Prefix
+	Speaker  string
+	OriginAS uint32
+}
+
+// CheckConfig is a health_check.
+type CheckConfig struct {
+	Name  string
+	Probe Probe
+	// Interval is from start to start; FallInterval counts instead while the verdict is about to change; 0: Interval.
+	Interval, FallInterval, Timeout time.Duration
+	// Rise and Fall are how many equal results in a row change the verdict; at least 1. The first result counts at once.
+	Rise, Fall int
+	// Source is the address that probes leave from, Interface the device; zero: the kernel's choice.
+	Source    netip.Addr
+	Interface string
+	// MaxRTT and MaxLoss (percent) are compared over the last Window probes; 0: not.
+	MaxRTT  time.Duration
+	MaxLoss int
+	Window  int
+}
+
+// HeartbeatReplied is the verified answer of a partner to a request of ours.
+type HeartbeatReplied struct {
+	Partner string // its ID
+	Reply   heartbeat.Reply
+}
+
+// HeartbeatHeard is a verified request of another node. It is to be answered (Effects.Answers) under Ref.
+type HeartbeatHeard struct {
+	Request heartbeat.Request
+	// Fresh: the sender has proved that it sent this after it heard from us lately. One that is not fresh is answered, and
+	// is no evidence of anything else.
+	Fresh bool
+	Ref   uint64
+}
+
+// DrainCommand asks for a router to be drained: it gives the role up in order, and does not take it until Undrain or Until.
+// The newest command about a router counts.
+type DrainCommand struct {
+	// Router is the name of a vrrp_instance; empty: all.
+	Router string
+	Drain  Drain
+}
+
+// Drain says who has drained a router, why, and for how long.
+type Drain struct {
+	By, Reason string
+	// Since and Until are wall clock, so that they outlive the agent; a zero Until: until somebody says otherwise.
+	Since, Until time.Time
+	// Ends is Until on the agent's clock; vrrp.Never: it does not end by itself.
+	Ends vrrp.Instant
+}
+
+// UndrainCommand ends the drain of a router, and the latch of a damped watcher. An empty name: of all.
+type UndrainCommand struct{ Router, By string }
+
+// SwitchoverCommand asks an Active router to hand its role over now. Effects.Verdicts says what became of it.
+type SwitchoverCommand struct {
+	Router, By, Reason string
+	Ref                uint64
+}
+
+// CommandVerdict is the outcome of a command, told once.
+type CommandVerdict struct {
+	Ref     uint64
+	Refused string // why nothing was done, or why it was undone; empty: done
+	Text    string // what was done, in words
+}
+
+func (DrainCommand) input()      {}
+func (UndrainCommand) input()    {}
+func (SwitchoverCommand) input() {}
+func (HeartbeatReplied) input()  {}
+func (HeartbeatHeard) input()    {}
+
+// Heartbeat is a request to send at once.
+type Heartbeat struct {
+	Partner string // its ID
+	Request heartbeat.Request
+}
+
+// Answer is the reply to a HeartbeatHeard, to send at once.
+type Answer struct {
+	Ref   uint64
+	Reply heartbeat.Reply
+}
+
+// Vote is what one check or witness says of a watched site.
+type Vote struct {
+	Name    string            `json:"name"`
+	Verdict heartbeat.Verdict `json:"-"`
+	Says    string            `json:"says"`
+	Reason  string            `json:"reason,omitempty"`
+	// SinceMS is how long the evidence for a "down" goes back.
+	SinceMS float64 `json:"since_ms,omitempty"`
+}
+
+// Phase is one stage of a takeover: what happened, and how long after the one before.
+type Phase struct {
+	Name string       `json:"phase"`
+	At   vrrp.Instant `json:"-"`
+	MS   float64      `json:"ms"`
+}

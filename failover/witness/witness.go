@@ -1,0 +1,2 @@
+// Package witness exchanges heartbeats with other sites over UDP.
+package witness
