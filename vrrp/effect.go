@@ -21,6 +21,9 @@ const (
 	CauseHigherAddress        // an advertisement of equal priority from a higher address
 	CauseShutdown             // disabled
 	CauseJoint                // the routers that it goes along with have left the role
+	CauseTerm                 // another site holds a newer term
+	CauseSiteDown             // the site of the Active router is down, whatever it sends
+	CauseDrain                // a person has taken it out, or handed its role over
 )
 
 var causeNames = [...]string{
@@ -28,6 +31,8 @@ var causeNames = [...]string{
 	CausePreempt: "preempted a lower priority", CauseRelease: "the active router released the role",
 	CauseHigherPriority: "higher priority heard", CauseHigherAddress: "equal priority from a higher address heard",
 	CauseShutdown: "shutdown", CauseJoint: "the sync group leaves the role",
+	CauseTerm: "another site holds a newer term", CauseSiteDown: "the site of the active router is down",
+	CauseDrain: "drained",
 }
 
 // String returns the cause in words.

@@ -45,6 +45,21 @@ func (r *Router) Promote(now Instant) Effect {
 	return r.promote(now, r.downCause)
 }
 
+// Seize makes a Backup router Active although an Active router may be heard: somebody who knows more than advertisements
+// tell has decided so (safety.md, takeover_on_site_down). It does nothing outside Backup.
+func (r *Router) Seize(now Instant) Effect {
+	if r.state != Backup {
+		return r.stay()
+	}
+	return r.promote(now, CauseSiteDown)
+}
+
+// Pending says what a router that is ready would become Active for.
+func (r *Router) Pending() Cause { return r.downCause }
+
+// Refuse counts a packet that somebody who knows more than the router has refused on its behalf.
+func (r *Router) Refuse(why wire.DropReason) { r.drops[why]++ }
+
 // Demote makes an Active router Backup because others that it goes along with have left the role. It asks for an
 // advertisement of priority 0, so that the peer which has taken their roles takes this one after Skew_Time and not after
 // Active_Down_Interval; one that has already taken it answers with an advertisement (RFC 9568 section 6.4.3), and is
@@ -52,11 +67,16 @@ func (r *Router) Promote(now Instant) Effect {
 // demoted each other must not come back in step. What the other one had sent before it was demoted may arrive after that,
 // and does not shorten the time; a release does. Demote does nothing outside Active.
 func (r *Router) Demote(now Instant, patience time.Duration) Effect {
+	return r.Resign(now, patience, CauseJoint)
+}
+
+// Resign is Demote for another reason.
+func (r *Router) Resign(now Instant, patience time.Duration, why Cause) Effect {
 	if r.state != Active {
 		return r.stay()
 	}
 	r.learned, r.downCause, r.preemptAt = r.cfg.Interval, CauseSilence, Never
-	e := r.follow(now, CauseJoint)
+	e := r.follow(now, why)
 	r.deadline = r.deadline.Add(patience)
 	if patience > 0 {
 		r.patientUntil = r.deadline

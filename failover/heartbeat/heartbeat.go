@@ -112,6 +112,9 @@ type Reply struct {
 	Site, Node string // who answers; Site is empty for a witness without one
 	About      string
 	ID         uint64 // of the request
+	// Noted: the request was fresh, and counts as a sign of life with the partner from now on. Without it the reply is no
+	// acknowledgement.
+	Noted bool
 	// Verdict is what the partner has measured of the site in question with its own checks; VerdictAge is how long the
 	// evidence for it goes back.
 	Verdict    Verdict

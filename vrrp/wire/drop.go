@@ -32,6 +32,7 @@ const (
 	DropAddressList // version 2: the list differs and the sender is not the owner
 	DropNotRunning  // the virtual router is in Initialize
 	DropOwner       // reserved for routers told to ignore adverts while they own the addresses
+	DropStaleTerm   // of a site whose term is over (failover, guarded mode)
 	DropQueueFull   // read from the socket, but the agent was too busy to look at it
 
 	numDropReasons
@@ -65,6 +66,7 @@ var dropNames = [NumDropReasons]string{
 	DropAddressList:        "address_list_mismatch",
 	DropNotRunning:         "not_running",
 	DropOwner:              "owner",
+	DropStaleTerm:          "stale_term",
 	DropQueueFull:          "queue_full",
 }
 
