@@ -70,6 +70,7 @@ type Core struct {
 	stopped  bool         // it is complete
 	dirty    bool         // a role, a presence or a report changed: Flush has work
 	reloads  uint64
+	region   region
 }
 
 type multicastKey struct {
@@ -98,6 +99,7 @@ func New(cfg *Config, now vrrp.Instant) (*Core, error) {
 	c.adoptSpeakers()
 	c.adoptGroups(now)
 	c.adoptTrackers()
+	c.adoptRegions(now)
 	c.index()
 	for _, r := range c.routers {
 		c.weigh(now, r, "", nil)
@@ -170,12 +172,19 @@ func (c *Core) Receive(now vrrp.Instant, link LinkID, p *wire.Packet, fx *Effect
 		return why
 	}
 	c.awake(now, fx) // before: who stood still must not answer a rival as if it still served
+	if c.ignores(now, r, p.Priority) {
+		r.fsm.Refuse(wire.DropStaleTerm)
+		return wire.DropStaleTerm
+	}
 	e, why := r.fsm.Receive(now, p)
 	if why != wire.Accepted {
 		return why
 	}
 	if p.Priority == wire.PriorityRelease {
 		r.counters.PriorityZeroRecv++
+	}
+	if w := c.watchOf(r); w != nil && r.cfg.remote(p.Src) {
+		w.advert = now
 	}
 	c.noteInterval(now, r, fx)
 	c.apply(now, r, e, fx)
@@ -230,6 +239,10 @@ func (c *Core) Step(now vrrp.Instant, in Input, fx *Effects) {
 		c.objectsReported(now, &in.Report, fx)
 	case DevicesReported:
 		c.devicesReported(now, &in, fx)
+	case HeartbeatReplied:
+		c.heartbeatReplied(now, &in, fx)
+	case HeartbeatHeard:
+		c.heartbeatHeard(now, &in, fx)
 	case Reconfigured:
 		c.reconfigure(now, in.Config, fx)
 	case Stop:
@@ -241,7 +254,7 @@ func (c *Core) Step(now vrrp.Instant, in Input, fx *Effects) {
 
 // Deadline returns when Expire wants to be called.
 func (c *Core) Deadline() vrrp.Instant {
-	d := min(c.sched.next(), c.renewAt, c.stopAt, c.nextLull())
+	d := min(c.sched.next(), c.renewAt, c.stopAt, c.nextLull(), c.region.due)
 	for _, p := range c.pacers {
 		d = min(d, p.due())
 	}
@@ -285,6 +298,7 @@ func (c *Core) expire(now vrrp.Instant, r *router, fx *Effects) {
 	if r.group != nil && r.fsm.State() == vrrp.Backup {
 		c.unsettle(r.group) // it may be ready
 	}
+	c.region.dirty = c.region.dirty || r.guarded()
 	c.updateHold(now, r, fx)
 	c.announceDue(now, r, fx)
 	if r.releasing && r.releaseUntil <= now {
@@ -304,6 +318,7 @@ func (c *Core) awake(now vrrp.Instant, fx *Effects) {
 		return
 	}
 	c.leaseEnds, c.renewAt, c.dirty = vrrp.Never, now, true
+	c.forgetAuthority(now)
 	for _, r := range c.leaving {
 		r.releasing = false
 	}

@@ -27,6 +27,7 @@ func (c *Core) Snapshot(now vrrp.Instant, wall func(vrrp.Instant) time.Time) *Sn
 	}
 	s.Groups = c.describeGroups(wall)
 	c.describeStatic(s)
+	c.describeRegions(now, s)
 	for i := range c.cfg.Speakers {
 		s.Speakers = append(s.Speakers, c.speakers[c.cfg.Speakers[i].Name].describe())
 	}
@@ -59,6 +60,7 @@ func (c *Core) describe(now vrrp.Instant, r *router, wall func(vrrp.Instant) tim
 		st.NextTimerMS = &ms
 	}
 	c.describeTracking(now, r, &st)
+	c.describeRegion(r, &st)
 	c.describeObjects(r, &st)
 	for _, s := range r.own.slots {
 		st.Addresses = append(st.Addresses, c.kernel.describe(s))
@@ -90,9 +92,13 @@ func (c *Core) waiting(now vrrp.Instant, r *router) string {
 	case r.fault != "":
 		return r.fault
 	case r.fsm.Held() && r.holder != r:
-		return fmt.Sprintf("for %s of sync group %s, which waits for a session of speaker %s", r.holder.cfg.Name, r.group.cfg.Name, c.waitsFor(r.holder))
-	case r.fsm.Ready():
+		return fmt.Sprintf("for %s of sync group %s, which waits: %s", r.holder.cfg.Name, r.group.cfg.Name, c.holdReason(now, r.holder))
+	case r.fsm.Ready() && r.barred != "":
+		return r.barred
+	case r.fsm.Ready() && r.group != nil:
 		return r.group.others(r)
+	case r.fsm.Held() && c.failbackHold(now, r) != "":
+		return c.failbackHold(now, r)
 	case r.fsm.Held():
 		return fmt.Sprintf("for an established session of speaker %s, at most %.0f s more, before it takes the role from a live MASTER",
 			c.waitsFor(r), r.holdUntil.Sub(now).Seconds())

@@ -13,6 +13,7 @@ import (
 // the difference. Routes come first, because a route must be withdrawn before its addresses go.
 func (c *Core) Flush(now vrrp.Instant, fx *Effects) {
 	c.settleGroups(now, fx)
+	c.settleRegions(now, fx)
 	if !c.dirty {
 		return
 	}
@@ -24,6 +25,7 @@ func (c *Core) Flush(now vrrp.Instant, fx *Effects) {
 	c.flushObjects(now, fx)
 	c.flushAddresses(now, fx)
 	c.dismiss()
+	c.sendHeartbeats(now, fx) // who has let go of everything says so
 	if c.stopping && (c.stopped || c.nothingLeft() || now >= c.stopAt) {
 		c.stopped, c.stopAt, fx.Stopped = true, vrrp.Never, true
 	}
@@ -31,7 +33,7 @@ func (c *Core) Flush(now vrrp.Instant, fx *Effects) {
 
 // flushRoutes asks a speaker for another set of routes if it should announce another one.
 func (c *Core) flushRoutes(now vrrp.Instant, s *speaker, fx *Effects) {
-	want, err := s.cfg.Validate(c.wantedRoutes(s.cfg.Name))
+	want, err := s.cfg.Validate(c.wantedRoutes(now, s))
 	refused := ""
 	if err != nil {
 		refused = err.Error()
@@ -55,17 +57,17 @@ func (c *Core) flushRoutes(now vrrp.Instant, s *speaker, fx *Effects) {
 
 // wantedRoutes returns what the routers' roles entitle them to announce through a speaker, sorted by prefix. Where two
 // routers want one prefix, an Active one goes before a Backup, and then the first in the configuration decides.
-func (c *Core) wantedRoutes(speaker string) []bgp.Route {
+func (c *Core) wantedRoutes(now vrrp.Instant, s *speaker) []bgp.Route {
 	var want []bgp.Route
 	taken := make(map[netip.Prefix]bool)
 	for _, when := range []Role{RoleActive, RoleBackup} {
 		for _, r := range c.routers {
-			if role, ok := r.role(); !ok || role != when {
+			if role, ok := r.role(); !ok || role != when || !c.proven(now, r, s) {
 				continue
 			}
 			for i := range r.cfg.Announce {
 				a := &r.cfg.Announce[i]
-				if a.Speaker == speaker && a.When == when && !taken[a.Route.Prefix] {
+				if a.Speaker == s.cfg.Name && a.When == when && !taken[a.Route.Prefix] {
 					taken[a.Route.Prefix] = true
 					want = append(want, a.Route)
 				}
@@ -142,6 +144,7 @@ func (c *Core) flushAddresses(now vrrp.Instant, fx *Effects) {
 	}
 	if changed || renew {
 		d := c.addresses
+		d.Until = c.addressesUntil()
 		fx.Addresses = &d
 	}
 }

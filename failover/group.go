@@ -60,7 +60,7 @@ func (c *Core) adoptGroups(now vrrp.Instant) {
 		}
 	}
 	for _, r := range c.routers {
-		r.fsm.SetJoint(r.group != nil)
+		r.fsm.SetJoint(r.group != nil || r.guarded())
 	}
 }
 
@@ -148,10 +148,21 @@ func (c *Core) shareRole(now vrrp.Instant, g *group, fx *Effects) {
 		switch {
 		case leader != nil:
 			c.apply(now, r, r.fsm.Demote(now, g.patience(leader, r)), fx)
-		case ready > 0 && active+ready == len(g.members):
+		case ready > 0 && active+ready == len(g.members) && !c.anyBarred(now, g):
 			c.apply(now, r, r.fsm.Promote(now), fx)
 		}
 	}
+}
+
+// anyBarred reports whether a member that is ready must not take the role yet.
+func (c *Core) anyBarred(now vrrp.Instant, g *group) bool {
+	return slices.ContainsFunc(g.members, func(r *router) bool {
+		if r.fsm.State() != vrrp.Backup || !r.fsm.Ready() {
+			return false
+		}
+		why, _ := c.mayTake(now, r)
+		return why != ""
+	})
 }
 
 // patience is how much longer than usual a member that is demoted on account of another one waits before it is ready

@@ -27,7 +27,20 @@ func (c *Core) waitsFor(r *router) string {
 
 // holds reports whether r has a reason of its own to leave a live Active router alone.
 func (c *Core) holds(now vrrp.Instant, r *router) bool {
-	return now < r.holdUntil && r.fsm.State() == vrrp.Backup && c.waitsFor(r) != ""
+	if r.fsm.State() != vrrp.Backup {
+		return false
+	}
+	return now < r.holdUntil && c.waitsFor(r) != "" || c.failbackHold(now, r) != ""
+}
+
+// failbackHold says why r leaves the role to another site; empty: it does not, or is a watcher, which never has the better
+// right.
+func (c *Core) failbackHold(now vrrp.Instant, r *router) string {
+	if !r.guarded() || c.watchOf(r) != nil {
+		return ""
+	}
+	why, _ := c.failback(now, r)
+	return why
 }
 
 // updateHold keeps a Backup whose routes could not leave yet from taking the role from a router that serves: a
@@ -68,6 +81,8 @@ func (c *Core) setHold(now vrrp.Instant, r, holder *router, fx *Effects) {
 	}
 	e := Event{Kind: EventHold, At: now, To: "over"}
 	switch {
+	case hold && c.failbackHold(now, r) != "":
+		e.To, e.Reason = "waiting", c.failbackHold(now, r)
 	case hold:
 		e.To, e.Reason = "waiting", fmt.Sprintf("no established session of speaker %s; a live MASTER is left alone for up to %v",
 			c.waitsFor(r), r.holdUntil.Sub(now))
@@ -82,4 +97,12 @@ func (c *Core) setHold(now vrrp.Instant, r, holder *router, fx *Effects) {
 			"the role may be taken although nobody hears the route", c.waitsFor(r))
 	}
 	fx.about(r, e)
+}
+
+// holdReason says why r leaves a live Active router alone.
+func (c *Core) holdReason(now vrrp.Instant, r *router) string {
+	if why := c.failbackHold(now, r); why != "" {
+		return why
+	}
+	return "no established session of speaker " + c.waitsFor(r)
 }

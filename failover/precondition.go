@@ -107,6 +107,9 @@ func (c *Core) precondition(now vrrp.Instant, r *router) (h hindrance, source ne
 	if h = c.trackingFault(now, r); h.reason != "" {
 		return h, source
 	}
+	if h = c.isolated(now, r); h.reason != "" {
+		return h, source
+	}
 	if h = c.delayed(now, r); h.reason == "" {
 		h.until = back
 	}

@@ -43,6 +43,7 @@ func (c *Core) reconfigure(now vrrp.Instant, cfg *Config, fx *Effects) {
 	c.adoptSpeakers()
 	c.adoptGroups(now)
 	c.adoptTrackers()
+	c.adoptRegions(now)
 	c.index()
 	c.hurryLinks(now, fx)
 	for _, r := range c.routers {

@@ -41,6 +41,10 @@ type router struct {
 	// untested are tracked things that a reload has added and that are not known yet; priority is the effective one.
 	untested []Tracker
 	priority uint8
+	// clean is when something about the router was not all right last; barred is why it must not take a role that it is
+	// ready for.
+	clean  vrrp.Instant
+	barred string
 
 	// presence says of each of cfg.Addresses what the reports that count said of it: those on addressGeneration or
 	// a later one. addressesIn: they said of each one that it is in.
@@ -121,7 +125,7 @@ func newRouter(cfg *RouterConfig, now vrrp.Instant) (*router, error) {
 	return &router{
 		cfg: cfg, fsm: fsm, links: cfg.links(), presence: make([]presence, len(cfg.Addresses)),
 		carriers: cfg.carriers(), failing: vrrp.Never, place: -1, since: now, why: "start", fault: unseen, pending: true, word: "INIT",
-		obstacle: hindrance{reason: unseen, pending: true, until: now.Add(firstLook)}, born: now,
+		obstacle: hindrance{reason: unseen, pending: true, until: now.Add(firstLook)}, born: now, clean: now,
 		gratuitous: idle, interval: cfg.VRRP.Interval, priority: cfg.VRRP.Priority,
 	}, nil
 }
@@ -211,6 +215,9 @@ func (c *Core) transition(now vrrp.Instant, r *router, e vrrp.Effect, fx *Effect
 	}
 	c.dirty = true
 	fx.about(r, Event{Kind: EventTransition, At: now, From: from, To: r.word, Reason: r.why, Peer: r.fsm.Heard().Address})
+	if e.To == vrrp.Active {
+		c.claim(now, r, fx)
+	}
 	switch {
 	case e.To == vrrp.Active:
 		r.counters.BecameMaster++

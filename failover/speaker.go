@@ -16,6 +16,10 @@ type speaker struct {
 	// troubles limits how often the errors of neighbors that stay down are told; the zero address stands for the
 	// speaker itself.
 	troubles map[netip.Addr]*limiter
+	// doubt is when neighbors may have forgotten us last, or we them (see doubted); others: one session was there all the
+	// time.
+	doubt  vrrp.Instant
+	others bool
 }
 
 // acknowledged reports whether the speaker's table reflects what was asked for up to a generation; a speaker that is
@@ -48,6 +52,7 @@ func (c *Core) speakerReported(now vrrp.Instant, rep *bgp.Report, fx *Effects) {
 	c.dirty = true
 	old := s.report
 	s.report = *rep
+	c.noteSessions(now, s, &old)
 	trouble := rep.Err != "" && rep.Err != old.Err
 	if old.Connected != rep.Connected || trouble && s.trouble(netip.Addr{}).allows(now) {
 		to := "down"

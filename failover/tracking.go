@@ -18,6 +18,9 @@ type tracked struct {
 	value  int
 	reason string
 	latest string
+	// unknown: a health check cannot tell. sinceAt is when the results began that led to the verdict.
+	unknown bool
+	sinceAt vrrp.Instant
 
 	routers []*router
 }
@@ -78,6 +81,7 @@ func (c *Core) trackerReported(now vrrp.Instant, rep *TrackerReport, fx *Effects
 	if t == nil || rep.Tracker.Kind == TrackInterface {
 		return // news of what a reload removed
 	}
+	c.region.dirty = true
 	if t.take(rep.OK, clampValue(rep.Value), rep.Reason) {
 		c.trackerChanged(now, rep.Tracker, t, fx)
 	}

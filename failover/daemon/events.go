@@ -34,6 +34,12 @@ var eventLog = map[failover.EventKind]struct {
 	failover.EventGroup:          {slog.LevelInfo, "sync group"},
 	failover.EventObjectFailed:   {slog.LevelError, "route or rule not as it should be"},
 	failover.EventObjectRestored: {slog.LevelWarn, "route or rule removed by somebody else, put back"},
+	failover.EventWatch:          {slog.LevelWarn, "watched site"},
+	failover.EventAuthority:      {slog.LevelWarn, "authority of this site"},
+	failover.EventTerm:           {slog.LevelInfo, "term"},
+	failover.EventDrain:          {slog.LevelWarn, "drain"},
+	failover.EventHandover:       {slog.LevelInfo, "handover"},
+	failover.EventTakeover:       {slog.LevelInfo, "takeover complete"},
 	failover.EventDevice:         {slog.LevelError, "device or packet filter not as it should be"},
 }
 

@@ -1,0 +1,203 @@
+package failover
+
+import (
+	"fmt"
+
+	"failoverd/failover/heartbeat"
+	"failoverd/vrrp"
+)
+
+// mayTake says why r, whose time has come by the rules of VRRP, must not take the role yet; empty: it may. again is when time
+// alone may change that; vrrp.Never: it does not.
+func (c *Core) mayTake(now vrrp.Instant, r *router) (why string, again vrrp.Instant) {
+	if why := c.outOfService(r); why != "" {
+		return why, vrrp.Never
+	}
+	if w := c.watchOf(r); w != nil {
+		return c.watchAllows(now, r, w)
+	}
+	if s := c.region.site; s != nil && r.cfg.Region.Site == s.cfg.Name {
+		return c.siteAllows(now, r, s)
+	}
+	return "", now
+}
+
+// watchAllows is mayTake for the watcher of another site.
+func (c *Core) watchAllows(now vrrp.Instant, r *router, w *watch) (why string, again vrrp.Instant) {
+	switch r.fsm.Pending() {
+	case vrrp.CauseRelease:
+		// The site's own will. It may have a successor of its own, which is better.
+		return c.releasedBy(now, r, w)
+	case vrrp.CausePreempt:
+		return "", now // the site has lowered its priority
+	}
+	if c.resumes(now, r, w) {
+		return "", now
+	}
+	j := c.judgeSite(now, w)
+	why, again = c.observed(now, w, &j)
+	if why == "" {
+		why, again = w.damped(now)
+	}
+	return why, again
+}
+
+// observed says what is missing of the observation that allows a takeover: for T_take nobody has heard of the site, the quorum
+// has said "down", and this node was in contact, all without interruption (safety.md, A to C).
+func (c *Core) observed(now vrrp.Instant, w *watch, j *siteJudgement) (why string, again vrrp.Instant) {
+	name := "site " + w.cfg.Name
+	switch {
+	case j.contact == vrrp.Never && len(w.witnesses) > 0:
+		return "no witness answers: this node itself may be cut off", vrrp.Never
+	case j.contact == vrrp.Never:
+		return "no session to an upstream: this node itself may be cut off", vrrp.Never
+	case j.quorumSince == vrrp.Never:
+		return fmt.Sprintf("%s is not down: %d of %d needed votes say so", name, j.down, w.cfg.DownQuorum), vrrp.Never
+	}
+	take := c.takeAfter(w)
+	if at := max(j.silentSince, j.contact, j.quorumSince).Add(take); now < at {
+		return fmt.Sprintf("%s looks down, observed for %s of %s (%s was heard %s ago)", name, plainSeconds(take-at.Sub(now)),
+			plainSeconds(take), j.lastBy, plainSeconds(now.Sub(j.silentSince))), at
+	}
+	return "", now
+}
+
+// releasedBy says why a role that the site has released is not taken yet: a node of the site may have it, or could have.
+func (c *Core) releasedBy(now vrrp.Instant, r *router, w *watch) (why string, again vrrp.Instant) {
+	service := r.service().Service
+	for _, s := range c.region.seen[w.cfg.Name] {
+		if s.site != w.cfg.Name {
+			continue
+		}
+		until := s.at.Add(max(s.fence, w.cfg.FenceAfter) + releaseSlack)
+		if st := s.states[service]; now < until && (st == heartbeat.Active || st == heartbeat.Ready) {
+			return fmt.Sprintf("the role was released, but %s of site %s says that it is %s", s.node, w.cfg.Name, st), until
+		}
+	}
+	for _, p := range w.witnesses {
+		if !p.heardSite || p.released() {
+			continue
+		}
+		if until := p.silentAt.Add(w.cfg.FenceAfter + releaseSlack); now < until {
+			return fmt.Sprintf("the role was released, but witness %s hears site %s", p.cfg.Name, w.cfg.Name), until
+		}
+	}
+	return "", now
+}
+
+// releaseSlack is for the withdrawal of a node that has not said that it has let go.
+const releaseSlack = heartbeatSlack
+
+// released reports whether all nodes of the site in question told the partner that they let go of everything.
+func (p *partner) released() bool {
+	for i := range p.reply.Sites {
+		if h := &p.reply.Sites[i]; h.Site == p.about {
+			return h.Released
+		}
+	}
+	return false
+}
+
+// resumes reports whether r had the role when this node was last heard, and nobody has taken it since: every witness says so,
+// in answer to a question of this life. Then the site cannot serve without a newer term, and there is nothing to wait for.
+func (c *Core) resumes(now vrrp.Instant, r *router, w *watch) bool {
+	if len(w.witnesses) == 0 || c.termOf(r).Holder != r.cfg.Region.Self {
+		return false
+	}
+	for _, p := range w.witnesses {
+		k, ok := p.knows(r.service().Service)
+		if !p.fresh(now) || !ok || k.Holder != r.cfg.Region.Self {
+			return false
+		}
+	}
+	return true
+}
+
+// siteAllows is mayTake for a router of the service's own site. Its authority has been looked at already.
+func (c *Core) siteAllows(now vrrp.Instant, r *router, s *site) (why string, again vrrp.Instant) {
+	// Whoever had the role before may have lost it to another site meanwhile: that was asked for after its last sign of life.
+	if h := r.fsm.Heard(); s.word == authorityValid && s.sent < h.At && r.fsm.Pending() != vrrp.CausePreempt {
+		for _, p := range s.partners {
+			p.ask(now)
+		}
+		return "for an acknowledgement that was asked for after the last router fell silent", now.Add(askGap)
+	}
+	if r.fsm.Pending() == vrrp.CauseRelease {
+		return "", now
+	}
+	return c.failback(now, r)
+}
+
+// failback says why r must not take the role back from another site yet; empty: no other site has it, or r may.
+func (c *Core) failback(now vrrp.Instant, r *router) (why string, again vrrp.Instant) {
+	holder, alive := c.otherHolder(now, r)
+	if !alive {
+		return "", now
+	}
+	clean := r.clean.Add(r.cfg.Region.FailbackClean)
+	switch {
+	case !r.cfg.VRRP.Preempt:
+		return fmt.Sprintf("site %s has the role, and nopreempt leaves it there", holder), vrrp.Never
+	case c.waitsFor(r) != "":
+		return fmt.Sprintf("site %s has the role, and speaker %s has no established session", holder, c.waitsFor(r)), vrrp.Never
+	case now < clean:
+		return fmt.Sprintf("site %s has the role, and this node must have been all right for %s more (failback_clean)", holder, plainSeconds(clean.Sub(now))), clean
+	}
+	return "", now
+}
+
+// otherHolder returns the site that holds the term of r's service, and whether anybody has heard it lately.
+func (c *Core) otherHolder(now vrrp.Instant, r *router) (site string, alive bool) {
+	t := c.termOf(r)
+	if t.Holder == "" || t.Holder == r.cfg.Region.Self {
+		return "", false
+	}
+	if h := r.fsm.Heard(); h.Address.IsValid() && h.Priority > 0 && r.cfg.remote(h.Address) && now.Sub(h.At) <= r.fsm.ActiveDownInterval() {
+		return t.Holder, true
+	}
+	for _, p := range c.region.partners {
+		if p.about == r.cfg.Region.Home && p.fresh(now) && p.hears(now, t.Holder, r.service().Service) {
+			return t.Holder, true
+		}
+	}
+	return t.Holder, false
+}
+
+// hears reports whether a partner has said that it is the holder of a service and serves, or that it hears the holder.
+func (p *partner) hears(now vrrp.Instant, holder string, s heartbeat.Service) bool {
+	if p.reply.Site == holder {
+		k, _ := p.knows(s)
+		return k.State == heartbeat.Active || k.State == heartbeat.Draining
+	}
+	for i := range p.reply.Sites {
+		if h := &p.reply.Sites[i]; h.Site == holder {
+			return h.Age+now.Sub(p.at) <= quietFactor*p.interval+maxRTT && !h.Released
+		}
+	}
+	return false
+}
+
+// ignores reports whether an advertisement must not make r yield: it comes from a site whose term is over and that has not
+// claimed a newer one, although its nodes do that before they serve. A node that stood still sends such, until it is told.
+func (c *Core) ignores(now vrrp.Instant, r *router, priority uint8) bool {
+	w := c.watchOf(r)
+	if w == nil || r.fsm.State() != vrrp.Active || priority == 0 || priority < r.fsm.Priority() || c.termOf(r).Holder != r.cfg.Region.Self {
+		return false
+	}
+	spoke, lately := false, false
+	for _, s := range c.region.seen[w.cfg.Name] {
+		if s.site == w.cfg.Name {
+			spoke = true
+			lately = lately || now.Sub(s.at) <= quietFactor*w.cfg.Heartbeat
+		}
+	}
+	if !spoke {
+		return false // it does not speak the channel: plain VRRP
+	}
+	if w.ignoring == vrrp.Never || now.Sub(w.ignoredAt) > r.fsm.ActiveDownInterval() {
+		w.ignoring = now
+	}
+	w.ignoredAt = now
+	// One that goes on for longer than it would serve without being told, and says nothing else, has another configuration now.
+	return lately || now.Sub(w.ignoring) <= max(w.cfg.FenceAfter, c.takeAfter(w)-w.cfg.TakeoverAfter+w.cfg.FenceAfter)+heartbeatSlack
+}

@@ -1,0 +1,142 @@
+package failover
+
+import (
+	"slices"
+	"time"
+
+	"failoverd/failover/heartbeat"
+	"failoverd/vrrp"
+)
+
+// sighting is what a node of another site, or, for a witness, of any site, has said of itself last.
+type sighting struct {
+	site, node string
+	at         vrrp.Instant
+	fence      time.Duration
+	states     map[heartbeat.Service]heartbeat.State
+}
+
+// Bounds of what is remembered of nodes: who is not heard for so long is forgotten, and nobody can make this node
+// remember more of them.
+const (
+	forgetNode = 10 * time.Minute
+	maxNodes   = 64
+)
+
+// heartbeatHeard takes note of a request of another node, and answers it.
+func (c *Core) heartbeatHeard(now vrrp.Instant, in *HeartbeatHeard, fx *Effects) {
+	q := &in.Request
+	noted := in.Fresh && c.see(now, q)
+	if noted {
+		for i := range q.Entries {
+			e := &q.Entries[i]
+			c.learn(now, serviceKey{q.About, e.Service}, e.Term, "node "+q.Node+" of site "+q.Site, fx)
+		}
+		c.region.dirty = true
+	}
+	fx.Answers = append(fx.Answers, Answer{Ref: in.Ref, Reply: c.reply(now, q, noted)})
+}
+
+// see remembers what a node says of itself, unless there are too many of them.
+func (c *Core) see(now vrrp.Instant, q *heartbeat.Request) bool {
+	nodes := c.region.seen[q.About]
+	i := slices.IndexFunc(nodes, func(s *sighting) bool { return s.site == q.Site && s.node == q.Node })
+	if i < 0 {
+		if len(nodes) >= maxNodes {
+			nodes = slices.DeleteFunc(nodes, func(s *sighting) bool { return now.Sub(s.at) > forgetNode })
+		}
+		if len(nodes) >= maxNodes || nodes == nil && len(c.region.seen) >= maxNodes {
+			return false
+		}
+		i = len(nodes)
+		c.region.seen[q.About] = append(nodes, &sighting{site: q.Site, node: q.Node})
+	}
+	s := c.region.seen[q.About][i]
+	s.at, s.fence, s.states = now, q.FenceAfter, make(map[heartbeat.Service]heartbeat.State, len(q.Entries))
+	for i := range q.Entries {
+		s.states[q.Entries[i].Service] = q.Entries[i].State
+	}
+	return true
+}
+
+// reply says what this node knows of what a request is about.
+func (c *Core) reply(now vrrp.Instant, q *heartbeat.Request, noted bool) heartbeat.Reply {
+	a := heartbeat.Reply{Site: c.cfg.self(), Node: c.cfg.node(), About: q.About, ID: q.ID, Noted: noted, Sites: c.heard(now, q.About)}
+	if w := c.region.watch(q.About); w != nil {
+		v := c.judgeSite(now, w)
+		if a.Verdict = v.verdict; a.Verdict == heartbeat.Down {
+			a.VerdictAge = max(now.Sub(v.quorumSince), 0)
+		}
+	}
+	for i := range q.Entries {
+		k := serviceKey{q.About, q.Entries[i].Service}
+		t, known := c.region.terms[k]
+		if !known {
+			continue
+		}
+		a.Services = append(a.Services, heartbeat.Knowledge{
+			Service: k.Service, Term: t.Term, State: c.standingFor(k), Tenure: now.Sub(t.since), Successors: c.successors(now, q, k.Service),
+		})
+	}
+	return a
+}
+
+// heard says which sites were heard about a service's home, the home first.
+func (c *Core) heard(now vrrp.Instant, about string) (list []heartbeat.Heard) {
+	for _, s := range c.region.seen[about] {
+		i := 0
+		for i < len(list) && list[i].Site != s.site {
+			i++
+		}
+		if i == len(list) {
+			if len(list) == heartbeat.MaxSites {
+				continue
+			}
+			list = append(list, heartbeat.Heard{Site: s.site, Age: now.Sub(s.at), Released: true})
+		}
+		h := &list[i]
+		h.Age = min(h.Age, now.Sub(s.at))
+		if now.Sub(s.at) <= heartbeat.ReleasedWithin && s.mayServe() {
+			h.Released = false
+		}
+		if list[i].Site == about {
+			list[0], list[i] = list[i], list[0]
+		}
+	}
+	return list
+}
+
+// mayServe reports whether the node said that it serves some service, or could.
+func (s *sighting) mayServe() bool {
+	for _, st := range s.states {
+		if st != heartbeat.Out {
+			return true
+		}
+	}
+	return false
+}
+
+// standingFor is what this node is for a service; Out if it has no router for it.
+func (c *Core) standingFor(k serviceKey) heartbeat.State {
+	for _, r := range c.routers {
+		if r.guarded() && r.service() == k {
+			return c.standing(r)
+		}
+	}
+	return heartbeat.Out
+}
+
+// successors counts the nodes of the asking site that could have a service instead of the one that asks.
+func (c *Core) successors(now vrrp.Instant, q *heartbeat.Request, s heartbeat.Service) uint8 {
+	n := 0
+	for _, o := range c.region.seen[q.About] {
+		st := o.states[s]
+		if o.site == q.Site && o.node != q.Node && now.Sub(o.at) <= successorWithin && (st == heartbeat.Ready || st == heartbeat.Active) {
+			n++
+		}
+	}
+	return uint8(min(n, 255))
+}
+
+// successorWithin is how old what a node said of itself may be for it to count as a successor.
+const successorWithin = 5 * time.Second
