@@ -30,7 +30,8 @@ func (c *Core) holds(now vrrp.Instant, r *router) bool {
 	if r.fsm.State() != vrrp.Backup {
 		return false
 	}
-	return now < r.holdUntil && c.waitsFor(r) != "" || c.failbackHold(now, r) != ""
+	r.leaves = c.failbackHold(now, r) != ""
+	return r.leaves || now < r.holdUntil && c.waitsFor(r) != ""
 }
 
 // failbackHold says why r leaves the role to another site; empty: it does not, or is a watcher, which never has the better

@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -177,6 +178,7 @@ func (c *Core) settleGuarded(now vrrp.Instant, r *router, fx *Effects) {
 		r.clean = now
 	}
 	c.updateHold(now, r, fx)
+	c.reschedule(r)
 	w := c.watchOf(r)
 	if w != nil && w.cfg.OnSiteDown && r.group == nil {
 		c.seize(now, r, w, fx)
@@ -196,9 +198,27 @@ func (c *Core) settleGuarded(now vrrp.Instant, r *router, fx *Effects) {
 	case r.group != nil:
 		c.unsettle(r.group)
 	default:
+		c.tellAllowed(now, r, fx)
 		c.apply(now, r, r.fsm.Promote(now), fx)
 		c.reschedule(r)
 	}
+}
+
+// tellAllowed says what the takeover of a watcher rests on.
+func (c *Core) tellAllowed(now vrrp.Instant, r *router, fx *Effects) {
+	w := c.watchOf(r)
+	if w == nil {
+		return
+	}
+	j := c.judgeSite(now, w)
+	reason := r.fsm.Pending().String()
+	if r.fsm.Pending() == vrrp.CauseSilence {
+		reason = fmt.Sprintf("observed for %s: %s was heard %s ago", plainSeconds(c.takeAfter(w)), j.lastBy, plainSeconds(now.Sub(j.silentSince)))
+		if c.resumes(now, r, w) {
+			reason = "this node had the role, and nobody has taken it since"
+		}
+	}
+	fx.about(r, Event{Kind: EventWatch, At: now, Object: "site " + w.cfg.Name, To: "takeover allowed", Reason: reason, Votes: j.votes})
 }
 
 // seize takes the role although the site still sends advertisements: by the verdict alone, if the site will learn of it and end
@@ -222,6 +242,7 @@ func (c *Core) seize(now vrrp.Instant, r *router, w *watch, fx *Effects) {
 		c.region.due = min(c.region.due, max(again, now+1))
 		return
 	}
+	c.tellAllowed(now, r, fx)
 	c.apply(now, r, r.fsm.Seize(now), fx)
 	c.reschedule(r)
 }
@@ -231,11 +252,8 @@ func (c *Core) noteWatch(now vrrp.Instant, w *watch, fx *Effects) {
 	j := c.judgeSite(now, w)
 	held, ready := c.heldBack(w)
 	kind := ""
-	switch {
-	case ready && held != "":
+	if ready && held != "" {
 		kind = "held back"
-	case ready:
-		kind = "allowed"
 	}
 	verdict := j.verdict.String()
 	if verdict == w.told && kind == w.held {

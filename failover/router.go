@@ -77,6 +77,7 @@ type router struct {
 
 	holdUntil  vrrp.Instant // bgp_wait ends
 	holder     *router      // on whose account it is held; nil: on nobody's
+	leaves     bool         // it leaves the role to another site
 	gratuitous gratuitous
 	fromLive   bool // the role was taken from a live router, which may answer for the addresses until it has let go
 	counters   RouterCounters
@@ -171,7 +172,7 @@ func (r *router) nextDue() vrrp.Instant {
 	if r.releasing {
 		d = min(d, r.releaseUntil)
 	}
-	if r.fsm.Held() && r.holder == r {
+	if r.fsm.Held() && r.holder == r && !r.leaves {
 		d = min(d, r.holdUntil)
 	}
 	if r.fsm.State() == vrrp.Active && r.failing != vrrp.Never {
