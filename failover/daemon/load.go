@@ -191,6 +191,12 @@ func (s *files) Read(name string) ([]byte, error) {
 	return r.content, r.err
 }
 
+// Mode implements conf.Modes.
+func (s *files) Mode(name string) (fs.FileMode, bool) {
+	r, ok := s.read[name]
+	return r.mode, ok && r.err == nil
+}
+
 // readRegular never blocks: a FIFO that nobody writes to must not keep the agent from starting.
 func readRegular(name string) ([]byte, fs.FileMode, error) {
 	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
