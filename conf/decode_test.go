@@ -206,7 +206,6 @@ func TestInstanceKeywords(t *testing.T) {
 		{"bgp_wait 0", "bgp_wait 0", ""},
 		{"bgp_wait 3601", "", `7:12: error: bgp_wait 3601: out of range (want 0 to 3600 seconds)`},
 		{"handover_overlap 0", "", ""},
-		{"handover_overlap 2", "", `7:20: error: handover_overlap 2 is not supported yet: only 0 is`},
 		{"watcher_peer { 203.0.113.2 min_ttl 240 }", "watcher_peer { | 203.0.113.2 min_ttl 240", ""},
 		{"watcher_peer { 2001:db8::1 }", "", `7:18: error: watcher_peer 2001:db8::1: the virtual addresses are IPv4`},
 
@@ -229,7 +228,7 @@ func TestInstanceKeywords(t *testing.T) {
 		{"track_bfd { x }", "", `7:3: error: track_bfd is refused: ` + conf.NoBFD},
 		{"use_ipvlan", "", `7:3: error: use_ipvlan is refused: an ipvlan has the link-layer address of its interface; leave the word out, or write use_vmac`},
 		{"auth_hmac { key 1 x }", "", `7:3: error: auth_hmac is not supported yet`},
-		{"watch_site x", "", `7:3: error: watch_site is not supported yet`},
+		{"watch_site x", "", `7:14: error: watch_site x: there is no such watch_site at the top level`},
 		{"garp_extra_if 5", "", `7:3: error: garp_extra_if is not supported yet: garp_master_refresh repeats gratuitous ARP for all virtual addresses; the rest works without it`},
 
 		{"vrrp_garp_master_delay 3", "", `7:3: error: vrrp_garp_master_delay belongs in global_defs, not in vrrp_instance`},

@@ -25,6 +25,9 @@ type decoder struct {
 	delays    []linkDelay
 	static    kernelDrafts
 	speakers  []*speaker
+	sites     []*site
+	watches   []*watch
+	witness   *witnessServer
 
 	defined map[[2]string]Token           // by kind and name
 	tracked map[failover.Tracker]*tracked // by kind and name

@@ -84,6 +84,12 @@ func Statuses() map[string]map[string]string {
 	add(out, "bgp_speaker", speakerWords)
 	add(out, "neighbor", neighborWords)
 	add(out, "bgp_announce", announceWords)
+	add(out, "site", siteWords)
+	add(out, "watch_site", watchWords)
+	add(out, "witness_server", witnessServerWords)
+	for kind, t := range partnerWords {
+		add(out, kind.String(), t)
+	}
 	return out
 }
 

@@ -26,8 +26,9 @@ func Format(cfg *failover.Config) string {
 	for i := range cfg.Speakers {
 		p.speaker(&cfg.Speakers[i])
 	}
+	p.regions(cfg)
 	for i := range cfg.Routers {
-		p.router(&cfg.Routers[i])
+		p.router(cfg, &cfg.Routers[i])
 	}
 	for i := range cfg.Groups {
 		p.group(cfg, &cfg.Groups[i])
@@ -89,6 +90,7 @@ func (p *printer) globals(cfg *failover.Config) {
 	p.block("global_defs", func() {
 		p.when(cfg.RouterID != "", "router_id", quote(cfg.RouterID))
 		p.when(cfg.StatusSocket != "", "status_socket", quote(cfg.StatusSocket))
+		p.when(cfg.EventLog != "", "event_log", quote(cfg.EventLog))
 		if lease, ok := commonLease(cfg); ok {
 			p.line("vip_lease", formatSeconds(lease))
 		}
@@ -151,7 +153,7 @@ func (p *printer) neighbor(n *bgp.Neighbor) {
 	})
 }
 
-func (p *printer) router(r *failover.RouterConfig) {
+func (p *printer) router(cfg *failover.Config, r *failover.RouterConfig) {
 	v := &r.VRRP
 	p.block("vrrp_instance "+name(r.Name), func() {
 		p.when(r.WantedState != "", "state", r.WantedState)
@@ -178,6 +180,7 @@ func (p *printer) router(r *failover.RouterConfig) {
 		p.announcements(r)
 		p.line("bgp_wait", formatSeconds(r.BGPWait))
 		p.behaviour(r)
+		p.region(cfg, &r.Region)
 	})
 }
 

@@ -14,6 +14,7 @@ type globals struct {
 	strict       bool
 	routerID     field[string]
 	statusSocket field[string]
+	eventLog     field[string]
 	version      field[wire.Version]
 	startupDelay field[time.Duration]
 	garpInterval field[time.Duration]
@@ -105,6 +106,7 @@ func (d *decoder) resolveGlobals(cfg *failover.Config) {
 	g := &d.global
 	cfg.RouterID = g.routerID.or(d.env.HostName)
 	cfg.StatusSocket = g.statusSocket.or("")
+	cfg.EventLog = g.eventLog.or("")
 	cfg.StartupDelay = g.startupDelay.or(0)
 	cfg.BGPLease = g.bgpLease.or(defaultBGPLease)
 	cfg.GARPInterval = g.garpInterval.or(0)

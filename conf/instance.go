@@ -43,6 +43,7 @@ type instance struct {
 	routes      []*kernelRoute
 	rules       []*kernelRule
 	ipv6        field[bool] // native_ipv6
+	regionWords
 }
 
 // authentication is the draft of the block of that name.
@@ -71,13 +72,6 @@ func (in *instance) usesUnicast(c *cursor) {
 	if in.unicast == nil {
 		at := c.keyword
 		in.unicast = &at
-	}
-}
-
-// handoverOverlap accepts the default.
-func (d *decoder) handoverOverlap(_ *instance, c *cursor) {
-	if v, at, ok := d.seconds(c, 0, maxWait); ok && v != 0 {
-		d.errorf(at, "handover_overlap %s is not supported yet: only 0 is", at.Text)
 	}
 }
 
@@ -210,10 +204,13 @@ func (d *decoder) resolveInterval(in *instance, version wire.Version) (wire.Cent
 	return cs, ok
 }
 
+// minDefaultLease is the shortest lease that is not asked for.
+const minDefaultLease = 3 * time.Second
+
 // defaultLease is three intervals, in whole seconds, and at least 3: a lease must outlive a few missed renewals.
 func defaultLease(interval wire.Centiseconds) time.Duration {
 	lease := (3*interval.Duration() + time.Second - 1) / time.Second * time.Second
-	return max(lease, 3*time.Second)
+	return max(lease, minDefaultLease)
 }
 
 // lease returns the kernel lifetime of an instance's addresses.

@@ -19,7 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-var netipValues = cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})
+var netipValues = cmpopts.EquateComparable(netip.Addr{}, netip.AddrPort{}, netip.Prefix{})
 
 // TestRegionalPair reads one file as each of the three nodes that it is for: no diagnostics, and for Hong Kong and the
 // first mainland node exactly this configuration.

@@ -24,6 +24,7 @@ func (d *decoder) resolve() *failover.Config {
 	for _, in := range d.instances {
 		cfg.Routers = append(cfg.Routers, d.resolveInstance(in, cfg))
 	}
+	d.resolveRegions(cfg)
 	d.resolveGroups(cfg)
 	d.resolveKernelObjects(cfg)
 	d.resolveTrackers(cfg)

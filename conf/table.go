@@ -104,7 +104,7 @@ var contexts []interface {
 
 func init() {
 	contexts = append(contexts, rootWords, globalWords, instanceWords, groupWords, scriptWords, fileWords, processWords,
-		speakerWords, neighborWords)
+		speakerWords, neighborWords, siteWords, watchWords, witnessServerWords)
 }
 
 func (t *table[T]) where() string { return t.place }

@@ -15,9 +15,9 @@ import (
 var inventory = map[string]map[string]string{
 	"root": {
 		"supported": `global_defs vrrp_instance vrrp_sync_group vrrp_script track_file vrrp_track_file vrrp_track_process
-			static_ipaddress static_routes static_rules interface_up_down_delays net_namespace bgp_speaker`,
+			static_ipaddress static_routes static_rules interface_up_down_delays net_namespace bgp_speaker site watch_site witness_server`,
 		"ignored":  `linkbeat_use_polling linkbeat_interfaces use_pid_dir child_wait_time`,
-		"later":    `instance health_check watch_site site witness_server`,
+		"later":    `instance health_check`,
 		"harmless": `garp_group`,
 		"refused":  `bfd_instance track_group`,
 		"foreign":  `virtual_server virtual_server_group SSL net_namespace_ipvs namespace_with_ipsets`,
@@ -32,7 +32,7 @@ var inventory = map[string]map[string]string{
 			vrrp_notify_fifo_script vrrp_notify_priority_changes fifo_write_vrrp_states_on_reload startup_script
 			startup_script_timeout shutdown_script shutdown_script_timeout reload_check_config vrrp_rt_priority vrrp_no_swap
 			nftables_counters vmac_prefix json_version state_dump_file stats_dump_file json_dump_file
-			status_socket vip_lease bgp_lease strict_config`,
+			status_socket vip_lease bgp_lease strict_config event_log`,
 		"ignored": `notification_email notification_email_from smtp_server smtp_helo_name smtp_connect_timeout smtp_alert
 			smtp_alert_vrrp smtp_alert_checker no_email_faults no_checker_emails checker_log_all_failures use_symlink_paths
 			umask random_seed vrrp_strict disable_local_igmp lvs_notify_fifo lvs_notify_fifo_script reload_time_file
@@ -46,7 +46,7 @@ var inventory = map[string]map[string]string{
 			vmac_addr_prefix snmp_socket enable_snmp_keepalived enable_snmp_vrrp enable_snmp_checker enable_snmp_rfc
 			enable_snmp_rfcv2 enable_snmp_rfcv3 enable_traps enable_dbus dbus_service_name lvs_sync_daemon lvs_timeouts
 			lvs_flush lvs_flush_on_stop nftables_ipvs rs_init_notifies data_use_instance iproute_usr_dir iproute_etc_dir`,
-		"later":    `metrics_listen event_log`,
+		"later":    `metrics_listen`,
 		"harmless": `vrrp_garp_extra_if vrrp_vmac_garp_intvl`,
 	},
 	"vrrp_script":        {"supported": `script interval timeout weight rise fall user init_fail`},
@@ -68,9 +68,10 @@ var inventory = map[string]map[string]string{
 			down_timer_adverts lower_prio_no_advert higher_prio_send_advert owner_ignore_adverts timer_expired_backup
 			thread_timer_expired skip_check_adv_addr notify notify_master notify_backup notify_fault notify_stop
 			notify_deleted notify_master_rx_lower_pri notify_priority_changes
-			bgp_announce bgp_wait watcher_peer handover_overlap`,
+			bgp_announce bgp_wait watcher_peer handover_overlap
+			watch_site site failback_clean`,
 		"ignored":  `old_unicast_checksum strict_mode smtp_alert debug kernel_rx_buf_size linkbeat_use_polling lvs_sync_daemon_interface`,
-		"later":    `vrf auth_hmac track_bgp track_check watch_site`,
+		"later":    `vrf auth_hmac track_bgp track_check`,
 		"harmless": `garp_extra_if vmac_garp_intvl`,
 		"refused":  `use_ipvlan track_bfd`,
 	},
@@ -90,6 +91,11 @@ var inventory = map[string]map[string]string{
 	},
 	"neighbor": {"supported": `remote_as local_address description password password_file port hold_time keepalive connect_retry
 		multihop ttl_security graceful_restart four_octet_as_required`},
+	"site": {"supported": "watcher witness key_file key fence_after heartbeat isolated health_check"},
+	"watch_site": {"supported": `health_check witness down_quorum takeover_after takeover_on_site_down heartbeat listen key_file key
+		fence_after hold_time vip_lease hold_down damping`},
+	"witness_server": {"supported": "listen key_file key"},
+	"watcher":        {"supported": "key_file key"}, "witness": {"supported": "key_file key"},
 	"bgp_announce": {"supported": "speaker when med local_pref prepend community large_community next_hop"},
 }
 
