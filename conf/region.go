@@ -63,6 +63,7 @@ func (d *decoder) resolveRegions(cfg *failover.Config) {
 	for i, in := range d.instances {
 		d.resolveRegion(in, &cfg.Routers[i], cfg)
 	}
+	d.checkRegions(cfg)
 }
 
 // resolveRegion fills in what other sites mean to a router.
@@ -161,18 +162,24 @@ func (d *decoder) remote(r *failover.RouterConfig) (out []netip.Addr) {
 	return out
 }
 
-// checkNamed reports whether a word is the name of a health check, and says so if it is not.
+// checkKinds are the things that may be voted with.
+var checkKinds = []failover.TrackerKind{failover.TrackCheck, failover.TrackScript}
+
+// checkNamed reports whether a word is the name of a health check, which is wanted then, and says so if it is not.
 func (d *decoder) checkNamed(t Token) bool {
-	kinds := []string{"health_check", failover.Tracker{Kind: failover.TrackScript}.String()}
 	var names []string
 	for id := range d.defined {
-		if !slices.Contains(kinds, id[0]) {
-			continue
+		if id[0] == "health_check" || slices.ContainsFunc(checkKinds, func(k failover.TrackerKind) bool { return failover.Tracker{Kind: k}.String() == id[0] }) {
+			names = append(names, id[1])
 		}
-		if id[1] == t.Text {
-			return true
+	}
+	if slices.Contains(names, t.Text) {
+		for _, k := range checkKinds {
+			if def := d.tracked[failover.Tracker{Kind: k, Name: t.Text}]; def != nil {
+				def.named, def.wanted = true, true
+			}
 		}
-		names = append(names, id[1])
+		return true
 	}
 	slices.Sort(names)
 	d.suggestf(t, d.nearest(t.Text, names), "health_check %s: there is no such health_check", t.Text)

@@ -31,6 +31,9 @@ func (f *field[T]) or(def T) T {
 	return def
 }
 
+// sound reports whether the value is not wrong: there is a good one, or none.
+func (f *field[T]) sound() bool { return f.ok || !f.given }
+
 // missing reports whether the keyword was not there at all.
 func (f *field[T]) missing() bool { return !f.given }
 
