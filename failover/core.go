@@ -70,6 +70,9 @@ type Core struct {
 	stopped  bool         // it is complete
 	dirty    bool         // a role, a presence or a report changed: Flush has work
 	reloads  uint64
+
+	recovery []RecoveryStatus // of the configuration reckoned
+	reckoned *Config
 	region   region
 }
 

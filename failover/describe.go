@@ -11,7 +11,8 @@ import (
 )
 
 // Snapshot describes the core at now. The caller adds what only it knows: the agent's version, the links, the file.
-// wall turns an instant into wall-clock time. The result shares nothing with the core.
+// wall turns an instant into wall-clock time. The result shares nothing with the core but what
+// never changes.
 func (c *Core) Snapshot(now vrrp.Instant, wall func(vrrp.Instant) time.Time) *Snapshot {
 	s := &Snapshot{
 		RouterID:  c.cfg.RouterID,
@@ -28,10 +29,19 @@ func (c *Core) Snapshot(now vrrp.Instant, wall func(vrrp.Instant) time.Time) *Sn
 	s.Groups = c.describeGroups(wall)
 	c.describeStatic(s)
 	c.describeRegions(now, s)
+	s.Recovery = c.describeRecovery()
 	for i := range c.cfg.Speakers {
 		s.Speakers = append(s.Speakers, c.speakers[c.cfg.Speakers[i].Name].describe())
 	}
 	return s
+}
+
+// describeRecovery returns the recovery times, which are reckoned once for each configuration and never changed.
+func (c *Core) describeRecovery() []RecoveryStatus {
+	if c.reckoned != c.cfg {
+		c.recovery, c.reckoned = RTO(c.cfg), c.cfg
+	}
+	return c.recovery
 }
 
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

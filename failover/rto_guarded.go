@@ -51,6 +51,16 @@ func (p *prospect) lastNode(b *budget, crash bool) *budget {
 	return b.note(fmt.Sprintf("if it was the last node of site %s; otherwise another node there takes over by VRRP alone: run rto with its file", p.watch.Name))
 }
 
+// uplinkOfSite is about the uplink of the watched site, which the site itself notices.
+func (p *prospect) uplinkOfSite(b *budget) *budget {
+	w := p.watch
+	b.add("detection", w.HoldTime, fmt.Sprintf("hold_time %s there: the site's sessions are lost, and track_bgp lowers its priorities or gives the role up", sec(w.HoldTime)))
+	b.add("preemption", p.silence(), "its advertisements of a lower priority are ignored until the Active_Down_Interval ends; a release is faster")
+	b.add("confirmation", w.Heartbeat+VoteTime, fmt.Sprintf("heartbeat %s, and an exchange with a witness", sec(w.Heartbeat)))
+	p.serve(b)
+	return b.note(fmt.Sprintf("if all nodes of site %s have track_bgp, and it takes their priorities below %d; if their heartbeats are lost as well, it is as after site power", w.Name, p.r.VRRP.Priority))
+}
+
 // elsewhere is about the end of a node that nobody at its site follows, or of the whole site.
 func (p *prospect) elsewhere(b *budget, crash bool) *budget {
 	switch {
@@ -140,7 +150,7 @@ func (p *prospect) failback() *budget {
 	v, g := &p.r.VRRP, &p.r.Region
 	switch {
 	case p.watch != nil:
-		return b.note(fmt.Sprintf("the nodes of site %s decide when they take it back: run rto with their file", p.watch.Name))
+		return b.unbounded(fmt.Sprintf("the nodes of site %s decide when they take it back: run rto with their file", p.watch.Name))
 	case !v.Preempt:
 		return b.unbounded("nopreempt: a person decides (failoverd switchover at the node that serves)")
 	}

@@ -11,13 +11,21 @@ func (p *prospect) successor(b *budget) *budget {
 	v := &p.r.VRRP
 	b.add("detection", p.silence(), fmt.Sprintf("Active_Down_Interval: down_timer_adverts %d x advert_int %s, and the Skew_Time of a successor, at most %s s",
 		downAdverts(p.r), sec(v.Interval.Duration()), sec(p.skew())))
-	return p.serve(b)
+	return p.serve(p.acknowledged(b))
 }
 
 // released adds the takeover by a node of the own site that hears an advertisement of priority 0.
 func (p *prospect) released(b *budget) *budget {
 	b.add("detection", p.skew(), "an advertisement of priority 0 leaves the Skew_Time of a successor")
-	return p.serve(b)
+	return p.serve(p.acknowledged(b))
+}
+
+// acknowledged adds the proof that a router of a site needs, that nobody outside has taken the role meanwhile.
+func (p *prospect) acknowledged(b *budget) *budget {
+	if p.site == nil {
+		return b
+	}
+	return b.add("confirmation", VoteTime, "an acknowledgement that was asked for after the last sign of the other router, and one more try")
 }
 
 // deadRoute adds what is left of the time that the upstream keeps the route of a node that is gone without a word.
@@ -87,8 +95,7 @@ func (p *prospect) sitePower() *budget {
 func (p *prospect) uplinkLoss() *budget {
 	b := newBudget(UplinkLoss)
 	if p.watch != nil {
-		return b.unbounded("the site notices it first (track_bgp there) and gives the role up, or lowers its priority: run rto with its file. " +
-			"If its heartbeats are lost as well, it fences itself, and it is as after site power")
+		return p.uplinkOfSite(b)
 	}
 	i := slices.IndexFunc(p.r.Tracks, func(t Track) bool { return t.Kind == TrackBGP && p.tracksUpstream(t.Name) })
 	if i < 0 {
@@ -106,9 +113,8 @@ func (p *prospect) uplinkLoss() *budget {
 		p.preempted(b, t)
 	}
 	p.deadRoute(b)
-	if !p.near && p.site != nil {
-		b.note("the successor is at another site, which asks its quorum first").
-			add("confirmation", p.site.Heartbeat+VoteTime, fmt.Sprintf("heartbeat %s, and an exchange with a witness", sec(p.site.Heartbeat)))
+	if p.site != nil {
+		b.add("other site", p.site.Heartbeat, fmt.Sprintf("heartbeat %s: a watcher waits until it knows that no node of the site has the role", sec(p.site.Heartbeat)))
 	}
 	return b.note("if the successor's own uplink works")
 }
