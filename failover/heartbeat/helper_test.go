@@ -129,6 +129,7 @@ func drawReply(t *rapid.T, r *Request) *Reply {
 	a := &Reply{
 		Site: rapid.OneOf(rapid.Just(""), drawSite).Draw(t, "site"), Node: drawSite.Draw(t, "node"), About: r.About, ID: r.ID,
 		Verdict: rapid.SampledFrom([]Verdict{Unknown, Up, Down}).Draw(t, "verdict"), VerdictAge: drawDuration.Draw(t, "age"),
+		Noted: rapid.Bool().Draw(t, "noted"),
 	}
 	for range rapid.IntRange(0, MaxSites).Draw(t, "sites") {
 		a.Sites = append(a.Sites, Heard{

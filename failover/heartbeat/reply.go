@@ -7,7 +7,7 @@ import (
 
 // The body of a reply:
 //
-//	length and name of the node, verdict 1, age of the verdict 4, number of sites 1, number of services 1
+//	length and name of the node, verdict and whether it was noted 1, age of the verdict 4, number of sites 1, number of services 1
 //	number of names 1, length and octets of each
 //	site 1, about 1                                                     references to names
 //	for each site that was heard: name 1, released 1, age 4
@@ -19,6 +19,16 @@ const (
 	// maxReplyBase is the length of the longest reply that says nothing of a service.
 	maxReplyBase = headerLen + 1 + MaxName + 1 + 4 + 1 + 1 + 1 + MaxNames*(1+MaxName) + 2 + MaxSites*heardLen + macLen
 )
+
+// noted is the bit beside the verdict that says that the request was noted.
+const noted = 0x80
+
+func packVerdict(v Verdict, isNoted bool) byte {
+	if isNoted {
+		return byte(v) | noted
+	}
+	return byte(v)
+}
 
 // IsReply takes a cheap look at a datagram, before anything is computed.
 func IsReply(datagram []byte) bool { return looksLike(datagram, kindReply) }
@@ -70,7 +80,7 @@ func (r *Reply) append(b []byte, h header) ([]byte, error) {
 	}
 	b = h.append(b)
 	b = appendText(b, r.Node)
-	b = appendAge(append(b, byte(r.Verdict)), r.VerdictAge)
+	b = appendAge(append(b, packVerdict(r.Verdict, r.Noted)), r.VerdictAge)
 	b = append(b, byte(len(r.Sites)), byte(len(r.Services)))
 	b = t.append(b)
 	b = append(b, t.index(r.Site), t.index(r.About))
@@ -94,7 +104,9 @@ func (r *Reply) append(b []byte, h header) ([]byte, error) {
 func parseReply(b []byte) (header, Reply, bool) {
 	h := readHeader(b)
 	rd := reader{b: b[headerLen : len(b)-macLen]}
-	r := Reply{ID: h.id, Node: rd.text(), Verdict: Verdict(rd.atMost(byte(Down))), VerdictAge: rd.duration()}
+	r := Reply{ID: h.id, Node: rd.text()}
+	verdict := rd.octet()
+	r.Verdict, r.Noted, r.VerdictAge = Verdict(verdict&^noted), verdict&noted != 0, rd.duration()
 	sites, known := int(rd.atMost(MaxSites)), int(rd.atMost(MaxServices))
 	var t names
 	t.read(&rd)
