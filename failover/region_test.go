@@ -40,6 +40,8 @@ type regionNode struct {
 	generation uint64
 	down       bool // its speaker has no session
 	refs       map[uint64]string
+	frozen     bool
+	backlog    []func()
 }
 
 type regionEvent struct {
@@ -181,6 +183,34 @@ func (w *regions) kill(names ...string) {
 	}
 }
 
+// freeze stops a process; its kernel's leases and its speaker's end by themselves.
+func (w *regions) freeze(name string) {
+	n := w.nodes[name]
+	n.frozen = true
+	w.after(3*time.Second, func() {
+		if n.frozen {
+			n.has, n.routes = nil, nil
+		}
+	})
+}
+
+func (w *regions) thaw(name string) {
+	n := w.nodes[name]
+	n.frozen = false
+	for _, do := range n.backlog {
+		do()
+	}
+	n.backlog = nil
+	w.batch(n)
+}
+
+// step feeds an input to a node.
+func (w *regions) step(name string, in failover.Input) {
+	n := w.nodes[name]
+	n.core.Step(w.now, in, &n.fx)
+	w.batch(n)
+}
+
 func (w *regions) session(n *regionNode) {
 	if len(n.cfg.Speakers) == 0 {
 		return
@@ -211,7 +241,11 @@ func (w *regions) carry(a, b *regionNode, do func()) {
 		d = 30 * time.Millisecond
 	}
 	w.after(d, func() {
-		if b.core != nil && !w.blocked(a, b) {
+		switch {
+		case b.core == nil || w.blocked(a, b):
+		case b.frozen:
+			b.backlog = append(b.backlog, do)
+		default:
 			do()
 			w.batch(b)
 		}
@@ -219,7 +253,7 @@ func (w *regions) carry(a, b *regionNode, do func()) {
 }
 
 func (w *regions) batch(n *regionNode) {
-	if n.core == nil {
+	if n.core == nil || n.frozen {
 		return
 	}
 	if n.core.Deadline() <= w.now {
@@ -358,7 +392,7 @@ func (w *regions) serving() string {
 			continue
 		}
 		var is []string
-		if w.status(name).Routers[0].State == "MASTER" {
+		if !n.frozen && w.status(name).Routers[0].State == "MASTER" {
 			is = append(is, "role")
 		}
 		if len(n.has) > 0 {
@@ -372,6 +406,23 @@ func (w *regions) serving() string {
 		}
 	}
 	return strings.Join(all, ", ")
+}
+
+// watchOnSiteDown lets the watcher take over by the verdict alone, of a health check.
+func (w *regions) watchOnSiteDown() {
+	cfg := *w.nodes["hk"].cfg
+	cfg.Hash, cfg.Watches = "hk2", slices.Clone(cfg.Watches)
+	cfg.Watches[0].OnSiteDown, cfg.Watches[0].Checks = true, []string{"origin"}
+	cfg.Checks = []failover.CheckConfig{{Name: "origin"}}
+	w.nodes["hk"].cfg = &cfg
+	w.step("hk", failover.Reconfigured{Config: &cfg})
+}
+
+// check is the result of a health check of the watcher.
+func (w *regions) check(name string, ok bool) {
+	w.step("hk", failover.TrackerReported{Report: failover.TrackerReport{
+		Tracker: failover.Tracker{Kind: failover.TrackCheck, Name: name}, OK: ok, Reason: "refused",
+	}})
 }
 
 const (
@@ -506,6 +557,85 @@ func TestRegions(t *testing.T) {
 			w.run(30 * time.Second)
 			w.start("hk", "m1", "sg", "m2")
 			w.run(10 * time.Second)
+			w.want(byM1)
+		}},
+		{"a role that the last router of the site releases is taken at once", func(w *regions) {
+			w.kill("m2")
+			w.run(9 * time.Second)
+			w.step("m1", failover.Stop{Reason: "terminated"})
+			w.run(4 * time.Second)
+			w.want(byHK)
+			if r := w.status("hk").Watches[0]; r.Penalty != 0 {
+				w.t.Errorf("penalty %d for a role that was given away", r.Penalty)
+			}
+		}},
+		{"a role that a router releases to its neighbor does not leave the site", func(w *regions) {
+			w.step("m1", failover.Stop{Reason: "terminated"})
+			w.run(4 * time.Second)
+			w.kill("m1")
+			w.want(byM2)
+			w.run(30 * time.Second)
+			w.want(byM2)
+		}},
+		{"who wakes up under an old term stops as soon as it is told, and nobody yields to it", func(w *regions) {
+			w.kill("m2")
+			w.freeze("m1")
+			w.run(30 * time.Second)
+			w.want(byHK)
+			w.thaw("m1")
+			for range 40 {
+				w.run(100 * time.Millisecond)
+				if !strings.Contains(w.serving(), byHK) {
+					w.want(byHK)
+				}
+			}
+			w.want(byHK)
+			w.run(20 * time.Second)
+			w.want(byM1)
+		}},
+		{"takeovers are damped", func(w *regions) {
+			for range 3 {
+				w.kill("m1", "m2")
+				w.run(90 * time.Second)
+				w.want(byHK)
+				w.start("m1", "m2")
+				w.run(30 * time.Second)
+				w.want(byM1)
+			}
+			w.kill("m1", "m2")
+			w.run(10 * time.Minute)
+			w.want("")
+			if s := w.status("hk").Watches[0]; !s.Latched || !strings.Contains(s.Held, "damped") {
+				w.t.Errorf("%+v", s)
+			}
+			w.run(30 * time.Minute)
+			w.want(byHK)
+		}},
+		{"two takeovers are at least hold_down apart", func(w *regions) {
+			w.kill("m1", "m2")
+			w.run(25 * time.Second)
+			w.start("m1", "m2")
+			w.run(11 * time.Second)
+			w.want(byM1)
+			w.kill("m1", "m2")
+			w.run(30 * time.Second)
+			w.want("")
+			w.run(30 * time.Second)
+			w.want(byHK)
+		}},
+		{"a site that is dead to everybody but its own advertisements is replaced if that is wanted", func(w *regions) {
+			w.watchOnSiteDown()
+			w.run(10 * time.Second)
+			w.check("origin", false)
+			w.run(17 * time.Second)
+			w.want(byM1)
+			w.run(3 * time.Second)
+			w.want(byHK)
+		}},
+		{"a site that is dead to everybody but its own advertisements keeps the role otherwise", func(w *regions) {
+			w.run(10 * time.Second)
+			w.check("origin", false)
+			w.run(60 * time.Second)
 			w.want(byM1)
 		}},
 	} {

@@ -96,7 +96,7 @@ func (c *Core) heard(now vrrp.Instant, about string) (list []heartbeat.Heard) {
 		}
 		h := &list[i]
 		h.Age = min(h.Age, now.Sub(s.at))
-		if now.Sub(s.at) <= heartbeat.ReleasedWithin && s.mayServe() {
+		if now.Sub(s.at) <= s.lingers() && s.mayServe() {
 			h.Released = false
 		}
 		if list[i].Site == about {
@@ -104,6 +104,14 @@ func (c *Core) heard(now vrrp.Instant, about string) (list []heartbeat.Heard) {
 		}
 	}
 	return list
+}
+
+// lingers is for how long the node may go on with what it said last although nobody hears it.
+func (s *sighting) lingers() time.Duration {
+	if s.fence == 0 {
+		return heartbeat.ReleasedWithin
+	}
+	return s.fence + heartbeatSlack
 }
 
 // mayServe reports whether the node said that it serves some service, or could.

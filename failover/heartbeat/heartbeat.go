@@ -87,11 +87,12 @@ func (v Verdict) String() string { return [...]string{"unknown", "up", "down"}[v
 type Heard struct {
 	Site string
 	Age  time.Duration
-	// Released: none of the nodes of the site that were heard within the last ReleasedWithin serves or could serve.
+	// Released: none of the nodes of the site serves or could serve, as far as they have said so. What a node said counts for
+	// as long as it goes on without an acknowledgement, or for ReleasedWithin if that is for ever.
 	Released bool
 }
 
-// ReleasedWithin is how long what a node said of itself counts for Heard.Released.
+// ReleasedWithin is how long what a node said of itself counts for Heard.Released that does not end by itself.
 const ReleasedWithin = 30 * time.Second
 
 // Knowledge is what a partner knows of one service.
