@@ -25,6 +25,7 @@ type Snapshot struct {
 	StaticAddresses []AddressStatus `json:"static_addresses,omitempty"`
 	StaticObjects   []ObjectStatus  `json:"static_objects,omitempty"`
 
+	Checks   []CheckStatus   `json:"health_checks,omitempty"`
 	Speakers []SpeakerStatus `json:"speakers"`
 	Links    []LinkStatus    `json:"links"`
 	// Sites are the site block, Watches the watch_site blocks, Partners whom heartbeats are exchanged with.
@@ -243,7 +244,7 @@ type RouteStatus struct {
 
 // TrackStatus is one tracked thing of a router.
 type TrackStatus struct {
-	Kind    string `json:"kind"` // track_interface, track_script, track_file or track_process
+	Kind    string `json:"kind"` // track_interface, track_script, track_file, track_process, track_check or track_bgp
 	Name    string `json:"name"`
 	Weight  int    `json:"weight"`
 	Reverse bool   `json:"reverse,omitempty"`
@@ -252,6 +253,8 @@ type TrackStatus struct {
 	OK     bool   `json:"ok"`
 	Value  int    `json:"value,omitempty"`
 	Reason string `json:"reason,omitempty"`
+	// Unknown: a health check cannot look; it counts as failed here, and as no evidence against a watched site.
+	Unknown bool `json:"unknown,omitempty"`
 	// Effect is what it adds to the priority now; Fault: it keeps the router in FAULT or, before a first result, in INIT.
 	Effect int  `json:"effect"`
 	Fault  bool `json:"fault,omitempty"`

@@ -12,7 +12,9 @@ type speaker struct {
 	cfg     *bgp.SpeakerConfig
 	desired bgp.Desired // as last asked for
 	report  bgp.Report
-	refused string // what the rails refused last
+	// reported: report is one that the speaker made.
+	reported bool
+	refused  string // what the rails refused last
 	// troubles limits how often the errors of neighbors that stay down are told; the zero address stands for the
 	// speaker itself.
 	troubles map[netip.Addr]*limiter
@@ -51,7 +53,7 @@ func (c *Core) speakerReported(now vrrp.Instant, rep *bgp.Report, fx *Effects) {
 	}
 	c.dirty = true
 	old := s.report
-	s.report = *rep
+	s.report, s.reported = *rep, true
 	c.noteSessions(now, s, &old)
 	trouble := rep.Err != "" && rep.Err != old.Err
 	if old.Connected != rep.Connected || trouble && s.trouble(netip.Addr{}).allows(now) {
@@ -63,6 +65,7 @@ func (c *Core) speakerReported(now vrrp.Instant, rep *bgp.Report, fx *Effects) {
 	}
 	s.sessionEvents(now, old.Neighbors, fx)
 	s.routeEvents(now, old.Announced, fx)
+	c.sessionsReported(now, rep, fx)
 	lost := old.Established() && !rep.Established()
 	for _, r := range c.routers {
 		if lost && r.fsm.State() == vrrp.Backup && r.announcesThrough(rep.Speaker) {

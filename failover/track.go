@@ -23,7 +23,8 @@ func (k TrackerKind) String() string {
 	return [...]string{"track_interface", "track_script", "track_file", "track_process", "track_check", "track_bgp"}[k]
 }
 
-// Tracker names a tracked thing: an interface, or a vrrp_script, track_file or vrrp_track_process.
+// Tracker names a tracked thing: an interface, or a vrrp_script, track_file, vrrp_track_process, health_check or
+// bgp_speaker.
 type Tracker struct {
 	Kind TrackerKind
 	Name string
@@ -46,7 +47,7 @@ type Track struct {
 }
 
 // TrackerReport is what became of a tracked thing: news from package failover/health. Interfaces are not reported
-// like this; InterfaceChanged says it.
+// like this; InterfaceChanged says it, nor are the sessions of speakers, which SpeakerReported tells of.
 type TrackerReport struct {
 	Tracker Tracker
 	// OK: the script succeeded (rise and fall have been counted), or enough processes run. A check that cannot run is

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 
+	"failoverd/bgp"
 	"failoverd/vrrp"
 	"failoverd/vrrp/wire"
 )
@@ -18,7 +19,8 @@ type tracked struct {
 	value  int
 	reason string
 	latest string
-	// unknown: a health check cannot tell. sinceAt is when the results began that led to the verdict.
+	// unknown: a health check could not look, so that ok is only the careful guess. sinceAt is when the evidence for the
+	// verdict began, as the newest report has it.
 	unknown bool
 	sinceAt vrrp.Instant
 
@@ -29,25 +31,50 @@ type tracked struct {
 func (c *Core) adoptTrackers() {
 	old := c.trackers
 	c.trackers = make(map[Tracker]*tracked)
+	adopt := func(name Tracker) *tracked {
+		t := c.trackers[name]
+		if t == nil {
+			if t = old[name]; t == nil {
+				t = new(tracked)
+			}
+			t.routers = nil
+			c.trackers[name] = t
+		}
+		return t
+	}
 	for _, r := range c.routers {
 		for i := range r.cfg.Tracks {
-			name := r.cfg.Tracks[i].Tracker
-			t := c.trackers[name]
-			if t == nil {
-				if t = old[name]; t == nil {
-					t = new(tracked)
-				}
-				t.routers = nil
-				c.trackers[name] = t
-			}
+			t := adopt(r.cfg.Tracks[i].Tracker)
 			t.routers = append(t.routers, r)
 		}
+	}
+	for _, name := range c.cfg.regionChecks() {
+		adopt(Tracker{TrackCheck, name})
 	}
 	for name, t := range c.trackers {
 		if i := c.interfaces[name.Name]; name.Kind == TrackInterface && i != nil {
 			t.see(i)
 		}
+		if s := c.speakers[name.Name]; name.Kind == TrackBGP && s != nil && s.reported {
+			t.hear(&s.report)
+		}
 	}
+}
+
+// regionChecks returns the names of the health checks that decide between sites; some may be there twice.
+func (c *Config) regionChecks() (names []string) {
+	for i := range c.Watches {
+		names = append(names, c.Watches[i].Checks...)
+	}
+	for i := range c.Sites {
+		names = append(names, c.Sites[i].HoldChecks...)
+	}
+	for i := range c.Routers {
+		if until := c.Routers[i].Region.HandoverUntil; until != "" {
+			names = append(names, until)
+		}
+	}
+	return names
 }
 
 // missing is the result of tracking an interface that is not there.
@@ -65,6 +92,21 @@ func (t *tracked) see(i *Interface) (news bool) {
 	return t.take(reason == "", 0, reason)
 }
 
+// hear takes over what a speaker says of its sessions: one that is established is enough.
+func (t *tracked) hear(rep *bgp.Report) (news bool) {
+	reason := ""
+	switch {
+	case rep.Established():
+	case !rep.Connected && rep.Err != "":
+		reason = rep.Err
+	case !rep.Connected:
+		reason = "the speaker does not run"
+	default:
+		reason = "no established session"
+	}
+	return t.take(reason == "", 0, reason)
+}
+
 // take takes over a result, and reports whether it is news.
 func (t *tracked) take(ok bool, value int, reason string) (news bool) {
 	news = !t.known || t.ok != ok || t.value != value
@@ -78,12 +120,27 @@ func (t *tracked) take(ok bool, value int, reason string) (news bool) {
 // trackerReported takes note of what became of a tracked thing.
 func (c *Core) trackerReported(now vrrp.Instant, rep *TrackerReport, fx *Effects) {
 	t := c.trackers[rep.Tracker]
-	if t == nil || rep.Tracker.Kind == TrackInterface {
+	if t == nil || rep.Tracker.Kind == TrackInterface || rep.Tracker.Kind == TrackBGP {
 		return // news of what a reload removed
 	}
 	c.region.dirty = true
-	if t.take(rep.OK, clampValue(rep.Value), rep.Reason) {
+	unknown := rep.Unknown && !rep.OK
+	news := t.take(rep.OK, clampValue(rep.Value), rep.Reason)
+	if t.unknown != unknown {
+		news, t.reason = true, rep.Reason
+	}
+	t.unknown, t.sinceAt = unknown, now.Add(-max(rep.Since, 0))
+	if news {
 		c.trackerChanged(now, rep.Tracker, t, fx)
+	}
+}
+
+// sessionsReported lets those who track a speaker know whether it has an established session.
+func (c *Core) sessionsReported(now vrrp.Instant, rep *bgp.Report, fx *Effects) {
+	name := Tracker{TrackBGP, rep.Speaker}
+	if t := c.trackers[name]; t != nil && t.hear(rep) {
+		t.sinceAt = now
+		c.trackerChanged(now, name, t, fx)
 	}
 }
 
@@ -101,6 +158,8 @@ func (c *Core) trackerChanged(now vrrp.Instant, name Tracker, t *tracked, fx *Ef
 		e.To = strconv.Itoa(t.value)
 	case t.ok:
 		e.To = "ok"
+	case t.unknown:
+		e.To = "unknown"
 	}
 	fx.event(e)
 	for _, r := range t.routers {
@@ -289,7 +348,7 @@ func (c *Core) describeTracking(now vrrp.Instant, r *router, st *RouterStatus) {
 		}
 		st.Tracks = append(st.Tracks, TrackStatus{
 			Kind: t.Kind.String(), Name: t.Name, Weight: t.Weight, Reverse: t.Reverse, Known: known, OK: ok, Value: value, Reason: reason,
-			Effect: v.effect, Fault: v.fault != "" || v.pending && r.fsm.State() == vrrp.Initialize,
+			Unknown: c.trackers[t.Tracker].unknown, Effect: v.effect, Fault: v.fault != "" || v.pending && r.fsm.State() == vrrp.Initialize,
 		})
 	}
 }

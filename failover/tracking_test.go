@@ -1,6 +1,11 @@
 package failover
 
-import "testing"
+import (
+	"testing"
+	"time"
+
+	"failoverd/vrrp"
+)
 
 // What a result adds to the priority: keepalived's arithmetic, where a positive weight rewards success, a negative one
 // punishes failure, and reverse turns the sign of either around.
@@ -64,5 +69,45 @@ func TestClampValue(t *testing.T) {
 		if got := clampValue(v); got != want {
 			t.Errorf("%d becomes %d, want %d", v, got, want)
 		}
+	}
+}
+
+// What decides between sites is tracked, whether or not a router does so; and a report says when its evidence began.
+func TestRegionChecksAreTracked(t *testing.T) {
+	cfg := &Config{
+		Watches: []WatchConfig{{Name: "far", Checks: []string{"a", "b"}}},
+		Sites:   []SiteConfig{{Name: "near", HoldChecks: []string{"b", "c"}}},
+	}
+	c, err := New(cfg, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now, fx := vrrp.Instant(0).Add(time.Minute), new(Effects)
+	report := func(r TrackerReport) (news int) {
+		fx.Reset()
+		r.Tracker = Tracker{TrackCheck, "b"}
+		c.Step(now, TrackerReported{Report: r}, fx)
+		return len(fx.Events)
+	}
+	for _, name := range []string{"a", "b", "c"} {
+		if c.trackers[Tracker{TrackCheck, name}] == nil {
+			t.Errorf("%s is not tracked", name)
+		}
+	}
+	if n := report(TrackerReport{Reason: "refused", Since: 3 * time.Second}); n != 1 {
+		t.Errorf("%d events for the first failure", n)
+	}
+	b := c.trackers[Tracker{TrackCheck, "b"}]
+	if !b.known || b.ok || b.unknown || b.sinceAt != now.Add(-3*time.Second) {
+		t.Errorf("failure: %+v", *b)
+	}
+	if n := report(TrackerReport{Reason: "no route", Unknown: true}); n != 1 || !b.unknown || b.sinceAt != now {
+		t.Errorf("unknown: %d events, %+v", n, *b)
+	}
+	if n := report(TrackerReport{Reason: "still no route", Unknown: true, Since: time.Second}); n != 0 || b.reason != "no route" {
+		t.Errorf("another reason: %d events, %+v", n, *b)
+	}
+	if n := report(TrackerReport{OK: true, Unknown: true}); n != 1 || !b.ok || b.unknown {
+		t.Errorf("success: %d events, %+v", n, *b)
 	}
 }

@@ -54,7 +54,7 @@ func logEvent(log *slog.Logger, e *failover.Event) {
 		how.level = slog.LevelInfo
 	case e.Kind == failover.EventHold && e.To == "expired":
 		how.level = slog.LevelWarn
-	case e.Kind == failover.EventTracker && e.To != "failed", e.Kind == failover.EventDevice && e.Reason == "":
+	case e.Kind == failover.EventTracker && e.To != "failed" && e.To != "unknown", e.Kind == failover.EventDevice && e.Reason == "":
 		how.level = slog.LevelInfo
 	}
 	attrs := make([]slog.Attr, 0, 8)

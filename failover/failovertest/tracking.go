@@ -11,6 +11,7 @@ import (
 // trackers are the words for what is tracked.
 var trackers = map[string]failover.TrackerKind{
 	"interface": failover.TrackInterface, "script": failover.TrackScript, "file": failover.TrackFile, "process": failover.TrackProcess,
+	"check": failover.TrackCheck, "bgp": failover.TrackBGP,
 }
 
 // trackingLine reads a line about what decides on roles besides the protocol; ok is false if it is no such line. Lines of
@@ -24,7 +25,7 @@ var trackers = map[string]failover.TrackerKind{
 //
 // and lines that follow that of a router:
 //
-//	track interface|script|file|process NAME [weight N] [reverse]
+//	track interface|script|file|process|check|bgp NAME [weight N] [reverse]
 //	ignore_link
 func (p *configParser) trackingLine(word string, w *words) (ok bool) {
 	cfg := p.cfg
@@ -111,8 +112,8 @@ func (s *script) tracker(p *configParser, w *words) {
 	rep := failover.TrackerReport{Tracker: p.tracker(w), OK: true}
 	switch o := w.next(); o {
 	case "ok":
-	case "failed":
-		rep.OK, rep.Reason, *w = false, strings.Join(*w, " "), nil
+	case "failed", "unknown":
+		rep.OK, rep.Unknown, rep.Reason, *w = false, o == "unknown", strings.Join(*w, " "), nil
 	case "is":
 		rep.Value = p.number(w)
 	default:
@@ -128,6 +129,8 @@ func describeTracks(list []failover.TrackStatus) (lines []string) {
 		result := "unknown"
 		switch {
 		case !t.Known:
+		case t.Unknown:
+			result = "cannot look (" + t.Reason + ")"
 		case !t.OK:
 			result = "failed (" + t.Reason + ")"
 		case t.Kind == failover.TrackFile.String():

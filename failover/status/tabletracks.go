@@ -57,6 +57,8 @@ func trackVerdict(t *failover.TrackStatus) string {
 	switch {
 	case !t.Known:
 		return "no result yet"
+	case t.Unknown:
+		return "cannot look: " + t.Reason
 	case t.Reason != "" && (file || !t.OK):
 		return t.Reason
 	case file && t.OK:
