@@ -66,7 +66,8 @@ type Client struct {
 
 	desired atomic.Pointer[bgp.Desired] // latest wins
 	answers atomic.Uint64
-	mail    chan struct{} // one place: desired, Alive, blame or next changed
+	view    atomic.Pointer[view] // for Seen
+	mail    chan struct{}        // one place: desired, Alive, blame or next changed
 
 	mu     sync.Mutex
 	cfg    bgp.SpeakerConfig // written by Run only, which reads it without mu
@@ -82,7 +83,8 @@ type Client struct {
 	generation uint64
 	err        string
 	connected  bool
-	configured bool // a server, by this Client; it may have been replaced since
+	live       api.GobgpApiClient // of the newest connection
+	configured bool               // a server, by this Client; it may have been replaced since
 	reported   bgp.Report
 	report     func(bgp.Report)
 }
@@ -245,6 +247,7 @@ func (c *Client) connect(ctx context.Context) error {
 	}
 	defer c.hangUp(conn)
 	s := &session{Client: c, target: target, api: api.NewGobgpApiClient(conn)}
+	c.live = s.api
 	return s.run(ctx)
 }
 
@@ -281,6 +284,7 @@ func (c *Client) tell(always bool) {
 	for i := range c.neighbors {
 		r.Neighbors[i] = c.neighbors[i].status
 	}
+	c.show(&r)
 	c.opts.Amend(&r)
 	if !always && equalReports(&r, &c.reported) {
 		return

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -49,7 +50,7 @@ type Config struct {
 }
 
 // Supervised is a bgp.Speaker on a process of its own, which it starts, starts again when it dies, and stops. Set,
-// Reconfigure, Touch and PID may be called from any goroutine, Run once.
+// Reconfigure, Seen, Touch and PID may be called from any goroutine, Run once.
 type Supervised struct {
 	cfg    Config // constant; of Speaker only what Reconfigure cannot change is used
 	dir    string // of the process that runs now or is being started; owned by keepAlive
@@ -110,6 +111,11 @@ func (s *Supervised) Set(d bgp.Desired) { s.client.Set(d) }
 // returns false when that takes another process, and then does nothing: see gobgp.Client.Reconfigure. It never blocks;
 // what comes of it is in the reports.
 func (s *Supervised) Reconfigure(cfg bgp.SpeakerConfig) bool { return s.client.Reconfigure(cfg) }
+
+// Seen returns the paths that neighbors have sent for a prefix: see gobgp.Client.Seen. Any goroutine may call it.
+func (s *Supervised) Seen(ctx context.Context, prefix netip.Prefix) ([]bgp.SeenPath, error) {
+	return s.client.Seen(ctx, prefix)
+}
 
 // Touch says that the agent's loop is alive. Only the loop may call it, after it looked at its inputs; at least three
 // times per lease. It never blocks and costs under a microsecond.
