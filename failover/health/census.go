@@ -307,7 +307,7 @@ func (c *census) judge(now time.Time) time.Duration {
 	wait := time.Hour
 	if c.trouble != "" {
 		for _, k := range c.checks {
-			k.out.post(false, 0, c.trouble, c.trouble)
+			k.out.post(news{cause: c.trouble, report: failover.TrackerReport{Reason: c.trouble}})
 			k.quorum.known = false // when they can be listed again, the first number counts
 		}
 		return wait
@@ -319,7 +319,7 @@ func (c *census) judge(now time.Time) time.Duration {
 		changed, at := k.quorum.update(now, k.count)
 		if cause := k.quorum.cause(); changed || (!k.quorum.ok && cause != enough && cause != k.cause) {
 			k.cause = cause
-			k.out.post(k.quorum.ok, 0, cause, k.quorum.reason())
+			k.out.post(news{cause: cause, report: failover.TrackerReport{OK: k.quorum.ok, Reason: k.quorum.reason()}})
 		}
 		if !at.IsZero() {
 			wait = min(wait, max(at.Sub(now), 0))

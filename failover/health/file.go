@@ -131,7 +131,7 @@ func (f *fileCheck) take(l look) time.Duration {
 	default:
 		f.value = l.value
 		f.warn(l.odd)
-		f.out.post(true, l.value, l.cause, l.cause)
+		f.out.post(news{cause: l.cause, report: failover.TrackerReport{OK: true, Value: l.value, Reason: l.cause}})
 	}
 	switch {
 	case again:
@@ -159,7 +159,7 @@ func (f *fileCheck) unsettled(blank bool) time.Duration {
 // fail reports that the number is not known.
 func (f *fileCheck) fail(cause string) {
 	f.warn(cause)
-	f.out.post(false, f.value, cause, cause)
+	f.out.post(news{cause: cause, report: failover.TrackerReport{Value: f.value, Reason: cause}})
 }
 
 // warn logs what is wrong, once until something else is.

@@ -9,7 +9,7 @@
 // one for news from the kernel of new ones (newborns); one that waits for changes of files (notices). System calls that
 // a dead file server could block for ever have a goroutine each, which is left alone when its time is up.
 //
-// Read Monitor first, then the loop of scriptCheck.
+// Read Monitor first, then seat and rounds, which are common to what is checked time after time.
 package health
 
 import (
@@ -165,36 +165,13 @@ func (m *Monitor) applyProcesses() {
 
 func (m *Monitor) applyScripts() {
 	policy := policy{security: m.config.ScriptSecurity, supplementaryGroups: m.config.SupplementaryGroups}
-	wanted := make(map[string]bool, len(m.config.Scripts))
-	var fresh []*scriptCheck
+	wanted := make([]scriptParams, len(m.config.Scripts))
 	for i := range m.config.Scripts {
-		p := newScriptParams(&m.config.Scripts[i], policy)
-		if wanted[p.Name] {
-			continue // names are unique in a configuration that conf has made
-		}
-		wanted[p.Name] = true
-		old := m.scripts[p.Name]
-		if old != nil && old.change(p) {
-			continue
-		}
-		s := newScriptCheck(&m.settings, m.box, p)
-		if old != nil {
-			old.end()
-			s.predecessor = old.done
-		}
-		m.scripts[p.Name] = s
-		fresh = append(fresh, s)
+		wanted[i] = newScriptParams(&m.config.Scripts[i], policy)
 	}
-	for name, s := range m.scripts {
-		if !wanted[name] {
-			s.end()
-			delete(m.scripts, name)
-		}
-	}
-	for i, s := range fresh {
-		s.delay = splay(i, len(fresh), s.want.Interval)
-		s.cancel = m.crew.start("vrrp_script "+s.name, s.loop)
-	}
+	settle(m.crew, m.scripts, wanted, "vrrp_script",
+		func(p scriptParams) (string, time.Duration) { return p.Name, p.Interval },
+		func(p scriptParams) *scriptCheck { return newScriptCheck(&m.settings, m.box, p) })
 }
 
 func (m *Monitor) applyFiles() {

@@ -25,14 +25,15 @@ type outlet struct {
 	closed  bool
 }
 
-// news is a report with what makes it differ from another one.
+// news is a report with what makes it differ from another one: Reason is for people, and cause is that of it which does
+// not change while nothing has really changed.
 type news struct {
 	report failover.TrackerReport
 	cause  string
 }
 
 func (n *news) same(o *news) bool {
-	return n.report.OK == o.report.OK && n.report.Value == o.report.Value && n.cause == o.cause
+	return n.report.OK == o.report.OK && n.report.Unknown == o.report.Unknown && n.report.Value == o.report.Value && n.cause == o.cause
 }
 
 func newOutbox() *outbox { return &outbox{ready: make(chan struct{}, 1)} }
@@ -42,9 +43,8 @@ func (b *outbox) outlet(kind failover.TrackerKind, name string) *outlet {
 	return &outlet{box: b, tracker: failover.Tracker{Kind: kind, Name: name}}
 }
 
-// post hands in a result. It is delivered unless it is the same as the last one delivered: reason is for people, and
-// cause is that of it which does not change while nothing has really changed.
-func (o *outlet) post(ok bool, value int, cause, reason string) {
+// post hands in a result, whose tracker the outlet knows. It is delivered unless it is the same as the last one delivered.
+func (o *outlet) post(n news) {
 	b := o.box
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -52,7 +52,8 @@ func (o *outlet) post(ok bool, value int, cause, reason string) {
 		return
 	}
 	queued := o.waiting != nil
-	o.waiting = &news{failover.TrackerReport{Tracker: o.tracker, OK: ok, Value: value, Reason: reason}, cause}
+	n.report.Tracker = o.tracker
+	o.waiting = &n
 	if !queued {
 		b.queue = append(b.queue, o)
 	}

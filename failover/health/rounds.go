@@ -1,0 +1,139 @@
+package health
+
+import (
+	"context"
+	"time"
+)
+
+// rounds runs something time after time. Its loop is the owner of all of it.
+//
+// Runs begin at next, which lies on a grid of intervals so that checks which were spread stay spread after the whole
+// machine stood still. A run that takes longer than the interval delays the next one; there are never two at once. At
+// its timeout a run has failed, whether or not it can be ended, and while it cannot, each run that cannot begin has
+// failed, too.
+type rounds struct {
+	// interval and timeout are what the next run goes by. Whoever changes them calls rearm.
+	interval, timeout time.Duration
+	// begins prepares a run; what it returns is called in a goroutine of its own, with a context that ends with the loop's.
+	begins func() func(context.Context) outcome
+	// count takes the result of a run, and what stuck returns for one that goes on after its timeout.
+	count func(outcome)
+	stuck func() outcome
+
+	due     *time.Timer   // at next
+	expiry  *time.Timer   // of the current run
+	results chan outcome  // of the current run; nil: none runs
+	next    time.Time     //
+	limit   time.Duration // the timeout of the current run
+	begun   time.Time     // when the current run, or the last one, began
+	expired time.Time     // when the current run was counted as failed; zero: it was not
+	behind  bool          // a run should have begun since
+	// late is how much longer than its timeout the run that is being counted seems to have taken. More than a little says
+	// that this process did not run meanwhile.
+	late time.Duration
+}
+
+// loop runs until ctx ends, the first time after delay, and returns when no run is left. It calls adopt for each element of
+// changed.
+func (r *rounds) loop(ctx context.Context, delay time.Duration, changed <-chan struct{}, adopt func()) {
+	r.next = time.Now().Add(delay)
+	r.due, r.expiry = time.NewTimer(delay), time.NewTimer(0)
+	r.expiry.Stop()
+	defer r.due.Stop()
+	defer r.expiry.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			if r.results != nil {
+				<-r.results // it is being ended
+			}
+			return
+		case <-changed:
+			adopt()
+		case <-r.due.C:
+			r.isDue(ctx)
+		case <-r.expiry.C:
+			r.isOver(ctx)
+		case o := <-r.results:
+			r.ended(ctx, o)
+		}
+	}
+}
+
+// rearm makes changed parameters count from the next run on, on a grid from the last one.
+func (r *rounds) rearm() {
+	if !r.begun.IsZero() {
+		since := time.Since(r.begun)
+		r.next = r.begun.Add(since.Truncate(r.interval) + r.interval)
+	}
+	r.due.Reset(time.Until(r.next))
+}
+
+// pace changes the interval so that the one that runs is as long already. A run that should have begun begins at once.
+func (r *rounds) pace(interval time.Duration) {
+	if r.interval == interval {
+		return
+	}
+	r.interval, r.next = interval, r.begun.Add(interval)
+	r.due.Reset(time.Until(r.next))
+}
+
+// isDue begins a run, or takes note that it could not begin.
+func (r *rounds) isDue(ctx context.Context) {
+	if r.results == nil {
+		r.begin(ctx)
+		return
+	}
+	if !r.expired.IsZero() && time.Since(r.expired) >= r.interval/2 {
+		r.late = 0
+		r.count(r.stuck()) // it cannot be ended, or not yet
+	}
+	r.behind = true
+	r.advance()
+}
+
+// isOver counts the current run as failed, unless its result is there already: then it was this process that was late.
+func (r *rounds) isOver(ctx context.Context) {
+	select {
+	case o := <-r.results:
+		r.ended(ctx, o)
+	default:
+		r.expired = time.Now()
+		r.late = r.expired.Sub(r.begun) - r.limit
+		r.count(r.stuck())
+	}
+}
+
+// advance sets next to the first point of the grid that leaves the machine at least half an interval.
+func (r *rounds) advance() {
+	if left := time.Until(r.next); left < r.interval/2 {
+		points := (r.interval/2 - left + r.interval - 1) / r.interval
+		r.next = r.next.Add(points * r.interval)
+	}
+	r.due.Reset(time.Until(r.next))
+}
+
+// begin starts a run.
+func (r *rounds) begin(ctx context.Context) {
+	r.begun, r.expired, r.behind, r.limit = time.Now(), time.Time{}, false, r.timeout
+	r.results = make(chan outcome, 1)
+	r.expiry.Reset(r.limit)
+	r.advance()
+	go func(run func(context.Context) outcome, results chan<- outcome) { results <- run(ctx) }(r.begins(), r.results)
+}
+
+// ended takes the result of the current run.
+func (r *rounds) ended(ctx context.Context, o outcome) {
+	r.results = nil
+	r.expiry.Stop()
+	if ctx.Err() != nil {
+		return // it was ended because nobody wants to know any more
+	}
+	if r.expired.IsZero() {
+		r.late = time.Since(r.begun) - r.limit
+		r.count(o)
+	}
+	if r.behind {
+		r.begin(ctx)
+	}
+}
