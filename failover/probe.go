@@ -2,6 +2,7 @@ package failover
 
 import (
 	"fmt"
+	"reflect"
 	"strconv"
 )
 
@@ -30,3 +31,11 @@ func (p *Probe) StatusText() (s string) {
 	}
 	return s
 }
+
+// SameProbe reports whether two checks look at the same thing in the same way, however often.
+func (c *CheckConfig) SameProbe(o *CheckConfig) bool {
+	return reflect.DeepEqual(c.Probe, o.Probe) && c.Source == o.Source && c.Interface == o.Interface
+}
+
+// Equal compares two checks by value.
+func (c *CheckConfig) Equal(o *CheckConfig) bool { return reflect.DeepEqual(c, o) }

@@ -51,7 +51,10 @@ var rooms = map[string]room{
 	"failover/witness": {own: []string{"failover", "failover/heartbeat"}, others: []string{"golang.org/x/sys/unix"}},
 	// Checks and notifications both run programs: how that is done safely is in one place.
 	"failover/script": {own: []string{"failover"}, others: []string{"golang.org/x/sys/unix"}},
-	"failover/health": {own: []string{"failover", "failover/script"}, others: []string{"golang.org/x/sys/unix"}},
+	"failover/health": {
+		own:    []string{"failover", "failover/script", "bgp"},
+		others: []string{"golang.org/x/sys/unix", "github.com/prometheus-community/pro-bing"},
+	},
 	"failover/notify": {own: []string{"failover", "failover/script"}, others: []string{"golang.org/x/sys/unix"}},
 	"failover/daemon": {
 		own: []string{
@@ -77,6 +80,7 @@ var rooms = map[string]room{
 // onlyImporter names the packages that exactly one room - and the labs - may import, and why.
 var onlyImporter = []struct{ prefix, room, why string }{
 	{"github.com/vishvananda/netlink", "failover/kernel", "one place knows how addresses are written"},
+	{"github.com/prometheus-community/pro-bing", "failover/health", "it logs and retries as it likes, which one place keeps in check"},
 	{"github.com/google/nftables", "failover/kernel", "one place knows how packets are filtered"},
 	{"github.com/osrg/gobgp/v3/pkg/server", "bgp/speaker", "a panic in gobgp must not take VRRP with it"},
 	{"github.com/osrg/gobgp/v3/api", "bgp/gobgp", "a later major version is then a change of one room"},

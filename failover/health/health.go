@@ -1,11 +1,11 @@
-// Package health watches what routers depend on besides their interfaces: scripts (vrrp_script), numbers in files
-// (track_file) and processes (vrrp_track_process). It says what it sees as values, failover.TrackerReport; what they
+// Package health watches what routers depend on besides their interfaces: scripts (vrrp_script), services and paths
+// (health_check), numbers in files (track_file) and processes (vrrp_track_process). It says what it sees as values, failover.TrackerReport; what they
 // mean for a router is decided in package failover.
 //
 // Whatever cannot be checked has failed, with a reason; nothing that is configured is ever left out.
 //
-// Goroutines, once Run runs: Run itself delivers reports; one for each script and each file, and one more while a
-// script runs; one for all processes (census), and with it one that waits for the death of processes (obituaries) and
+// Goroutines, once Run runs: Run itself delivers reports; one for each script, check and file, and one more while a
+// script or a check runs; one for all processes (census), and with it one that waits for the death of processes (obituaries) and
 // one for news from the kernel of new ones (newborns); one that waits for changes of files (notices). System calls that
 // a dead file server could block for ever have a goroutine each, which is left alone when its time is up.
 //
@@ -16,10 +16,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
 
+	"failoverd/bgp"
 	"failoverd/failover"
 )
 
@@ -28,6 +30,8 @@ type Options struct {
 	// Log takes what people should know besides the reports: at debug level every result and what scripts write, at
 	// warn level what is odd in files and what this machine cannot do. nil: nothing is logged.
 	Log *slog.Logger
+	// Lookup is asked by bgp_route checks, with a context that ends with their timeout; nil: they cannot look.
+	Lookup Lookup
 }
 
 // Monitor watches all tracked things of a configuration. Its methods may be called from any goroutine; Run once.
@@ -39,6 +43,7 @@ type Monitor struct {
 	config    *failover.Config
 	crew      *crew // nil unless Run runs
 	scripts   map[string]*scriptCheck
+	checks    map[string]*healthCheck
 	files     map[string]*fileCheck
 	notices   *notices // made for the first file
 	processes *census  // made for the first process
@@ -47,17 +52,18 @@ type Monitor struct {
 // settings are constant after New; tests change them before.
 type settings struct {
 	log     *slog.Logger
-	runner  runner                            // runs a command
-	opener  func(path string) error           // checks whether a file can be opened; may block
-	reader  func(path string) (string, error) // reads the beginning of a file; may block
-	reread  time.Duration                     // between two readings of a file without news of it
-	settle  time.Duration                     // for how long a file must be missing or empty to count as that
-	patient time.Duration                     // how long a reading may take
-	proc    string                            // the process file system
-	scan    time.Duration                     // between two looks at new processes
-	full    time.Duration                     // between two looks at all processes
-	births  bool                              // ask the kernel for news of new processes
-	waitEnd time.Duration                     // how long Run waits for its goroutines at the end
+	runner  runner                             // runs a command
+	prober  func(*failover.CheckConfig) prober // makes what looks for a health_check
+	opener  func(path string) error            // checks whether a file can be opened; may block
+	reader  func(path string) (string, error)  // reads the beginning of a file; may block
+	reread  time.Duration                      // between two readings of a file without news of it
+	settle  time.Duration                      // for how long a file must be missing or empty to count as that
+	patient time.Duration                      // how long a reading may take
+	proc    string                             // the process file system
+	scan    time.Duration                      // between two looks at new processes
+	full    time.Duration                      // between two looks at all processes
+	births  bool                               // ask the kernel for news of new processes
+	waitEnd time.Duration                      // how long Run waits for its goroutines at the end
 }
 
 // New returns a Monitor that watches nothing yet.
@@ -66,15 +72,23 @@ func New(o Options) *Monitor {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
+	lookup := o.Lookup
+	if lookup == nil {
+		lookup = func(context.Context, string, netip.Prefix) ([]bgp.SeenPath, error) {
+			return nil, errors.New("is not there")
+		}
+	}
 	return &Monitor{
 		settings: settings{
-			log: log, runner: runCommand, opener: canOpen, reader: readStart,
+			prober: func(c *failover.CheckConfig) prober { return newProber(c, lookup) },
+			log:    log, runner: runCommand, opener: canOpen, reader: readStart,
 			reread: 5 * time.Second, settle: 100 * time.Millisecond, patient: 5 * time.Second,
 			proc: "/proc", scan: 500 * time.Millisecond, full: 5 * time.Second, births: true,
 			waitEnd: killGrace + 3*time.Second,
 		},
 		box:     newOutbox(),
 		scripts: make(map[string]*scriptCheck),
+		checks:  make(map[string]*healthCheck),
 		files:   make(map[string]*fileCheck),
 	}
 }
@@ -131,6 +145,9 @@ func (m *Monitor) clear() {
 	for _, s := range m.scripts {
 		s.out.close()
 	}
+	for _, h := range m.checks {
+		h.out.close()
+	}
 	for _, f := range m.files {
 		f.out.close()
 	}
@@ -139,11 +156,13 @@ func (m *Monitor) clear() {
 	}
 	m.crew, m.notices, m.processes = nil, nil, nil
 	m.scripts, m.files = make(map[string]*scriptCheck), make(map[string]*fileCheck)
+	m.checks = make(map[string]*healthCheck)
 }
 
 // apply starts, changes and ends checks until they are those of the configuration.
 func (m *Monitor) apply() {
 	m.applyScripts()
+	m.applyChecks()
 	m.applyFiles()
 	m.applyProcesses()
 }
@@ -172,6 +191,16 @@ func (m *Monitor) applyScripts() {
 	settle(m.crew, m.scripts, wanted, "vrrp_script",
 		func(p scriptParams) (string, time.Duration) { return p.Name, p.Interval },
 		func(p scriptParams) *scriptCheck { return newScriptCheck(&m.settings, m.box, p) })
+}
+
+func (m *Monitor) applyChecks() {
+	wanted := make([]failover.CheckConfig, len(m.config.Checks))
+	for i, c := range m.config.Checks {
+		wanted[i] = checkParams(c)
+	}
+	settle(m.crew, m.checks, wanted, "health_check",
+		func(p failover.CheckConfig) (string, time.Duration) { return p.Name, p.Interval },
+		func(p failover.CheckConfig) *healthCheck { return newHealthCheck(&m.settings, m.box, p) })
 }
 
 func (m *Monitor) applyFiles() {

@@ -25,8 +25,20 @@ type runner func(ctx context.Context, c failover.Command, p policy, timeout time
 // outcome is what became of one check.
 type outcome struct {
 	ok    bool
-	cause string // in words, without anything that changes from one failure to the next
-	said  string // the last line of output, made harmless
+	blind bool          // this node cannot look; never with ok. Scripts cannot say so.
+	rtt   time.Duration // how long it took, if that was measured
+	cause string        // in words, without anything that changes from one failure to the next
+	said  string        // the last line of output or another detail, made harmless
+}
+
+func (o *outcome) result() result {
+	switch {
+	case o.ok:
+		return good
+	case o.blind:
+		return blind
+	}
+	return bad
 }
 
 // reason puts an outcome that happened n times in a row into words.

@@ -31,6 +31,11 @@ type stage struct {
 func newStage(t *testing.T) *stage {
 	s := &stage{t: t, m: New(Options{}), zero: time.Now(), runs: map[string]int{}, scripts: map[string]func(context.Context) outcome{}}
 	s.m.settings.runner = s.run
+	s.m.settings.prober = func(c *failover.CheckConfig) prober {
+		return func(ctx context.Context) outcome {
+			return s.run(ctx, failover.Command{Args: []string{c.Probe.Target}}, policy{}, 0, func(string) {})
+		}
+	}
 	s.m.settings.opener = func(path string) error {
 		if o := s.scripts[path](context.Background()); !o.ok {
 			return &fs.PathError{Op: "open", Path: path, Err: syscall.EACCES}
@@ -46,11 +51,17 @@ func (s *stage) start() {
 	over := make(chan error, 1)
 	go func() {
 		over <- s.m.Run(ctx, func(r failover.TrackerReport) {
-			verdict := "failed"
-			if r.OK {
+			verdict, since := "failed", ""
+			switch {
+			case r.OK:
 				verdict = "ok"
+			case r.Unknown:
+				verdict = "unknown"
 			}
-			s.say("%s %s (%s)", r.Tracker.Name, verdict, r.Reason)
+			if r.Since != 0 {
+				since = fmt.Sprintf(", since %v", r.Since)
+			}
+			s.say("%s %s (%s)%s", r.Tracker.Name, verdict, r.Reason, since)
 		})
 	}()
 	s.stop = func() error { cancel(); return <-over }
@@ -116,15 +127,18 @@ func chk(interval, timeout time.Duration) failover.ScriptConfig {
 	}
 }
 
-// instantly returns a script that gives the results, + or -, one per run, and then the last one.
+// instantly returns a script that gives the results, +, - or ?, one per run, and then the last one.
 func instantly(results string) func(context.Context) outcome {
 	return func(context.Context) outcome {
 		r := results[0]
 		if len(results) > 1 {
 			results = results[1:]
 		}
-		if r == '+' {
+		switch r {
+		case '+':
 			return outcome{ok: true, cause: "exit status 0"}
+		case '?':
+			return outcome{blind: true, cause: "no route"}
 		}
 		return outcome{cause: "exit status 1"}
 	}

@@ -1,0 +1,143 @@
+package health
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"failoverd/failover"
+)
+
+// prober looks once. It runs in a goroutine of its own, never twice at once, and returns soon after the end of its context,
+// which comes with the timeout of the check.
+type prober func(ctx context.Context) outcome
+
+// stall is how late a failure must come in to be this process's fault: it was not running, so that whatever it did not hear
+// in time may have been there.
+const stall = 500 * time.Millisecond
+
+// grace is how much longer than its timeout a run may take: it is ended by its context then, and what it says is worth more
+// than that it is late.
+const grace = 50 * time.Millisecond
+
+// healthCheck runs one health_check time after time. Its loop is the owner of all that stands below the mutex's fields.
+//
+// While its last result speaks against the verdict it runs at fall_interval. A run that hangs delays the next one, so that
+// the timeout is the interval then, if it is longer.
+type healthCheck struct {
+	seat
+	log   *slog.Logger
+	probe prober
+
+	mu   sync.Mutex
+	want failover.CheckConfig
+
+	p       failover.CheckConfig
+	rounds  rounds
+	window  window
+	verdict verdict
+	cause   string // of the verdict
+}
+
+// checkParams completes a configuration that is not what conf makes.
+func checkParams(c failover.CheckConfig) failover.CheckConfig {
+	c.Interval = max(c.Interval, minInterval)
+	if c.FallInterval <= 0 {
+		c.FallInterval = c.Interval
+	}
+	if c.Timeout <= 0 {
+		c.Timeout = c.Interval
+	}
+	c.Rise, c.Fall = max(c.Rise, 1), max(c.Fall, 1)
+	return c
+}
+
+func newHealthCheck(s *settings, box *outbox, p failover.CheckConfig) *healthCheck {
+	return &healthCheck{
+		seat: newSeat(box, failover.Tracker{Kind: failover.TrackCheck, Name: p.Name}),
+		log:  s.log.With("health_check", p.Name), probe: s.prober(&p), want: p,
+		verdict: verdict{rise: p.Rise, fall: p.Fall},
+	}
+}
+
+// change implements repeated.
+func (h *healthCheck) change(p failover.CheckConfig) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.want.SameProbe(&p) {
+		return false
+	}
+	if !h.want.Equal(&p) {
+		h.want = p
+		h.nudge()
+	}
+	return true
+}
+
+// loop checks until ctx ends, and returns when no run is left.
+func (h *healthCheck) loop(ctx context.Context) {
+	defer close(h.done)
+	if !h.await(ctx) {
+		return
+	}
+	h.rounds = rounds{begins: h.begins, count: h.count, stuck: func() outcome { return timedOut(h.rounds.limit - grace) }}
+	h.takeOver()
+	h.rounds.loop(ctx, h.delay, h.changed, func() { h.takeOver(); h.rounds.rearm() })
+}
+
+// takeOver makes the wanted parameters those that count. A run goes on with the timeout that it began with.
+func (h *healthCheck) takeOver() {
+	h.mu.Lock()
+	h.p = h.want
+	h.mu.Unlock()
+	h.verdict.rise, h.verdict.fall = h.p.Rise, h.p.Fall
+	h.window.set(h.p.Window, h.p.MaxRTT, h.p.MaxLoss)
+	h.rounds.interval, h.rounds.timeout = h.interval(), h.p.Timeout+grace
+}
+
+func (h *healthCheck) interval() time.Duration {
+	if h.verdict.turning() {
+		return h.p.FallInterval
+	}
+	return h.p.Interval
+}
+
+// begins prepares a run. What is late is ended by the context, and counted by rounds.
+func (h *healthCheck) begins() func(context.Context) outcome {
+	limit := h.p.Timeout
+	return func(ctx context.Context) outcome {
+		ctx, cancel := context.WithTimeout(ctx, limit)
+		defer cancel()
+		o := h.probe(ctx)
+		if !o.ok && !o.blind && ctx.Err() != nil {
+			return timedOut(limit) // however the prober puts it
+		}
+		return o
+	}
+}
+
+// count adds a result to the verdict and reports what has changed by it.
+func (h *healthCheck) count(o outcome) {
+	if !o.ok && h.rounds.late > stall {
+		o = outcome{blind: true, cause: "this node stood still while it looked"}
+	}
+	o = h.window.add(o)
+	changed := h.verdict.add(o.result(), h.rounds.begun)
+	h.rounds.pace(h.interval())
+	if h.log.Enabled(context.Background(), slog.LevelDebug) {
+		h.log.Debug("check result", "ok", o.ok, "unknown", o.blind, "reason", o.reason(h.verdict.row), "verdict", h.verdict.is == good,
+			"rtt", o.rtt.String(), "took", time.Since(h.rounds.begun).String())
+	}
+	if !changed && (h.verdict.turning() || o.ok || o.cause == h.cause) {
+		return
+	}
+	h.cause = o.cause
+	row := 1 // another cause begins anew, although the verdict stays
+	if changed {
+		row = h.verdict.row
+	}
+	h.out.post(news{cause: o.cause, report: failover.TrackerReport{
+		OK: o.ok, Unknown: h.verdict.is == blind, Reason: o.reason(row), Since: time.Since(h.verdict.began),
+	}})
+}

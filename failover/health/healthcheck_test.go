@@ -1,0 +1,218 @@
+package health
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"failoverd/failover"
+)
+
+// web is a check every second, with fall 3, rise 2 and half a second in between.
+func webCheck() failover.CheckConfig {
+	return failover.CheckConfig{
+		Name: "web", Probe: failover.Probe{Target: "web"}, Interval: second, FallInterval: second / 2, Timeout: second, Rise: 2, Fall: 3,
+	}
+}
+
+func checks(list ...failover.CheckConfig) *failover.Config { return &failover.Config{Checks: list} }
+
+func TestHealthCheckSchedule(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		probe  func(context.Context) outcome
+		change func(*failover.CheckConfig)
+		until  time.Duration
+		want   string
+	}{
+		{
+			"fall_interval while the verdict is about to change, and the evidence goes back to the first failure",
+			instantly("++---++"), nil, 6 * second, `
+			0s: web begins
+			0s: web ok (exit status 0)
+			1s: web begins
+			2s: web begins
+			2.5s: web begins
+			3s: web begins
+			3s: web failed (exit status 1, 3 in a row), since 1s
+			4s: web begins
+			4.5s: web begins
+			4.5s: web ok (exit status 0, 2 in a row), since 500ms
+			5.5s: web begins`,
+		},
+		{
+			"a single failure changes nothing, and the interval is back",
+			instantly("+-+"), nil, 4 * second, `
+			0s: web begins
+			0s: web ok (exit status 0)
+			1s: web begins
+			1.5s: web begins
+			2.5s: web begins
+			3.5s: web begins`,
+		},
+		{
+			"without fall_interval", instantly("+-"), func(c *failover.CheckConfig) { c.FallInterval = 0 }, 3 * second, `
+			0s: web begins
+			0s: web ok (exit status 0)
+			1s: web begins
+			2s: web begins
+			3s: web begins
+			3s: web failed (exit status 1, 3 in a row), since 2s`,
+		},
+		{
+			"what does not answer delays the next run, and fails at its timeout",
+			taking(time.Hour), func(c *failover.CheckConfig) { c.Fall = 1 }, 2 * second, `
+			0s: web begins
+			1s: web is killed
+			1s: web failed (timed out after 1s), since 1s
+			1s: web begins
+			2s: web is killed
+			2s: web begins`,
+		},
+		{
+			"a node that cannot look says so, and is not sure for fall more results",
+			instantly("+--??--"), nil, 6 * second, `
+			0s: web begins
+			0s: web ok (exit status 0)
+			1s: web begins
+			1.5s: web begins
+			2s: web begins
+			2s: web unknown (no route)
+			3s: web begins
+			4s: web begins
+			4.5s: web begins
+			5s: web begins
+			5s: web failed (exit status 1, 3 in a row), since 1s
+			6s: web begins`,
+		},
+		{
+			"the first result counts at once, whatever it is", instantly("?+"), nil, second, `
+			0s: web begins
+			0s: web unknown (no route)
+			1s: web begins`,
+		},
+		{
+			"a round trip above the limit is a failure",
+			slowing(100*time.Millisecond, 300*time.Millisecond), func(c *failover.CheckConfig) { c.MaxRTT, c.Window, c.Fall = 150*time.Millisecond, 2, 2 }, 3 * second, `
+			0s: web begins
+			0s: web ok (replies)
+			1s: web begins
+			1.5s: web begins
+			1.5s: web failed (slower than max_rtt 150ms, 2 in a row: 300ms on average), since 500ms
+			2.5s: web begins`,
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStage(t)
+				s.scripts["web"] = c.probe
+				cfg := webCheck()
+				if c.change != nil {
+					c.change(&cfg)
+				}
+				s.m.Configure(checks(cfg))
+				s.start()
+				s.pass(c.until)
+				s.expect(c.want)
+				if err := s.stop(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// slowing returns a probe with these round trips, one per run, and then the last one. It takes no time to say so.
+func slowing(rtts ...time.Duration) func(context.Context) outcome {
+	return func(context.Context) outcome {
+		o := outcome{ok: true, rtt: rtts[0], cause: "replies"}
+		if len(rtts) > 1 {
+			rtts = rtts[1:]
+		}
+		return o
+	}
+}
+
+// A check that is deaf to the end of its context is a failed check, there is no second one beside it, and it is not heard of
+// again before it lets go.
+func TestHungHealthCheck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		release := make(chan struct{})
+		n := 0
+		s.scripts["web"] = func(context.Context) outcome {
+			if n++; n == 2 {
+				<-release
+			}
+			return outcome{ok: true, cause: "connected"}
+		}
+		s.m.Configure(checks(webCheck()))
+		s.start()
+		s.pass(6 * second)
+		s.expect(`0s: web begins
+			0s: web ok (connected)
+			1s: web begins
+			3s: web failed (timed out after 1s, 3 in a row), since 2s`)
+		close(release)
+		s.pass(7 * second)
+		s.expect(`6.001s: web begins
+			6.001s: web is killed
+			6.501s: web begins
+			6.501s: web ok (connected, 2 in a row), since 500ms`)
+		if err := s.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A failure that comes in long after its timeout is this process's fault.
+func TestLateFailureIsNobodysFault(t *testing.T) {
+	s := newStage(t)
+	h := newHealthCheck(&s.m.settings, s.m.box, webCheck())
+	h.p = webCheck()
+	h.rounds.begun, h.rounds.due = time.Now(), time.NewTimer(time.Hour)
+	for _, c := range []struct {
+		late time.Duration
+		want result
+	}{{stall, bad}, {stall + 1, blind}} {
+		h.verdict = verdict{rise: 1, fall: 1}
+		h.rounds.late = c.late
+		h.count(outcome{cause: "timed out"})
+		if h.verdict.is != c.want {
+			t.Errorf("%v late: %v, want %v", c.late, h.verdict.is, c.want)
+		}
+	}
+}
+
+// A reload by difference: what looks at the same thing keeps its verdict, what looks at another one begins anew.
+func TestReconfigureHealthChecks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		s.scripts["web"], s.scripts["web2"] = instantly("+--"), instantly("-")
+		cfg := webCheck()
+		s.m.Configure(checks(cfg))
+		s.start()
+		s.pass(1200 * time.Millisecond)
+		s.expect(`0s: web begins
+			0s: web ok (exit status 0)
+			1s: web begins`)
+		cfg.Fall = 2
+		s.m.Configure(checks(cfg))
+		s.m.Configure(checks(cfg))
+		s.pass(1600 * time.Millisecond)
+		s.expect(`1.5s: web begins
+			1.5s: web failed (exit status 1, 2 in a row), since 500ms`)
+		cfg.Probe.Target = "web2"
+		s.m.Configure(checks(cfg))
+		s.pass(1700 * time.Millisecond)
+		s.expect(`1.601s: web2 begins
+			1.601s: web failed (exit status 1)`)
+		s.m.Configure(nil)
+		s.pass(9 * second)
+		s.expect("")
+		if err := s.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}

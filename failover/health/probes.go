@@ -1,0 +1,70 @@
+package health
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"failoverd/bgp"
+	"failoverd/failover"
+)
+
+// Lookup says which paths the neighbors of a speaker have sent for a prefix: see gobgp.Client.Seen.
+type Lookup func(ctx context.Context, speaker string, prefix netip.Prefix) ([]bgp.SeenPath, error)
+
+// newProber returns what looks as a health_check says.
+func newProber(c *failover.CheckConfig, lookup Lookup) prober {
+	w := way{c.Source, c.Interface}
+	switch p := &c.Probe; p.Kind {
+	case failover.ProbeTCP:
+		return tcpProber(p.Target, w)
+	case failover.ProbeHTTP:
+		return httpProber(p, w)
+	case failover.ProbeICMP:
+		return (&pinger{host: p.Target, way: w}).probe
+	case failover.ProbeBGPRoute:
+		return routeProber(p, lookup)
+	default:
+		panic(fmt.Sprintf("kind of probe %d", p.Kind))
+	}
+}
+
+// tcpProber opens a connection and closes it.
+func tcpProber(target string, w way) prober {
+	dialer := w.dialer("tcp")
+	return func(ctx context.Context) outcome {
+		begun := time.Now()
+		c, err := dialer.DialContext(ctx, "tcp", target)
+		if err != nil {
+			return w.failure(ctx, err)
+		}
+		took := time.Since(begun)
+		_ = c.Close() // it was there
+		return outcome{ok: true, rtt: took, cause: "connected"}
+	}
+}
+
+// routeProber looks whether a prefix is visible in BGP. Without a session nobody can tell.
+func routeProber(p *failover.Probe, lookup Lookup) prober {
+	return func(ctx context.Context) outcome {
+		paths, err := lookup(ctx, p.Speaker, p.Prefix)
+		if err != nil {
+			return outcome{blind: true, cause: harmless("speaker " + p.Speaker + ": " + err.Error())}
+		}
+		others := ""
+		for i := range paths {
+			q := &paths[i]
+			as := strconv.FormatUint(uint64(q.Origin(q.NeighborAS)), 10)
+			if p.OriginAS == 0 || p.OriginAS == q.Origin(q.NeighborAS) {
+				return outcome{ok: true, cause: fmt.Sprintf("seen from %v, origin AS %s", q.Neighbor, as)}
+			}
+			others += " " + as
+		}
+		if others != "" {
+			return outcome{cause: "not seen with that origin", said: "origin AS" + others}
+		}
+		return outcome{cause: "not seen"}
+	}
+}
