@@ -110,7 +110,7 @@ func (h *healthCheck) begins() func(context.Context) outcome {
 		ctx, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()
 		o := h.probe(ctx)
-		if !o.ok && !o.blind && ctx.Err() != nil {
+		if deadline, _ := ctx.Deadline(); !o.ok && !o.blind && !time.Now().Before(deadline) {
 			return timedOut(limit) // however the prober puts it
 		}
 		return o

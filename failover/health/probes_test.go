@@ -1,0 +1,154 @@
+package health
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"failoverd/bgp"
+	"failoverd/failover"
+)
+
+// probeOnce makes one probe with a timeout of 300 ms, as a check does, and returns its result in words.
+func probeOnce(t *testing.T, c failover.CheckConfig) string {
+	t.Helper()
+	c.Timeout = 300 * time.Millisecond
+	h := newHealthCheck(&New(Options{}).settings, newOutbox(), checkParams(c))
+	h.takeOver()
+	begun := time.Now()
+	o := h.begins()(t.Context())
+	if took := time.Since(begun); took > 2*c.Timeout+grace {
+		t.Errorf("%v: it took %v", c.Probe.String(), took)
+	}
+	if o.ok && c.Probe.Kind != failover.ProbeBGPRoute && (o.rtt <= 0 || o.rtt > c.Timeout) {
+		t.Errorf("%v: round trip %v", c.Probe.String(), o.rtt)
+	}
+	return [...]string{"ok", "failed", "unknown"}[o.result()] + ": " + o.reason(1)
+}
+
+func tcp(target string) failover.CheckConfig {
+	return failover.CheckConfig{Probe: failover.Probe{Kind: failover.ProbeTCP, Target: target}}
+}
+
+// listen returns a port that is connected to, and accepted by nobody.
+func listen(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return l.Addr().String()
+}
+
+// closedPort returns one of those that nobody listens on.
+func closedPort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func TestTCPProbe(t *testing.T) {
+	open := listen(t)
+	_, port, _ := net.SplitHostPort(open)
+	with := func(source, device string) failover.CheckConfig {
+		c := tcp(open)
+		if source != "" {
+			c.Source = netip.MustParseAddr(source)
+		}
+		c.Interface = device
+		return c
+	}
+	for _, tt := range []struct {
+		name string
+		c    failover.CheckConfig
+		want string
+	}{
+		{"a port that is open", tcp(open), "ok: connected"},
+		{"by name", tcp("localhost:" + port), "ok: connected"},
+		{"a port that is closed", tcp(closedPort(t)), "failed: connection refused"},
+		{"from an address", with("127.0.0.7", ""), "ok: connected"},
+		{"from an interface", with("", "lo"), "ok: connected"},
+		{"from an address of nobody", with("192.0.2.77", ""), "unknown: source 192.0.2.77 is not an address of this node"},
+		{"from no interface", with("", "nosuch0"), "unknown: interface nosuch0 does not exist"},
+	} {
+		if got := probeOnce(t, tt.c); got != tt.want {
+			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
+		}
+	}
+}
+
+// Who is to blame for an error that cannot be had at will.
+func TestFailure(t *testing.T) {
+	dial := func(number syscall.Errno) error {
+		return &net.OpError{Op: "dial", Addr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}, Err: number}
+	}
+	for _, tt := range []struct {
+		name string
+		err  error
+		want string
+	}{
+		{"refused", dial(syscall.ECONNREFUSED), "failed: connection refused"},
+		{"reset", dial(syscall.ECONNRESET), "failed: connection reset by peer"},
+		{"no more files", dial(syscall.EMFILE), "unknown: too many open files"},
+		{"not allowed", dial(syscall.EPERM), "unknown: operation not permitted"},
+		{"a router says that it has no route", dial(syscall.ENETUNREACH), "failed: network is unreachable"},
+		{"a name that does not exist", &net.DNSError{Name: "a.example", Err: "no such host", IsNotFound: true}, "failed: no such host a.example"},
+		{"no resolver", &net.DNSError{Name: "a.example", Server: "192.0.2.1:53", Err: "read udp 192.0.2.2:4711: connection refused", IsTemporary: true},
+			"unknown: the resolver cannot tell: lookup a.example on 192.0.2.1:53: read udp 192.0.2.2:4711: connection refused"},
+		{"a resolver that is silent", &net.DNSError{Name: "a.example", Err: "i/o timeout", IsTimeout: true},
+			"unknown: the resolver does not answer: lookup a.example: i/o timeout"},
+	} {
+		o := way{}.failure(t.Context(), fmt.Errorf("wrapped: %w", tt.err))
+		if got := [...]string{"ok", "failed", "unknown"}[o.result()] + ": " + o.reason(1); got != tt.want {
+			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestRouteProbe(t *testing.T) {
+	prefix := netip.MustParsePrefix("198.51.100.0/24")
+	from := func(neighbor string, path ...uint32) bgp.SeenPath {
+		return bgp.SeenPath{Neighbor: netip.MustParseAddr(neighbor), NeighborAS: 64500, ASPath: path}
+	}
+	for _, tt := range []struct {
+		name   string
+		paths  []bgp.SeenPath
+		err    error
+		origin uint32
+		want   string
+	}{
+		{"seen", []bgp.SeenPath{from("203.0.113.1", 64500, 64501)}, nil, 0, "ok: seen from 203.0.113.1, origin AS 64501"},
+		{"of the origin", []bgp.SeenPath{from("203.0.113.1", 64500), from("203.0.113.2", 64500, 64501)}, nil, 64501, "ok: seen from 203.0.113.2, origin AS 64501"},
+		{"of other origins", []bgp.SeenPath{from("203.0.113.1", 64500), from("203.0.113.2", 64500, 64502)}, nil, 64501,
+			"failed: not seen with that origin: origin AS 64500 64502"},
+		{"not seen", nil, nil, 64501, "failed: not seen"},
+		{"no session", nil, bgp.ErrNoSession, 0, "unknown: speaker EDGE: no established session"},
+	} {
+		probe := routeProber(&failover.Probe{Kind: failover.ProbeBGPRoute, Prefix: prefix, Speaker: "EDGE", OriginAS: tt.origin},
+			func(_ context.Context, speaker string, p netip.Prefix) ([]bgp.SeenPath, error) {
+				if speaker != "EDGE" || p != prefix {
+					return nil, errors.New("asked for something else")
+				}
+				return tt.paths, tt.err
+			})
+		o := probe(t.Context())
+		if got := [...]string{"ok", "failed", "unknown"}[o.result()] + ": " + o.reason(1); got != tt.want {
+			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
+		}
+	}
+	c := failover.CheckConfig{Probe: failover.Probe{Kind: failover.ProbeBGPRoute, Prefix: prefix, Speaker: "EDGE"}}
+	if got := probeOnce(t, c); !strings.HasPrefix(got, "unknown: ") {
+		t.Errorf("nobody to ask: %s", got)
+	}
+}
