@@ -104,10 +104,14 @@ func TestFailure(t *testing.T) {
 		{"not allowed", dial(syscall.EPERM), "unknown: operation not permitted"},
 		{"a router says that it has no route", dial(syscall.ENETUNREACH), "failed: network is unreachable"},
 		{"a name that does not exist", &net.DNSError{Name: "a.example", Err: "no such host", IsNotFound: true}, "failed: no such host a.example"},
-		{"no resolver", &net.DNSError{Name: "a.example", Server: "192.0.2.1:53", Err: "read udp 192.0.2.2:4711: connection refused", IsTemporary: true},
-			"unknown: the resolver cannot tell: lookup a.example on 192.0.2.1:53: read udp 192.0.2.2:4711: connection refused"},
-		{"a resolver that is silent", &net.DNSError{Name: "a.example", Err: "i/o timeout", IsTimeout: true},
-			"unknown: the resolver does not answer: lookup a.example: i/o timeout"},
+		{
+			"no resolver", &net.DNSError{Name: "a.example", Server: "192.0.2.1:53", Err: "read udp 192.0.2.2:4711: connection refused", IsTemporary: true},
+			"unknown: the resolver cannot tell: lookup a.example on 192.0.2.1:53: read udp 192.0.2.2:4711: connection refused",
+		},
+		{
+			"a resolver that is silent", &net.DNSError{Name: "a.example", Err: "i/o timeout", IsTimeout: true},
+			"unknown: the resolver does not answer: lookup a.example: i/o timeout",
+		},
 	} {
 		o := way{}.failure(t.Context(), fmt.Errorf("wrapped: %w", tt.err))
 		if got := [...]string{"ok", "failed", "unknown"}[o.result()] + ": " + o.reason(1); got != tt.want {
@@ -130,8 +134,12 @@ func TestRouteProbe(t *testing.T) {
 	}{
 		{"seen", []bgp.SeenPath{from("203.0.113.1", 64500, 64501)}, nil, 0, "ok: seen from 203.0.113.1, origin AS 64501"},
 		{"of the origin", []bgp.SeenPath{from("203.0.113.1", 64500), from("203.0.113.2", 64500, 64501)}, nil, 64501, "ok: seen from 203.0.113.2, origin AS 64501"},
-		{"of other origins", []bgp.SeenPath{from("203.0.113.1", 64500), from("203.0.113.2", 64500, 64502)}, nil, 64501,
-			"failed: not seen with that origin: origin AS 64500 64502"},
+		{
+			"of other origins",
+			[]bgp.SeenPath{from("203.0.113.1", 64500), from("203.0.113.2", 64500, 64502)},
+			nil, 64501,
+			"failed: not seen with that origin: origin AS 64500 64502",
+		},
 		{"not seen", nil, nil, 64501, "failed: not seen"},
 		{"no session", nil, bgp.ErrNoSession, 0, "unknown: speaker EDGE: no established session"},
 	} {
