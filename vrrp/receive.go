@@ -34,6 +34,8 @@ func (r *Router) check(p *wire.Packet) wire.DropReason {
 	c := &r.cfg
 	multicast := p.Dst.IsMulticast()
 	switch {
+	case p.Signed:
+		return wire.DropTrailing // to whoever does not know it, a trailer is a wrong length
 	case p.Src == r.source:
 		return wire.DropOwnSource
 	case r.state == Initialize:

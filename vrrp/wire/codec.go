@@ -24,10 +24,29 @@ const MaxAddresses = 255
 // It returns an error when a cannot be expressed: VRID 0, an interval outside 1-4095 cs (version 3) or not 1-255
 // whole seconds (version 2), more than 255 addresses, an address of another family than src, version 2 over IPv6.
 func (a *Advertisement) Append(b []byte, src, dst netip.Addr, form ChecksumForm) ([]byte, error) {
+	return a.append(b, src, dst, form, nil)
+}
+
+// append is Append with a trailer, or without one.
+func (a *Advertisement) append(b []byte, src, dst netip.Addr, form ChecksumForm, t *Trailer) ([]byte, error) {
 	if err := a.validate(src, dst); err != nil {
 		return b, err
 	}
 	start := len(b)
+	b = a.appendMessage(b)
+	covered := len(b)
+	if t != nil {
+		b = append(t.appendHead(b), t.MAC[:]...)
+		if src.Is6() {
+			covered = len(b)
+		}
+	}
+	binary.BigEndian.PutUint16(b[start+checksumOff:], checksum(b[start:covered], a.Version, src, dst, form))
+	return b, nil
+}
+
+// appendMessage appends the octets of a with a checksum of zero.
+func (a *Advertisement) appendMessage(b []byte) []byte {
 	b = append(b, byte(a.Version)<<4|typeAdvertisement, a.VRID, a.Priority, byte(len(a.Addresses)))
 	if a.Version == V2 {
 		b = append(b, byte(a.AuthType), byte(a.Interval/100), 0, 0)
@@ -46,9 +65,7 @@ func (a *Advertisement) Append(b []byte, src, dst netip.Addr, form ChecksumForm)
 	if a.Version == V2 {
 		b = append(b, a.AuthData[:]...)
 	}
-	msg := b[start:]
-	binary.BigEndian.PutUint16(msg[checksumOff:], checksum(msg, a.Version, src, dst, form))
-	return b, nil
+	return b
 }
 
 func (a *Advertisement) validate(src, dst netip.Addr) error {
@@ -84,6 +101,9 @@ func (a *Advertisement) validate(src, dst netip.Addr) error {
 // It asks the questions that need no configuration: destination and TTL of a multicast packet, source, lengths,
 // version 2 or 3, type, count (none only if nothing follows), checksum in any legal form, non-zero interval, first IPv6 address of a multicast packet
 // link-local. The reserve nibble of version 3 is masked before the interval is looked at (RFC 9568 section 5.2.6).
+//
+// TrailerLen octets behind the message are a Trailer, of which nothing is checked here. A virtual router that knows no
+// authentication refuses them as it does any other number (DropTrailing).
 func Parse(b []byte, h Header, p *Packet) DropReason {
 	h.Src, h.Dst = h.Src.WithZone(""), h.Dst.WithZone("")
 	addrs := p.Addresses[:0]
@@ -106,13 +126,18 @@ func Parse(b []byte, h Header, p *Packet) DropReason {
 		return DropType
 	case p.VRID == 0:
 		return DropVRID
-	case b[3] == 0 && len(b) != emptyLen(p.Version):
+	case b[3] == 0 && len(b) != emptyLen(p.Version) && len(b) != emptyLen(p.Version)+TrailerLen:
 		return DropCountZero
 	}
-	if r := checkLength(b, p.Version, f); r != Accepted {
+	length := messageLen(b, p.Version, f)
+	if r := checkLength(b, p.Version, f, length); r != Accepted {
 		return r
 	}
-	form, ok := verify(b, p.Version, h.Src, h.Dst)
+	covered := b[:length]
+	if f == IPv6 {
+		covered = b
+	}
+	form, ok := verify(covered, p.Version, h.Src, h.Dst)
 	if !ok {
 		return DropChecksum
 	}
@@ -120,7 +145,10 @@ func Parse(b []byte, h Header, p *Packet) DropReason {
 		return r
 	}
 	p.Checksum, p.Priority = form, b[2]
-	p.fill(b, f)
+	p.fill(b[:length], f)
+	if len(b) > length {
+		p.Signed, p.Trailer = true, parseTrailer(b[length:])
+	}
 	return Accepted
 }
 
@@ -156,18 +184,19 @@ func emptyLen(v Version) int {
 	return headerLen
 }
 
-// checkLength demands the exact length that the address count implies (V3-RX-05).
-func checkLength(b []byte, v Version, f Family) DropReason {
-	want := headerLen + int(b[3])*f.AddrLen()
-	if len(b) < want {
+// messageLen is the length that the address count implies.
+func messageLen(b []byte, v Version, f Family) int {
+	return emptyLen(v) + int(b[3])*f.AddrLen()
+}
+
+// checkLength demands the exact length that the address count implies (V3-RX-05), or that with a trailer.
+func checkLength(b []byte, v Version, f Family, want int) DropReason {
+	switch addresses := headerLen + int(b[3])*f.AddrLen(); {
+	case len(b) < addresses:
 		return DropTruncatedAddresses
-	}
-	if v == V2 {
-		if want += authLen; len(b) < want {
-			return DropTruncatedAuth
-		}
-	}
-	if len(b) > want {
+	case len(b) < want && v == V2:
+		return DropTruncatedAuth
+	case len(b) != want && len(b) != want+TrailerLen:
 		return DropTrailing
 	}
 	return Accepted
@@ -195,7 +224,7 @@ func (p *Packet) fill(b []byte, f Family) {
 		p.AuthType, p.Interval = AuthType(b[4]), Centiseconds(b[5])*100
 		copy(p.AuthData[:], b[len(b)-authLen:])
 	} else {
-		p.Interval = interval(b)
+		p.Interval, p.reserve = interval(b), b[4]&0xf0
 	}
 	// The length was checked against the count, so the packet paid for what is allocated here.
 	if cap(p.Addresses) < int(b[3]) {

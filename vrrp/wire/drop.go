@@ -27,7 +27,13 @@ const (
 	DropIntervalZero
 	DropAuthType
 	DropAuthData
-	DropInterval // version 2: the interval differs from the configured one
+	DropHMACMissing    // auth_hmac: no trailer
+	DropHMACMalformed  // auth_hmac: a trailer of unknown type, or with reserved octets that are not zero
+	DropHMACUnknownKey // auth_hmac: a key that is not configured
+	DropHMACBad        // auth_hmac: the HMAC is not that of the packet
+	DropHMACStale      // auth_hmac: sent too far from now
+	DropHMACReplay     // auth_hmac: the sender has sent it, or a later one, before
+	DropInterval       // version 2: the interval differs from the configured one
 	DropFirstNotLinkLocal
 	DropAddressList // version 2: the list differs and the sender is not the owner
 	DropNotRunning  // the virtual router is in Initialize
@@ -61,6 +67,12 @@ var dropNames = [NumDropReasons]string{
 	DropIntervalZero:       "interval_zero",
 	DropAuthType:           "auth_type_mismatch",
 	DropAuthData:           "auth_data",
+	DropHMACMissing:        "auth_hmac_missing",
+	DropHMACMalformed:      "auth_hmac_malformed",
+	DropHMACUnknownKey:     "auth_hmac_unknown_key",
+	DropHMACBad:            "auth_hmac_bad_hmac",
+	DropHMACStale:          "auth_hmac_stale",
+	DropHMACReplay:         "auth_hmac_replay",
 	DropInterval:           "interval_mismatch",
 	DropFirstNotLinkLocal:  "first_address_not_link_local",
 	DropAddressList:        "address_list_mismatch",

@@ -22,6 +22,9 @@ func seeds(tb testing.TB, add func(payload []byte, h wire.Header)) {
 			}
 		}
 	}
+	for _, s := range signedCaptures(tb) {
+		add(s.payload, s.header)
+	}
 }
 
 func FuzzParse(f *testing.F) {
@@ -68,7 +71,7 @@ func checkAccepted(t *testing.T, b []byte, p *wire.Packet) {
 	if multicast && p.TTL != wire.TTL || p.VRID == 0 || p.Version == wire.V3 && p.Interval == 0 {
 		t.Fatalf("accepted: %+v", *p)
 	}
-	out, err := p.Append(nil, p.Src, p.Dst, p.Checksum)
+	out, err := again(p)
 	if err != nil {
 		// Version 2 leaves a zero interval to the comparison with the configured one.
 		if p.Version == wire.V2 && p.Interval == 0 {
@@ -81,12 +84,32 @@ func checkAccepted(t *testing.T, b []byte, p *wire.Packet) {
 	if !alias && !reserved && !bytes.Equal(out, b) {
 		t.Fatalf("encoded again:\n got %x\nwant %x", out, b)
 	}
+	checkCovered(t, b, p)
 	var q wire.Packet
 	if why := wire.Parse(out, p.Header, &q); why != wire.Accepted || !equalPackets(p, &q) {
 		t.Fatalf("encoded and decoded: %v\n got %+v\nwant %+v", why, q, *p)
 	}
-	if len(b) <= 64 {
+	if len(b) <= 96 {
 		checkBitFlips(t, bytes.Clone(b), p)
+	}
+}
+
+// again encodes a packet as it came.
+func again(p *wire.Packet) ([]byte, error) {
+	if p.Signed {
+		return p.AppendSigned(nil, p.Src, p.Dst, p.Checksum, &p.Trailer)
+	}
+	return p.Append(nil, p.Src, p.Dst, p.Checksum)
+}
+
+// checkCovered holds what a packet says that its HMAC covers against the octets that came.
+func checkCovered(t *testing.T, b []byte, p *wire.Packet) {
+	t.Helper()
+	if !p.Signed {
+		return
+	}
+	if got, want := p.AppendCovered(nil), coveredByHand(&datagram{header: p.Header, payload: b}); !bytes.Equal(got, want) {
+		t.Fatalf("covered:\n got %x\nwant %x", got, want)
 	}
 }
 
@@ -121,9 +144,13 @@ func TestAppendAllocatesNothing(t *testing.T) {
 			return
 		}
 		if n := testing.AllocsPerRun(10, func() {
+			if _, err := p.AppendSigned(buf, p.Src, p.Dst, p.Checksum, &p.Trailer); err != nil {
+				t.Fatal(err)
+			}
 			if _, err := p.Append(buf, p.Src, p.Dst, p.Checksum); err != nil {
 				t.Fatal(err)
 			}
+			p.AppendCovered(buf)
 		}); n != 0 {
 			t.Errorf("%x: %v allocations", payload, n)
 		}

@@ -111,7 +111,8 @@ func TestAppendReproducesValidVectors(t *testing.T) {
 }
 
 func equalPackets(a, b *wire.Packet) bool {
-	return a.Header == b.Header && a.Checksum == b.Checksum && equalAdvertisements(&a.Advertisement, &b.Advertisement)
+	return a.Header == b.Header && a.Checksum == b.Checksum && a.Signed == b.Signed && a.Trailer == b.Trailer &&
+		equalAdvertisements(&a.Advertisement, &b.Advertisement)
 }
 
 func equalAdvertisements(a, b *wire.Advertisement) bool {

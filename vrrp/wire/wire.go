@@ -158,6 +158,11 @@ type Packet struct {
 	Header
 	Advertisement
 	Checksum ChecksumForm // the form that verified
+	// Signed: Trailer came behind the message. Whether it is right, a virtual router with the key can tell.
+	Signed  bool
+	Trailer Trailer
+
+	reserve uint8 // the high four bits of the octet that they share with the interval of version 3: the HMAC covers them
 }
 
 // Family returns the address family that carried the packet.
