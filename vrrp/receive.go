@@ -17,6 +17,7 @@ func (r *Router) Receive(now Instant, p *wire.Packet) (Effect, wire.DropReason) 
 		r.drops[why]++
 		return r.stay(), why
 	}
+	r.auth.accept(p, r.wall)
 	r.received++
 	r.checksums[p.Checksum]++
 	if !r.sameAddresses(p.Addresses) {
@@ -34,7 +35,7 @@ func (r *Router) check(p *wire.Packet) wire.DropReason {
 	c := &r.cfg
 	multicast := p.Dst.IsMulticast()
 	switch {
-	case p.Signed:
+	case p.Signed && c.HMAC == nil:
 		return wire.DropTrailing // to whoever does not know it, a trailer is a wrong length
 	case p.Src == r.source:
 		return wire.DropOwnSource
@@ -61,6 +62,11 @@ func (r *Router) check(p *wire.Packet) wire.DropReason {
 		return wire.DropVersion
 	case p.VRID != c.Key.VRID || p.Family() != c.Key.Family:
 		return wire.DropVRID
+	}
+	if why := r.auth.verify(p, r.wall); why != wire.Accepted {
+		return why
+	}
+	switch {
 	case len(p.Addresses) == 0 && len(c.Addresses) > 0:
 		return wire.DropCountZero
 	case c.Version == wire.V2:

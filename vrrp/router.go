@@ -46,6 +46,9 @@ type Router struct {
 	checksums   [3]uint64
 	late        uint64
 	lateAdverts uint64
+
+	auth authentication
+	wall int64 // nanoseconds since the Unix epoch, as told last
 }
 
 // New returns a router in state Initialize, or an error that says which parameter is out of range.
@@ -75,6 +78,7 @@ func (r *Router) use(cfg Config) error {
 	cfg.Addresses, cfg.Peers, cfg.Watchers = slices.Clone(cfg.Addresses), slices.Clone(cfg.Peers), slices.Clone(cfg.Watchers)
 	r.cfg, r.priority = cfg, cfg.Priority
 	r.sorted = slices.SortedFunc(slices.Values(cfg.Addresses), netip.Addr.Compare)
+	r.auth.adopt(&r.cfg)
 	return nil
 }
 

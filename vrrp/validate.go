@@ -49,10 +49,12 @@ func (c *Config) validateParameters() error {
 		return errors.New("authentication type AH is not supported")
 	case c.AuthType > wire.AuthAH:
 		return fmt.Errorf("authentication type %d (want 0 or 1)", c.AuthType)
+	case c.HMAC != nil && c.AuthType != wire.AuthNone:
+		return errors.New("auth_hmac and authentication exclude each other")
 	case c.Checksum > wire.ChecksumPseudoGroup:
 		return fmt.Errorf("checksum form %d (want 0 to 2)", c.Checksum)
 	}
-	return nil
+	return c.HMAC.validate()
 }
 
 func (c *Config) validateAddresses() error {
@@ -70,13 +72,24 @@ func (c *Config) validateAddresses() error {
 			return fmt.Errorf("first address %v is not link-local (RFC 9568 section 5.2.9)", a)
 		}
 	}
-	// Only IPv6 gets there: 255 IPv4 addresses and authentication data are 1056 octets.
-	const ipv6Header, vrrpHeader = 40, 8
-	if f == wire.IPv6 && ipv6Header+vrrpHeader+n*f.AddrLen() > maxPacket {
-		return fmt.Errorf("%d IPv6 addresses do not fit in a packet of %d octets (want at most %d)",
-			n, maxPacket, (maxPacket-ipv6Header-vrrpHeader)/f.AddrLen())
+	if most := MaxAddresses(f, c.HMAC != nil); n > most {
+		return fmt.Errorf("%d %v addresses do not fit in a packet of %d octets (want at most %d)", n, f, maxPacket, most)
 	}
 	return nil
+}
+
+// MaxAddresses returns how many addresses fit in an advertisement that no link needs to fragment. Over IPv4 it is the
+// header that limits them: 255 addresses, authentication data and a trailer are 1084 octets.
+func MaxAddresses(f wire.Family, signed bool) int {
+	const ipv6Header, vrrpHeader = 40, 8
+	if f == wire.IPv4 {
+		return wire.MaxAddresses
+	}
+	room := maxPacket - ipv6Header - vrrpHeader
+	if signed {
+		room -= wire.TrailerLen
+	}
+	return room / f.AddrLen()
 }
 
 func (c *Config) validatePeers() error {

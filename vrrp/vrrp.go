@@ -134,6 +134,8 @@ type Config struct {
 	// AuthType and AuthData are the authentication of version 2.
 	AuthType wire.AuthType
 	AuthData [8]byte
+	// HMAC authenticates by shared keys; nil: not. It excludes AuthSimple.
+	HMAC *HMAC
 	// Checksum is the form sent in version 3 over IPv4. Every legal form is accepted.
 	Checksum wire.ChecksumForm
 	// SilentOnLowerPriority keeps an Active router from answering a lower-priority advertisement at once.
