@@ -74,6 +74,8 @@ type Core struct {
 	recovery []RecoveryStatus // of the configuration reckoned
 	reckoned *Config
 	region   region
+
+	wallClock int64 // as told last
 }
 
 type multicastKey struct {
@@ -179,10 +181,12 @@ func (c *Core) Receive(now vrrp.Instant, link LinkID, p *wire.Packet, fx *Effect
 		r.fsm.Refuse(wire.DropStaleTerm)
 		return wire.DropStaleTerm
 	}
+	r.fsm.SetWallClock(c.wallClock)
 	e, why := r.fsm.Receive(now, p)
 	if why != wire.Accepted {
 		return why
 	}
+	c.noteSkew(now, r, fx)
 	if p.Priority == wire.PriorityRelease {
 		r.counters.PriorityZeroRecv++
 	}

@@ -72,6 +72,7 @@ func (c *Core) describe(now vrrp.Instant, r *router, wall func(vrrp.Instant) tim
 	}
 	c.describeTracking(now, r, &st)
 	c.describeRegion(r, &st)
+	r.describeHMAC(&st)
 	c.describeObjects(r, &st)
 	for _, s := range r.own.slots {
 		st.Addresses = append(st.Addresses, c.kernel.describe(s))

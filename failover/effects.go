@@ -106,6 +106,7 @@ const (
 	EventDrain                           // a router is drained, or not any more; To "drained", "undrained", Reason
 	EventHandover                        // a router hands its role over; To "waiting", "over", "failed", Reason
 	EventTakeover                        // all of a takeover is in place; Phases, Took
+	EventClockSkew                       // the clock of a sender is about to leave the window of auth_hmac; Peer, To, Reason
 )
 
 // Event is something that people should be able to read about later.

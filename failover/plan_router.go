@@ -96,6 +96,8 @@ var routerParameters = []parameter[RouterConfig]{
 	value("check_unicast_src", "from the next packet on", func(c *RouterConfig) string { return onOff(!c.VRRP.AnySource) }),
 	secret("authentication", nextAdvert+"; nodes with another one do not hear each other",
 		func(c *RouterConfig) authentication { return authentication{c.VRRP.AuthType, c.VRRP.AuthData} }, authentication.public),
+	secret("auth_hmac", "at once, and the role stays; nodes without a key in common do not hear each other",
+		func(c *RouterConfig) *vrrp.HMAC { return c.VRRP.HMAC }, publicHMAC),
 	value("v3_checksum", nextAdvert+"; every form is accepted", func(c *RouterConfig) string { return c.VRRP.Checksum.String() }),
 	value("lower_prio_no_advert", "when a lower priority is heard next", func(c *RouterConfig) string { return onOff(c.VRRP.SilentOnLowerPriority) }),
 	value("owner_ignore_adverts", "from the next packet on", func(c *RouterConfig) string { return onOff(c.VRRP.OwnerIgnoresAdverts) }),

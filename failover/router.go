@@ -86,6 +86,9 @@ type router struct {
 	intervalLog limiter
 	rivalLog    limiter
 	lateLog     limiter
+	skewLog     limiter
+
+	trailer *wire.Trailer // of the advertisement that is being sent; nil: none
 }
 
 // claim is a list of addresses, with what is known of each. Two claims are the same if they share their storage.
@@ -286,6 +289,7 @@ func (c *Core) advertise(r *router, priority uint8, fx *Effects) {
 	}
 	var a wire.Advertisement
 	r.fsm.Advertisement(&a, priority)
+	c.sign(r, &a)
 	if !v.Unicast && v.Key.Interface != loopback {
 		c.queueAdvert(r, &a, LinkID{v.Key.Interface, v.Key.Family}, c.cfg.multicastGroup(v.Key.Family), wire.TTL, fx)
 	}
@@ -308,7 +312,7 @@ func (c *Core) advertise(r *router, priority uint8, fx *Effects) {
 // queueAdvert encodes a for one destination: the checksum depends on it.
 func (c *Core) queueAdvert(r *router, a *wire.Advertisement, link LinkID, dst netip.Addr, ttl uint8, fx *Effects) {
 	start := len(fx.buf)
-	buf, err := a.Append(fx.buf, r.fsm.Source(), dst, r.fsm.Config().Checksum)
+	buf, err := a.AppendSigned(fx.buf, r.fsm.Source(), dst, r.fsm.Config().Checksum, r.trailer)
 	if err != nil {
 		r.counters.NoSource++ // the parameters were validated: only the source can be wrong
 		return

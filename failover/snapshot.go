@@ -106,6 +106,8 @@ type RouterStatus struct {
 	Objects   []ObjectStatus  `json:"kernel_objects,omitempty"`
 	Routes    []RouteStatus   `json:"routes"`
 	Counters  RouterCounters  `json:"counters"`
+	// HMAC is auth_hmac; nil: there is none.
+	HMAC *HMACStatus `json:"auth_hmac,omitempty"`
 
 	// Mode is local or guarded. Epoch and Holder are the newest term of a guarded router's service.
 	Mode   string `json:"mode"`
@@ -118,6 +120,20 @@ type RouterStatus struct {
 	Drained *DrainStatus `json:"drained,omitempty"`
 	// Takeover holds the stages of the last time that the router took the role.
 	Takeover []Phase `json:"last_takeover,omitempty"`
+}
+
+// HMACStatus is the authentication of a router's advertisements by shared keys.
+type HMACStatus struct {
+	Mode       string  `json:"mode"`
+	AntiReplay string  `json:"anti_replay"`
+	ActiveKey  uint8   `json:"active_key"` // the ID of the key that signs
+	Keys       []int   `json:"keys"`       // the IDs of all
+	WindowMS   float64 `json:"time_window_ms"`
+	// SkewMS is how far the clock of SkewOf, whose signed advertisement was accepted last, was ahead of ours; nil: none was.
+	SkewMS *float64 `json:"clock_skew_ms,omitempty"`
+	SkewOf string   `json:"clock_skew_of,omitempty"`
+	// Outcomes count advertisements: ok, missing, malformed, unknown_key, bad_hmac, stale, replay.
+	Outcomes map[string]uint64 `json:"outcomes"`
 }
 
 // DrainStatus says who has drained a router, why and for how long.

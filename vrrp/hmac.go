@@ -57,7 +57,15 @@ const (
 )
 
 // String returns the configuration word.
-func (a AntiReplay) String() string { return [...]string{"time", "monotonic"}[a] }
+func (a AntiReplay) String() string {
+	switch a {
+	case ReplayTime:
+		return "time"
+	case ReplayMonotonic:
+		return "monotonic"
+	}
+	return fmt.Sprintf("anti_replay %d", uint8(a))
+}
 
 // HMACMode says how strict a router is. A trailer that is there is always verified.
 type HMACMode uint8
@@ -70,7 +78,17 @@ const (
 )
 
 // String returns the configuration word.
-func (m HMACMode) String() string { return [...]string{"enforce", "permissive", "receive-only"}[m] }
+func (m HMACMode) String() string {
+	switch m {
+	case HMACEnforce:
+		return "enforce"
+	case HMACPermissive:
+		return "permissive"
+	case HMACReceiveOnly:
+		return "receive-only"
+	}
+	return fmt.Sprintf("mode %d", uint8(m))
+}
 
 // Bounds of HMAC.TimeWindow.
 const (

@@ -41,6 +41,7 @@ var eventLog = map[failover.EventKind]struct {
 	failover.EventHandover:       {slog.LevelInfo, "handover"},
 	failover.EventTakeover:       {slog.LevelInfo, "takeover complete"},
 	failover.EventDevice:         {slog.LevelError, "device or packet filter not as it should be"},
+	failover.EventClockSkew:      {slog.LevelWarn, "the clock of another router is about to be too far from ours"},
 }
 
 // logEvent writes one event; attributes that do not apply are left out.

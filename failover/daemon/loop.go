@@ -182,7 +182,7 @@ func (l *loop) run(ctx context.Context) error {
 func (l *loop) batch() {
 	l.batches++
 	l.drain()
-	now := monotonic()
+	now := l.now()
 	for _, lc := range l.links.retry(now) {
 		l.core.Step(now, lc, &l.fx)
 	}
@@ -191,7 +191,7 @@ func (l *loop) batch() {
 		l.lateMax = max(l.lateMax, late)
 		if late > suspectLate {
 			l.listen()
-			now = monotonic()
+			now = l.now()
 		}
 		l.core.Expire(now, &l.fx)
 	}
@@ -228,14 +228,14 @@ func (l *loop) listen() {
 }
 
 func (l *loop) receive(p packet) {
-	if why := l.core.Receive(monotonic(), p.link, p.p, &l.fx); why != wire.Accepted {
+	if why := l.core.Receive(l.now(), p.link, p.p, &l.fx); why != wire.Accepted {
 		l.links.refused(p, why)
 	}
 }
 
 // step feeds one input to the core. A change of an interface opens or closes its sockets first.
 func (l *loop) step(in failover.Input) {
-	now := monotonic()
+	now := l.now()
 	if c, ok := in.(failover.InterfaceChanged); ok {
 		for _, lc := range l.links.interfaceChanged(c.Interface) {
 			l.core.Step(now, lc, &l.fx)
@@ -253,7 +253,7 @@ func (l *loop) stop(ctx context.Context) {
 		reason = err.Error()
 	}
 	l.agent.log.Info("stopping", "reason", reason)
-	now := monotonic()
+	now := l.now()
 	l.stopping, l.limit, l.partAt, l.readyAt = true, time.Now().Add(stopBound), now.Add(partAfter), vrrp.Never
 	l.core.Step(now, failover.Stop{Reason: reason}, &l.fx)
 	// A check that ignores SIGTERM takes most of stopBound to end, and a speaker that hangs the rest of it.

@@ -123,7 +123,7 @@ func (l *loop) reload(r reload) {
 
 // adopt replaces the configuration by difference.
 func (l *loop) adopt(cfg *failover.Config) {
-	now := monotonic()
+	now := l.now()
 	if old := l.agent.socketPath(l.core.Config()); old != l.agent.socketPath(cfg) {
 		l.agent.log.Warn("status_socket changes at the next start, the old one stays", "socket", old)
 	}

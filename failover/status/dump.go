@@ -110,6 +110,12 @@ type vrrpStats struct {
 	AuthFailures      uint64 `json:"auth_failure"`
 	ZeroReceived      uint64 `json:"pri_zero_rcvd"`
 	ZeroSent          uint64 `json:"pri_zero_sent"`
+	HMACMissing       uint64 `json:"auth_ext_missing,omitempty"`
+	HMACMalformed     uint64 `json:"auth_ext_malformed,omitempty"`
+	HMACUnknownKey    uint64 `json:"auth_ext_unknown_key,omitempty"`
+	HMACInvalid       uint64 `json:"auth_ext_invalid_hmac,omitempty"`
+	HMACStale         uint64 `json:"auth_ext_stale,omitempty"`
+	HMACReplay        uint64 `json:"auth_ext_replay,omitempty"`
 }
 
 // DumpJSON writes what keepalived writes on SIGRTMIN+2: an array of the routers in version 1, an object in version 2.
@@ -211,6 +217,8 @@ func (p pair) stats(s *failover.Snapshot) vrrpStats {
 		LengthErrors:   of(wire.DropShortHeader, wire.DropTruncatedAddresses, wire.DropTruncatedAuth, wire.DropTrailing),
 		IntervalErrors: of(wire.DropInterval, wire.DropIntervalZero), TTLErrors: of(wire.DropTTL), InvalidTypes: of(wire.DropType),
 		AddressListErrors: c.ListMismatches + of(wire.DropAddressList), AuthMismatches: of(wire.DropAuthType), AuthFailures: of(wire.DropAuthData),
+		HMACMissing: of(wire.DropHMACMissing), HMACMalformed: of(wire.DropHMACMalformed), HMACUnknownKey: of(wire.DropHMACUnknownKey),
+		HMACInvalid: of(wire.DropHMACBad), HMACStale: of(wire.DropHMACStale), HMACReplay: of(wire.DropHMACReplay),
 		ZeroReceived: c.PriorityZeroRecv, ZeroSent: c.PriorityZeroSent,
 	}
 }

@@ -113,6 +113,9 @@ func (b *dump) router(cfg *failover.Config, p pair) {
 		b.line(3, "Preempt delay", string(seconds(v.PreemptDelay))+" secs")
 	}
 	b.line(3, "Authentication type", word(v.AuthType == wire.AuthNone, "none", "SIMPLE_PASSWORD"))
+	if h := v.HMAC; h != nil {
+		b.line(3, "HMAC authentication", h.Mode.String()+", active key "+strconv.Itoa(int(h.ActiveKey)))
+	}
 	b.list(fmt.Sprintf("Virtual IP (%d):", len(p.addresses(false))), p.addresses(false))
 	b.list("Virtual IP Excluded :", p.addresses(true))
 	b.list("Virtual Routes :", p.objects("route"))
