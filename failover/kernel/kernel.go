@@ -13,7 +13,9 @@
 //
 // A lease is never extended by this package on its own. It counts from the Set that wants the address, and from each
 // one whose Renewal has grown; an address that is put back gets what is left. So an address ends when the loop that
-// calls Set does, with this process or without it (IPv4 and IPv6 valid_lft).
+// calls Set does, with this process or without it (IPv4 and IPv6 valid_lft). A guarded address ends with the authority of
+// its site as well (DesiredAddresses.Until): no lifetime goes beyond it, what was written too late is undone, and whoever
+// hangs, the worker removes the address then (authority.go).
 //
 // Only our own addresses are touched: those that carry Protocol as their IFA_PROTO. What carries it when the first
 // DesiredAddresses is carried out was left by a dead predecessor, whatever that one was configured for, and goes unless

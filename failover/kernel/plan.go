@@ -114,6 +114,8 @@ type memory struct {
 	wanted bool
 	// since is when the lease was asked for last: by a greater Renewal, or by wanting the address at all.
 	since time.Time
+	// bound is when the authority for a guarded address ends; zero: never.
+	bound time.Time
 	// ever: this process has wanted the address at some time.
 	ever bool
 	// written is what was last written; settled that the kernel's entry needs no more adapting to it.
@@ -193,11 +195,15 @@ func (p *planner) item(it *item) {
 		return
 	}
 	elapsed := p.now.Sub(it.mem.since)
-	valid := lifetime(it.Lease, elapsed)
+	allowed := it.mem.allowed(p.now)
+	valid := min(lifetime(it.Lease, elapsed), allowed)
 	own, there := p.want.own(p.have, index, it)
 	switch {
 	case own != nil && it.Lease != failover.NoLease && elapsed > it.Lease:
 		// Written too late, by a process that was stopped meanwhile: nobody entitles us to the address any more.
+		p.add(opDelete, index, it.Address, 0)
+	case own != nil && allowed == 0 && (it.mem.over(p.now) || p.due(own, it)):
+		// What would be written could end after the authority.
 		p.add(opDelete, index, it.Address, 0)
 	case valid == 0:
 		// Too little of the lease is left to be written; the next renewal brings more.
@@ -213,6 +219,13 @@ func (p *planner) add(kind opKind, index int, a failover.Address, valid uint32) 
 	p.ops = append(p.ops, op{kind: kind, index: index, addr: a, valid: valid})
 }
 
+// due reports whether the lifetime of an entry of ours is to be written, whatever it is to be.
+func (p *planner) due(own *record, it *item) bool {
+	known := it.mem.settled && it.mem.written == it.Address
+	return p.want.renew && (it.Lease != failover.NoLease || !it.mem.bound.IsZero()) || it.mem.tooLong() ||
+		!known && (!it.mem.bound.IsZero() || flagsDiffer(own, &it.Address) || lifetimeDiffers(own, it.Lease, p.now))
+}
+
 // adapt gives an entry of ours the properties and the lifetime that are wanted.
 func (p *planner) adapt(own *record, it *item, valid uint32) {
 	known := it.mem.settled && it.mem.written == it.Address
@@ -220,8 +233,7 @@ func (p *planner) adapt(own *record, it *item, valid uint32) {
 	case !known && fixedDiffers(own, &it.Address):
 		p.add(opDelete, own.index, it.Address, 0)
 		p.add(opAdd, own.index, it.Address, valid)
-	case !known && (flagsDiffer(own, &it.Address) || lifetimeDiffers(own, it.Lease, p.now)),
-		p.want.renew && it.Lease != failover.NoLease:
+	case p.due(own, it):
 		p.add(opRenew, own.index, it.Address, valid)
 	}
 }

@@ -60,6 +60,8 @@ func TestPlan(t *testing.T) {
 	v4 := address("192.0.2.10/32", "eth0", 3*time.Second)
 	v6 := address("2001:db8::10/64", "eth0", 3*time.Second)
 	forGood := address("192.0.2.10/32", "eth0", 0)
+	guarded, guardedForGood := v4, forGood
+	guarded.Guarded, guardedForGood.Guarded = true, true
 	with := func(a failover.Address, change func(a *failover.Address)) failover.Address {
 		change(&a)
 		return a
@@ -73,9 +75,11 @@ func TestPlan(t *testing.T) {
 		elapsed time.Duration // since the lease was asked for
 		renew   bool
 		settled bool // the wanted ones were written like this before
-		blocked bool
-		untag   bool // the kernel keeps no IFA_PROTO
-		ops     []string
+		// left is how long the authority for guarded addresses lasts, lives how long those that are there live; 0: for ever.
+		left, lives time.Duration
+		blocked     bool
+		untag       bool // the kernel keeps no IFA_PROTO
+		ops         []string
 	}{
 		{name: "nothing wanted, nothing there"},
 		{
@@ -225,6 +229,61 @@ func TestPlan(t *testing.T) {
 			have: []string{"2001:db8::10/64 dev eth0 tentative proto 112 valid_lft 2"},
 		},
 		{
+			name: "authority that lasts longer than the lease", left: 10 * time.Second, want: []failover.Address{guarded, v6},
+			ops: []string{
+				"add 192.0.2.10/32 dev eth0 valid_lft 3 preferred_lft 3",
+				"add 2001:db8::10/64 dev eth0 nodad valid_lft 3 preferred_lft 3",
+			},
+		},
+		{
+			name: "authority that ends before the lease, rounded down", left: 2900 * time.Millisecond,
+			want: []failover.Address{guarded, v6},
+			ops: []string{
+				"add 192.0.2.10/32 dev eth0 valid_lft 2 preferred_lft 2",
+				"add 2001:db8::10/64 dev eth0 nodad valid_lft 3 preferred_lft 3",
+			},
+		},
+		{
+			name: "authority without a lease", left: 5500 * time.Millisecond, want: []failover.Address{guardedForGood},
+			ops: []string{"add 192.0.2.10/32 dev eth0 valid_lft 5 preferred_lft 5"},
+		},
+		{name: "authority of under a second adds nothing", left: 999 * time.Millisecond, want: []failover.Address{guarded}},
+		{
+			name: "authority of under a second at a renewal", left: 999 * time.Millisecond, lives: 500 * time.Millisecond,
+			renew: true, settled: true, want: []failover.Address{guarded},
+			have: []string{"192.0.2.10/32 dev eth0 proto 112 valid_lft 1"},
+			ops:  []string{"del 192.0.2.10/32 dev eth0"},
+		},
+		{
+			name: "authority of under a second, and nothing to write", left: 999 * time.Millisecond, lives: 500 * time.Millisecond,
+			settled: true, want: []failover.Address{guarded},
+			have: []string{"192.0.2.10/32 dev eth0 proto 112 valid_lft 1"},
+		},
+		{
+			name: "authority that is over", left: -time.Nanosecond, lives: 100 * time.Millisecond,
+			settled: true, want: []failover.Address{guarded},
+			have: []string{"192.0.2.10/32 dev eth0 proto 112 valid_lft 1"},
+			ops:  []string{"del 192.0.2.10/32 dev eth0"},
+		},
+		{
+			name: "authority that became shorter", left: 1700 * time.Millisecond, lives: 2500 * time.Millisecond,
+			settled: true, want: []failover.Address{guarded},
+			have: []string{"192.0.2.10/32 dev eth0 proto 112 valid_lft 3"},
+			ops:  []string{"replace 192.0.2.10/32 dev eth0 valid_lft 1 preferred_lft 1"},
+		},
+		{
+			name: "authority that became too short", left: 700 * time.Millisecond, lives: 2500 * time.Millisecond,
+			settled: true, want: []failover.Address{guarded},
+			have: []string{"192.0.2.10/32 dev eth0 proto 112 valid_lft 3"},
+			ops:  []string{"del 192.0.2.10/32 dev eth0"},
+		},
+		{
+			name: "authority for what a predecessor has left for ever", left: 3500 * time.Millisecond,
+			want: []failover.Address{guardedForGood},
+			have: []string{"192.0.2.10/32 dev eth0 proto 112"},
+			ops:  []string{"replace 192.0.2.10/32 dev eth0 valid_lft 3 preferred_lft 3"},
+		},
+		{
 			name: "old kernel: finite and known is ours, anything else is not", untag: true,
 			known: []string{"192.0.2.10/32 eth0", "192.0.2.11/32 eth0"},
 			have:  []string{"192.0.2.10/32 dev eth0 valid_lft 3", "192.0.2.11/32 dev eth0", "192.0.2.12/32 dev eth0 valid_lft 3"},
@@ -245,6 +304,12 @@ func TestPlan(t *testing.T) {
 				m := &memory{wanted: true, since: now.Add(-row.elapsed), blocked: row.blocked, settled: row.settled}
 				if row.settled {
 					m.written = a
+				}
+				if row.left != 0 && a.Guarded {
+					m.bound = now.Add(row.left)
+				}
+				if row.lives != 0 {
+					m.until = now.Add(row.lives)
 				}
 				want.known[a.Key()] = m
 				want.items = append(want.items, item{a, m})

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"failoverd/failover"
+	"failoverd/vrrp"
 )
 
 const (
@@ -33,6 +34,7 @@ type reconciler struct {
 	box    *mailbox
 	report func(failover.AddressReport)
 	resync time.Duration
+	clock  func() vrrp.Instant
 
 	have *table
 	want wish
@@ -64,7 +66,7 @@ type reconciler struct {
 
 func newReconciler(w *Worker, feed feed, report func(failover.AddressReport)) *reconciler {
 	r := &reconciler{
-		log: w.log, host: w.writer, feed: feed, box: &w.box, report: report, resync: w.options.Resync,
+		log: w.log, host: w.writer, feed: feed, box: &w.box, report: report, resync: w.options.Resync, clock: w.clock,
 		have: newTable(), stale: true, addrs: map[netip.Addr]struct{}{}, links: map[string]struct{}{},
 		want: wish{tagged: w.writer.tagged(), known: map[failover.AddressKey]*memory{}},
 	}
@@ -125,6 +127,7 @@ func (r *reconciler) adopt() bool {
 		r.want.items[i].mem.wanted = false
 	}
 	r.want.items = r.want.items[:0]
+	ends := r.ends(d.Until)
 	for _, a := range d.Addresses {
 		m := r.want.known[a.Key()]
 		if m == nil {
@@ -134,9 +137,11 @@ func (r *reconciler) adopt() bool {
 		if m.wanted {
 			continue // two routers want the same one
 		}
-		if renewed || m.since.IsZero() {
+		anew := renewed || m.since.IsZero()
+		if anew {
 			m.since = at
 		}
+		m.entitle(&a, ends, anew)
 		if !m.ever {
 			r.concern(a.Key())
 		}
@@ -299,8 +304,18 @@ func (r *reconciler) removed(it *item, now time.Time) bool {
 	return it.Prefix.Addr().Is4() || l.flags&unix.IFF_UP != 0
 }
 
-// write carries out ops and enters into the table what the kernel acknowledged. Notifications follow and overwrite it.
+// write carries out ops, and looks at the clock again: the authority may have ended while they were on their way.
 func (r *reconciler) write(ops []op) {
+	r.carryOut(ops)
+	for first := true; len(ops) > 0; first = false {
+		if ops = r.tooLate(ops, first); len(ops) > 0 {
+			r.carryOut(ops)
+		}
+	}
+}
+
+// carryOut writes ops and enters into the table what the kernel acknowledged. Notifications follow and overwrite it.
+func (r *reconciler) carryOut(ops []op) {
 	if r.log.Enabled(context.Background(), slog.LevelDebug) {
 		for i := range ops {
 			if ops[i].kind != opRenew { // once a second and address, for ever

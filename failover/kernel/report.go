@@ -121,6 +121,8 @@ func (r *reconciler) status(it *item) (usable bool, why string) {
 	switch {
 	case it.mem.failure != "":
 		why = it.mem.failure
+	case !there && it.mem.allowed(time.Now()) == 0:
+		why = authorityEnded
 	case !there && lifetime(it.Lease, time.Since(it.mem.since)) == 0:
 		why = "lease is over, nobody has renewed it"
 	}
@@ -148,6 +150,10 @@ func (r *reconciler) schedule(now time.Time) {
 			sooner(now.Add(retryAfter))
 		case it.mem.index == 0 && it.mem.settled:
 			r.unconfirmed = true
+		}
+		// A loop that hangs, or renews too much, does not keep the address: it ends then whatever else happens.
+		if it.mem.settled && !it.mem.bound.IsZero() && now.Before(it.mem.bound) {
+			sooner(it.mem.bound)
 		}
 	}
 	if r.unconfirmed {

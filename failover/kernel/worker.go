@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"failoverd/failover"
+	"failoverd/vrrp"
 )
 
 // DefaultResync is the period of full comparisons with the kernel when Options.Resync is 0.
@@ -38,6 +39,7 @@ type Worker struct {
 	writer  host // of Run
 	watcher host // of Watch
 	box     mailbox
+	clock   func() vrrp.Instant // of DesiredAddresses.Until
 }
 
 // New opens the kernel. It fails if there is no rtnetlink or no /proc; it needs no privilege, writing does
@@ -61,7 +63,7 @@ func newWorker(log *slog.Logger, options Options, writer, watcher host) *Worker 
 	if options.Resync <= 0 {
 		options.Resync = DefaultResync
 	}
-	return &Worker{log: log, options: options, writer: writer, watcher: watcher, box: newMailbox()}
+	return &Worker{log: log, options: options, writer: writer, watcher: watcher, box: newMailbox(), clock: monotonic}
 }
 
 // Close releases the sockets. It must be called after Run and Watch have returned. It removes no address.
@@ -73,7 +75,8 @@ func (w *Worker) Close() error {
 // change d.Addresses afterwards.
 //
 // The lease of an address counts from the call that wants it when the one before did not, and from each call with a
-// greater d.Renewal than before. It is never extended otherwise.
+// greater d.Renewal than before. It is never extended otherwise. A guarded address lives no longer than d.Until: that of
+// the call that its lease counts from, or of a later one with a smaller d.Until, which counts at once.
 func (w *Worker) Set(d failover.DesiredAddresses) { w.box.put(d, time.Now()) }
 
 // Configure replaces Options.Configured after a change of configuration, and returns at once. It changes what is

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"failoverd/failover"
+	"failoverd/vrrp"
 )
 
 // world is a kernel that a test can play the administrator of: the fake one in virtual time, or a network namespace
@@ -261,6 +262,9 @@ func startOn(t testing.TB, writer, watcher host, options Options) *running {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &running{t: t, cancel: cancel, done: make(chan struct{})}
 	r.worker = newWorker(slog.New(slog.DiscardHandler), options, writer, watcher)
+	if _, fake := writer.(*fakeHost); fake {
+		r.worker.clock = func() vrrp.Instant { return vrrp.Instant(time.Now().UnixNano()) } // CLOCK_MONOTONIC is not virtual
+	}
 	go func() {
 		defer close(r.done)
 		if err := r.worker.Run(ctx, r.add); err != nil {
