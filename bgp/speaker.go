@@ -47,6 +47,10 @@ func (r *Report) Established() bool {
 type Desired struct {
 	Generation uint64
 	Routes     []Route // sorted by prefix, attributes normalized
+	// Until is when the right to announce Routes ends, in nanoseconds of CLOCK_MONOTONIC; 0: it does not. Nothing is added
+	// after it, and when it comes and there is no newer Desired, everything is withdrawn. A Desired that differs in nothing
+	// else is a refresh, which costs the backend nothing.
+	Until int64
 }
 
 // Speaker is the contract with a BGP backend: desired state in, reports out.

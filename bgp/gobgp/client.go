@@ -123,9 +123,12 @@ func setDefault(d *time.Duration, v time.Duration) {
 	}
 }
 
-// Set replaces what is to be announced. It never blocks.
+// Set replaces what is to be announced. It never blocks. One that only gives more time costs no call.
 func (c *Client) Set(d bgp.Desired) {
-	c.desired.Store(&d)
+	old := c.desired.Swap(&d)
+	if refreshes(old, &d) {
+		return
+	}
 	c.mu.Lock()
 	c.reckon()
 	c.mu.Unlock()

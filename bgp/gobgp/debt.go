@@ -21,6 +21,9 @@ type owing struct {
 func (c *Client) Debt() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.lapsed() {
+		c.reckon() // nobody says so, and Run may be waiting for an answer
+	}
 	if !c.owing.prefix.IsValid() {
 		return 0
 	}
@@ -49,7 +52,7 @@ func (c *Client) wantNothing() {
 func (c *Client) reckon() {
 	o := &c.owing
 	wanted := map[netip.Prefix]bool{}
-	if d := c.desired.Load(); d != nil && !o.nothing && len(o.held) > 0 {
+	if d := c.desired.Load(); d != nil && !o.nothing && len(o.held) > 0 && !over(d) {
 		for _, r := range d.Routes {
 			wanted[r.Prefix] = c.next == nil || c.next.Allow.Permits(r.Prefix)
 		}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,6 +33,8 @@ type fake struct {
 	as    uint32
 	table map[string]*api.Path
 	peers []*api.Peer
+
+	requests atomic.Int64 // all of them, also those that calls does not have
 }
 
 // serveFake runs f on a socket.
@@ -43,7 +46,15 @@ func serveFake(t *testing.T, f *fake) (target string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := grpc.NewServer()
+	s := grpc.NewServer(
+		grpc.UnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, h grpc.UnaryHandler) (any, error) {
+			f.requests.Add(1)
+			return h(ctx, req)
+		}),
+		grpc.StreamInterceptor(func(srv any, s grpc.ServerStream, _ *grpc.StreamServerInfo, h grpc.StreamHandler) error {
+			f.requests.Add(1)
+			return h(srv, s)
+		}))
 	api.RegisterGobgpApiServer(s, f)
 	go func() { _ = s.Serve(l) }()
 	t.Cleanup(s.Stop)

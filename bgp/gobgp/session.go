@@ -32,6 +32,7 @@ type session struct {
 	broken chan error      // the event stream ended
 	again  *time.Timer
 	balked bool // the server refused something the last time
+	fenced bool // apply has seen that nothing may be announced any more
 }
 
 // invoke makes one call with a deadline.
@@ -200,7 +201,12 @@ func (s *session) loop(ctx context.Context) error {
 	defer resync.Stop()
 	kick := time.NewTimer(time.Hour)
 	defer kick.Stop()
+	lapse := time.NewTimer(time.Hour)
+	defer lapse.Stop()
 	for {
+		if left, ok := s.untilLapse(); ok {
+			lapse.Reset(left)
+		}
 		if at := s.nextKick(); !at.IsZero() {
 			kick.Reset(time.Until(at))
 		}
@@ -215,6 +221,8 @@ func (s *session) loop(ctx context.Context) error {
 			err = s.apply()
 		case <-s.again.C:
 			err = s.apply()
+		case <-lapse.C:
+			err = s.lapse()
 		case <-s.events:
 			err = s.readNeighbors()
 		case <-kick.C:
@@ -252,15 +260,19 @@ func (s *session) apply() error {
 	if d == nil {
 		d = &bgp.Desired{}
 	}
-	alive := s.opts.Alive()
 	want, wrong := s.cfg.Validate(d.Routes)
+	s.fenced = s.lapsed()
+	if s.fenced && len(d.Routes) > 0 {
+		want, wrong = nil, errors.New(lapsedReason)
+	}
+	alive := s.opts.Alive()
 	if !alive {
 		want, wrong = nil, errors.New(s.opts.Silent)
 	}
 	announce, withdraw := bgp.Diff(s.table, want)
 	generation := d.Generation
-	if !alive && len(d.Routes) > 0 {
-		generation = s.generation // what is there reflects our silence, not d
+	if (!alive || s.fenced) && len(d.Routes) > 0 {
+		generation = s.generation // what is there reflects our silence, or that d is over, not d
 	}
 	if len(announce)+len(withdraw) == 0 {
 		s.settle(generation, wrong, generation != s.generation)
@@ -320,7 +332,7 @@ func (s *session) change(announce []bgp.Route, withdraw []netip.Prefix) (refused
 	}
 	s.hold(announce)
 	for _, r := range announce {
-		if !s.opts.Alive() {
+		if !s.entitled() {
 			break
 		}
 		_, err := invoke(s, s.api.AddPath, &api.AddPathRequest{
@@ -330,7 +342,7 @@ func (s *session) change(announce []bgp.Route, withdraw []netip.Prefix) (refused
 			return refused, err
 		}
 	}
-	if len(announce) > 0 && !s.opts.Alive() {
+	if len(announce) > 0 && !s.entitled() {
 		// The process slept between the question and the announcement: undo it at once.
 		s.again.Reset(0)
 	}
@@ -342,6 +354,9 @@ func (s *session) change(announce []bgp.Route, withdraw []netip.Prefix) (refused
 	}
 	return refused, nil
 }
+
+// entitled reports whether anything may be announced at this moment.
+func (s *session) entitled() bool { return s.opts.Alive() && !s.lapsed() }
 
 // readTable reads which of our routes the server holds. Only prefixes of the allow list are looked at: nothing else
 // can be ours, and an external gobgpd may hold a full table.
