@@ -64,6 +64,7 @@ type Core struct {
 	lulls      []lull   // changes of interfaces that do not count yet
 	groups     []*group // in configuration order
 	unsettled  bool     // one of them is stale
+	takingOver bool     // the takeover of one router at least is not complete
 
 	stopping bool
 	stopAt   vrrp.Instant // the orderly stop is declared complete then, whatever is missing
@@ -297,8 +298,9 @@ func (c *Core) expire(now vrrp.Instant, r *router, fx *Effects) {
 	if r.lookAgain() <= now {
 		c.evaluate(now, r, fx)
 	}
-	late := r.fsm.LateWakeups()
+	late, ready := r.fsm.LateWakeups(), r.takeover.expiring(r.fsm)
 	c.apply(now, r, r.fsm.Expire(now), fx)
+	r.takeover.expired(now, r.fsm, ready)
 	if r.fsm.LateWakeups() != late && r.lateLog.allows(now) {
 		fx.about(r, Event{Kind: EventLate, At: now})
 	}

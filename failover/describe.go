@@ -62,6 +62,7 @@ func (c *Core) describe(now vrrp.Instant, r *router, wall func(vrrp.Instant) tim
 		Addresses:         make([]AddressStatus, 0, len(r.cfg.Addresses)),
 		Routes:            make([]RouteStatus, 0, len(r.cfg.Announce)),
 		Counters:          r.count(),
+		Takeover:          r.takeover.last,
 	}
 	if src := r.fsm.Source(); src.IsValid() {
 		st.Source = src.String()

@@ -21,6 +21,7 @@ func (c *Core) Flush(now vrrp.Instant, fx *Effects) {
 	for i := range c.cfg.Speakers {
 		c.flushRoutes(now, c.speakers[c.cfg.Speakers[i].Name], fx)
 	}
+	c.followTakeovers(now, fx)
 	c.finishReleases(now)
 	c.flushObjects(now, fx)
 	c.flushAddresses(now, fx)

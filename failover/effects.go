@@ -126,4 +126,6 @@ type Event struct {
 	Object  string // a tracker, a route, a rule, a device, a site in words
 	Votes   []Vote
 	Phases  []Phase
+	// Evidence is that of a transition; nil: nobody else has had a part in it.
+	Evidence *Evidence
 }

@@ -80,6 +80,7 @@ type router struct {
 	leaves     bool         // it leaves the role to another site
 	gratuitous gratuitous
 	fromLive   bool // the role was taken from a live router, which may answer for the addresses until it has let go
+	takeover   takeover
 	counters   RouterCounters
 
 	interval    wire.Centiseconds // last logged learned interval
@@ -209,7 +210,7 @@ func (c *Core) apply(now vrrp.Instant, r *router, e vrrp.Effect, fx *Effects) {
 
 // transition records a change of state and what follows from it at once. Addresses and routes follow in Flush.
 func (c *Core) transition(now vrrp.Instant, r *router, e vrrp.Effect, fx *Effects) {
-	from := r.word
+	from, since := r.word, r.since
 	r.since, r.why, r.word = now, e.Cause.String(), r.stateWord()
 	switch {
 	case e.Cause == vrrp.CauseShutdown:
@@ -218,10 +219,13 @@ func (c *Core) transition(now vrrp.Instant, r *router, e vrrp.Effect, fx *Effect
 		r.why, r.recovered = "recovered from: "+r.recovered, ""
 	}
 	c.dirty = true
-	fx.about(r, Event{Kind: EventTransition, At: now, From: from, To: r.word, Reason: r.why, Peer: r.fsm.Heard().Address})
+	fx.about(r, Event{
+		Kind: EventTransition, At: now, From: from, To: r.word, Reason: r.why, Peer: r.fsm.Heard().Address, Evidence: r.evidence(now, e),
+	})
 	if e.To == vrrp.Active {
 		c.claim(now, r, fx)
 	}
+	c.noteTakeover(now, since, r, e, fx)
 	switch {
 	case e.To == vrrp.Active:
 		r.counters.BecameMaster++

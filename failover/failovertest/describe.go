@@ -99,6 +99,7 @@ var eventWords = map[failover.EventKind]string{
 	failover.EventSpeaker: "speaker", failover.EventRefused: "refused", failover.EventForeign: "foreign", failover.EventHold: "hold",
 	failover.EventObjectFailed: "object failed", failover.EventObjectRestored: "object restored", failover.EventDevice: "device",
 	failover.EventTracker: "tracker", failover.EventPriority: "priority", failover.EventGroup: "group",
+	failover.EventTakeover: "takeover",
 	failover.EventInterval: "interval", failover.EventLate: "late", failover.EventReconfigured: "reconfigured",
 }
 

@@ -43,6 +43,7 @@ import (
 //	together, end                                   what is between them is one batch
 //	wait D [quietly]                                time passes, and deadlines are met; quietly: adverts are counted only
 //	sleep D                                         time passes, and the process stands still
+//	takeovers                                       from here on, show the evidence of transitions and the stages of takeovers
 //	status
 //
 // Each command is one batch, as in the daemon: the input, then what is due, then Flush.
@@ -77,6 +78,8 @@ type script struct {
 	now      vrrp.Instant
 	fx       failover.Effects
 	together bool
+
+	takeovers bool // are shown in full
 
 	asked        failover.DesiredAddresses
 	askedObjects failover.DesiredObjects
@@ -127,6 +130,8 @@ func (s *script) command(w words) error {
 		s.wait(p.duration(&w), w.next() == "quietly")
 	case "sleep":
 		s.now = s.now.Add(p.duration(&w))
+	case "takeovers":
+		s.takeovers = true
 	case "status":
 		s.status()
 	default:
@@ -168,8 +173,14 @@ func (s *script) batch(quietly bool) (adverts int) {
 		adverts, s.fx.Adverts = len(s.fx.Adverts), nil
 	}
 	s.fx.Notifications = slices.DeleteFunc(s.fx.Notifications, s.unheard)
+	if !s.takeovers {
+		s.fx.Events = slices.DeleteFunc(s.fx.Events, func(e failover.Event) bool { return e.Kind == failover.EventTakeover })
+	}
 	for _, line := range describe(&s.fx) {
 		s.say("%s", line)
+	}
+	if s.takeovers {
+		s.evidence()
 	}
 	if s.fx.Addresses != nil {
 		s.asked = *s.fx.Addresses
