@@ -56,6 +56,11 @@ type AgentStatus struct {
 	Batches        uint64  `json:"batches"`
 	AddressWrites  uint64  `json:"address_generations"`
 	Stopping       bool    `json:"stopping"`
+	// EventLog is the file of events; EventLogError says why it cannot be written, EventsLost counts the events that are
+	// missing from it.
+	EventLog      string `json:"event_log,omitempty"`
+	EventLogError string `json:"event_log_error,omitempty"`
+	EventsLost    uint64 `json:"events_lost,omitempty"`
 }
 
 // LinkStatus is one socket.

@@ -185,6 +185,7 @@ func (p *program) work(ctx context.Context, f *runFlags, ready func() error) err
 		File:        load.File,
 		Load:        p.strictReload(load, f.background),
 		StateDir:    p.stateDir(namespace),
+		EventLog:    p.eventLog(namespace),
 		ConfigID:    load.ConfigID,
 		Version:     buildVersion(),
 		SpeakerArgv: argv,

@@ -30,6 +30,8 @@ func (s *source) Plan(q *status.PlanRequest) (*status.PlanAnswer, error) {
 	}}, nil
 }
 
+func (s *source) Events(int) []json.RawMessage { return nil }
+
 func (s *source) Snapshot() *failover.Snapshot {
 	now := time.Now()
 	return &failover.Snapshot{

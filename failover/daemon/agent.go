@@ -13,6 +13,7 @@
 //	notify               runs notify scripts, writes FIFOs           nobody
 //	speaker (1 each)     child process, gRPC                         loop: results
 //	status server        answers from the published snapshot         Agent.Reload only
+//	event log            writes events to a file                     nobody; full = drop and count
 //	log                  writes what the others log                  nobody; full = drop and count
 //
 // Run's end is the end of all of them: at most stopBound after it was asked for, and for notify tellBound after that.
@@ -22,6 +23,7 @@ package daemon
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -36,6 +38,7 @@ import (
 
 	"failoverd/conf"
 	"failoverd/failover"
+	"failoverd/failover/kernel"
 	"failoverd/failover/notify"
 	"failoverd/failover/status"
 	"failoverd/vrrp/wire"
@@ -53,6 +56,9 @@ type Options struct {
 	// StateDir is where the status socket goes unless the configuration names another place, and where speakers get
 	// their private directories. It is created if missing. Empty: /run/failoverd.
 	StateDir string
+	// EventLog is the file of events unless the configuration names another one. If it cannot be opened, or is empty, the
+	// file is events.jsonl in StateDir.
+	EventLog string
 	// Version is shown in status.
 	Version string
 	// SpeakerArgv starts a speaker child; flags are appended.
@@ -65,11 +71,13 @@ type Options struct {
 // Agent is a running failoverd. Run and New are called once, from one goroutine; Reload and Snapshot from any.
 type Agent struct {
 	// constant after New
-	opts   Options
-	log    *slog.Logger // through queue
-	queue  *logQueue
-	dir    string
-	notify *notifier
+	opts  Options
+	log   *slog.Logger // through queue
+	queue *logQueue
+	// journal is the event log.
+	journal *journal
+	dir     string
+	notify  *notifier
 
 	packets chan packet
 	results chan failover.Input
@@ -144,6 +152,8 @@ func New(opts Options) (*Agent, error) {
 	if err := os.MkdirAll(a.dir, 0o755); err != nil {
 		return nil, fmt.Errorf("create state directory: %w", err)
 	}
+	a.journal = newJournal(a.log, kernel.BootID())
+	a.journal.use(a.eventPaths(cfg))
 	if a.loop, err = newLoop(a, cfg); err != nil {
 		return nil, err
 	}
@@ -178,6 +188,8 @@ func (a *Agent) load() (cfg *failover.Config, warnings []string, err error) {
 func (a *Agent) Run(ctx context.Context) error {
 	a.queue.start()
 	defer a.queue.stop() // what came before a panic is worth reading
+	a.journal.start()
+	defer a.journal.stop()
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	lock, err := lockNamespace()
 	if err == nil {
@@ -284,6 +296,9 @@ func (a *Agent) socketPath(cfg *failover.Config) string {
 	}
 	return filepath.Join(a.dir, "status.sock")
 }
+
+// Events returns the newest events, at most last, oldest first: each is a status.Event in JSON.
+func (a *Agent) Events(last int) []json.RawMessage { return a.journal.last(last) }
 
 // Snapshot returns the newest published state; it never waits for the loop. Nil before Run.
 func (a *Agent) Snapshot() *failover.Snapshot {

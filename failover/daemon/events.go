@@ -80,6 +80,12 @@ func logEvent(log *slog.Logger, e *failover.Event) {
 	add("from", e.From)
 	add("to", e.To)
 	add("reason", e.Reason)
+	for i := range e.Votes {
+		add("vote "+e.Votes[i].Name, e.Votes[i].Says)
+	}
+	if v := e.Evidence; v != nil && v.Peer.IsValid() {
+		attrs = append(attrs, slog.Int("heard_priority", int(v.Priority)), slog.Float64("heard_ms_ago", float64(v.Ago.Microseconds())/1000))
+	}
 	if e.Took > 0 {
 		attrs = append(attrs, slog.Float64("took_ms", float64(e.Took.Microseconds())/1000))
 	}

@@ -291,6 +291,9 @@ func (l *loop) perform(now vrrp.Instant) {
 	for i := range fx.Events {
 		logEvent(l.agent.log, &fx.Events[i])
 	}
+	if len(fx.Events) > 0 {
+		l.agent.journal.put(fx.Events)
+	}
 	if len(fx.Events) > 0 || fx.Addresses != nil || fx.Objects != nil || len(fx.Routes) > 0 {
 		l.publishSoon(now)
 	}

@@ -44,6 +44,7 @@ func (l *loop) publish(now vrrp.Instant) {
 	s.Links = l.links.describe()
 	s.Agent.LoopLateMillis = float64(l.lateMax.Microseconds()) / 1000
 	s.Agent.PacketsDropped, s.Agent.Batches = l.agent.lost.Load(), l.batches
+	l.agent.journal.describe(&s.Agent)
 	l.agent.published.Store(&published{s, l.core.Config()})
 	took := monotonic().Sub(now)
 	l.soonest = now.Add(max(snapshotGap, 20*took))

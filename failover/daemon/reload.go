@@ -131,6 +131,7 @@ func (l *loop) adopt(cfg *failover.Config) {
 		l.agent.log.Warn("net_namespace, vrrp_rt_priority and vrrp_no_swap change at the next start")
 	}
 	l.kernel.Configure(configured(cfg))
+	l.agent.journal.use(l.agent.eventPaths(cfg))
 	l.configure(cfg)
 	reports := l.speakers.adopt(cfg)
 	for _, lc := range l.links.adopt(cfg) {

@@ -2,6 +2,7 @@ package status
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net"
@@ -23,11 +24,14 @@ type fakeSource struct {
 	snapshot atomic.Pointer[failover.Snapshot]
 	reload   func(context.Context) error
 	warnings []string
+	events   []json.RawMessage
 	reloads  atomic.Int32
 	plan     func(*PlanRequest) (*PlanAnswer, error)
 }
 
 func (f *fakeSource) Plan(q *PlanRequest) (*PlanAnswer, error) { return f.plan(q) }
+
+func (f *fakeSource) Events(last int) []json.RawMessage { return f.events[max(0, len(f.events)-last):] }
 
 func (f *fakeSource) Snapshot() *failover.Snapshot { return f.snapshot.Load() }
 

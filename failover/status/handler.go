@@ -79,12 +79,14 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.withSnapshot(w, func(s *failover.Snapshot) { h.router(w, s, name) })
 	case path == healthzPath && allow(w, r, http.MethodGet):
 		h.withSnapshot(w, func(s *failover.Snapshot) { health(w, s) })
+	case path == eventsPath && allow(w, r, http.MethodGet):
+		h.events(w, r)
 	case path == reloadPath && allow(w, r, http.MethodPost):
 		h.reload(w, r)
-	case path == statusPath || isRouter || path == healthzPath || path == reloadPath:
+	case path == statusPath || isRouter || path == healthzPath || path == eventsPath || path == reloadPath:
 		// allow has answered.
 	default:
-		fail(w, http.StatusNotFound, "no such path %q: try %s, %s/NAME, %s, %s or %s", path, statusPath, statusPath, healthzPath, reloadPath, planPath)
+		fail(w, http.StatusNotFound, "no such path %q: try %s, %s/NAME, %s, %s, %s or %s", path, statusPath, statusPath, healthzPath, eventsPath, reloadPath, planPath)
 	}
 }
 

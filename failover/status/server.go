@@ -10,6 +10,7 @@ package status
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -44,6 +45,8 @@ const (
 type Source interface {
 	// Snapshot returns the last published state, without waiting; nil when there is none yet. It is never changed.
 	Snapshot() *failover.Snapshot
+	// Events returns the newest events, at most last, oldest first: each is an Event in JSON.
+	Events(last int) []json.RawMessage
 	// Reload reads the configuration again and returns once it is in force, with its warnings, or why it is refused.
 	Reload(ctx context.Context) (warnings []string, err error)
 	// Plan says what a reload with another configuration would do. Nothing is changed.
