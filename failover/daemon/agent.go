@@ -11,6 +11,9 @@
 //	kernel devices       keeps macvlan interfaces and no_accept      loop: results
 //	health               runs and watches what is tracked            loop: results
 //	notify               runs notify scripts, writes FIFOs           nobody
+//	witness              ends the heartbeat readers                  nobody
+//	heartbeats (1 per    socket -> requests and answers              loop: bounded channel, full = drop and count
+//	  partner, listener)
 //	speaker (1 each)     child process, gRPC                         loop: results
 //	status server        answers from the published snapshot         Agent.Reload only
 //	event log            writes events to a file                     nobody; full = drop and count
@@ -80,6 +83,7 @@ type Agent struct {
 	notify  *notifier
 
 	packets chan packet
+	beats   chan failover.Input // heartbeats
 	results chan failover.Input
 	deaf    chan *openLink // links whose reader ended by itself
 	fatal   chan error     // the end of a worker that nothing works without
@@ -102,6 +106,7 @@ type packet struct {
 // Queue lengths. Packets beyond are dropped and counted; results wait.
 const (
 	packetQueue = 4096
+	beatQueue   = 512
 	resultQueue = 256
 )
 
@@ -141,8 +146,9 @@ func New(opts Options) (*Agent, error) {
 	queue := newLogQueue(opts.Log.Handler())
 	a := &Agent{
 		opts: opts, log: queue.logger(), queue: queue, dir: opts.StateDir,
-		packets: make(chan packet, packetQueue), results: make(chan failover.Input, resultQueue),
-		deaf: make(chan *openLink), fatal: make(chan error, 1), reloads: make(chan reload), over: make(chan struct{}),
+		packets: make(chan packet, packetQueue), beats: make(chan failover.Input, beatQueue),
+		results: make(chan failover.Input, resultQueue),
+		deaf:    make(chan *openLink), fatal: make(chan error, 1), reloads: make(chan reload), over: make(chan struct{}),
 		reloading: make(chan struct{}, 1),
 	}
 	cfg, _, err := a.load()
@@ -256,6 +262,7 @@ func (a *Agent) start(ctx context.Context) error {
 	l.crew.spawn("health", func() {
 		a.needed(l.health.Run(ctx, func(r failover.TrackerReport) { a.deliver(failover.TrackerReported{Report: r}) }))
 	})
+	l.crew.spawn("witness", func() { l.witness.Run(ctx, a.offer) })
 	l.told = make(chan struct{})
 	go func() {
 		defer close(l.told)
@@ -287,6 +294,16 @@ func (a *Agent) deliver(in failover.Input) {
 	select {
 	case a.results <- in:
 	case <-a.over:
+	}
+}
+
+// offer hands a heartbeat to the loop, and reports whether there was room: one that comes late is worth nothing.
+func (a *Agent) offer(in failover.Input) bool {
+	select {
+	case a.beats <- in:
+		return true
+	default:
+		return false
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"failoverd/failover/health"
 	"failoverd/failover/kernel"
 	"failoverd/failover/notify"
+	"failoverd/failover/witness"
 	"failoverd/vrrp"
 	"failoverd/vrrp/wire"
 )
@@ -45,6 +46,7 @@ type loop struct {
 	devices  *kernel.Devices
 	health   *health.Monitor
 	notifier *notify.Notifier
+	witness  *witness.Exchange
 	told     chan struct{} // closed when everybody has been notified; nil before start
 	crew     crew
 	links    *links
@@ -88,7 +90,7 @@ func newLoop(a *Agent, cfg *failover.Config) (*loop, error) {
 		l.alarm.close()
 		return nil, errors.Join(err, l.kernel.Close())
 	}
-	l.health, l.notifier = health.New(health.Options{Log: a.log}), notify.New(a.log)
+	l.health, l.notifier, l.witness = health.New(health.Options{Log: a.log}), notify.New(a.log), witness.New(a.log)
 	l.configure(cfg)
 	l.links = newLinks(a, cfg)
 	l.speakers = newSpeakers(a, &l.crew)
@@ -114,6 +116,7 @@ func (l *loop) configure(cfg *failover.Config) {
 	l.devices.Set(cfg.Devices(), cfg.NotAccepted(), cfg.NoAcceptCounters)
 	l.health.Configure(cfg)
 	l.notifier.Configure(cfg)
+	l.witness.Configure(cfg)
 }
 
 // configured returns the keys of all addresses of a configuration.
@@ -172,6 +175,8 @@ func (l *loop) run(ctx context.Context) error {
 			}
 		case in := <-l.agent.results:
 			l.step(in)
+		case in := <-l.agent.beats:
+			l.beat(in)
 		case p := <-l.agent.packets:
 			l.receive(p)
 		}
@@ -182,6 +187,7 @@ func (l *loop) run(ctx context.Context) error {
 func (l *loop) batch() {
 	l.batches++
 	l.drain()
+	l.witness.OpenMissing()
 	now := l.now()
 	for _, lc := range l.links.retry(now) {
 		l.core.Step(now, lc, &l.fx)
@@ -205,14 +211,17 @@ func (l *loop) batch() {
 // drain takes everything that waits, results first, but nothing that comes meanwhile: so a flood of packets delays
 // neither results nor timers by more than the queue holds, and no timer fires before what was there first.
 func (l *loop) drain() (n int) {
-	results, packets := len(l.agent.results), len(l.agent.packets)
+	results, beats, packets := len(l.agent.results), len(l.agent.beats), len(l.agent.packets)
 	for range results {
 		l.step(<-l.agent.results)
+	}
+	for range beats {
+		l.beat(<-l.agent.beats)
 	}
 	for range packets {
 		l.receive(<-l.agent.packets)
 	}
-	return results + packets
+	return results + beats + packets
 }
 
 // listen is for a process that was not running for a while. What its peers sent meanwhile waits in the sockets, and
@@ -232,6 +241,10 @@ func (l *loop) receive(p packet) {
 		l.links.refused(p, why)
 	}
 }
+
+// beat feeds one heartbeat to the core. What follows from it for others is in its effects; the rest can wait for the next
+// snapshot.
+func (l *loop) beat(in failover.Input) { l.core.Step(l.now(), in, &l.fx) }
 
 // step feeds one input to the core. A change of an interface opens or closes its sockets first.
 func (l *loop) step(in failover.Input) {
@@ -268,11 +281,23 @@ func (l *loop) sendAdverts() {
 	l.fx.Adverts = l.fx.Adverts[:0]
 }
 
-// perform carries out the effects of a batch: advertisements first, then what tells the LAN, then desired states,
-// routes before addresses.
+// sendHeartbeats asks and answers. It is the loop that does it, inline: one that hangs must neither be taken for alive nor
+// acknowledge anybody.
+func (l *loop) sendHeartbeats() {
+	for i := range l.fx.Heartbeats {
+		l.witness.Send(l.fx.Heartbeats[i])
+	}
+	for i := range l.fx.Answers {
+		l.witness.Answer(l.fx.Answers[i])
+	}
+}
+
+// perform carries out the effects of a batch: advertisements first, then what tells other sites and the LAN, then desired
+// states, routes before addresses.
 func (l *loop) perform(now vrrp.Instant) {
 	fx := &l.fx
 	l.sendAdverts()
+	l.sendHeartbeats()
 	for _, n := range fx.Announcements {
 		l.links.announce(n)
 	}

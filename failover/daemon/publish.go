@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"os"
+	"slices"
 	"time"
 
 	"failoverd/failover"
@@ -35,6 +36,23 @@ type published struct {
 	cfg      *failover.Config
 }
 
+// mergePartners adds what the sockets know of partners to what the core does. Both know them by their IDs.
+func mergePartners(core, sockets []failover.PartnerStatus) []failover.PartnerStatus {
+	for _, s := range sockets {
+		i := slices.IndexFunc(core, func(c failover.PartnerStatus) bool { return c.ID == s.ID })
+		if i < 0 {
+			core = append(core, s)
+			continue
+		}
+		c := &core[i]
+		c.Kind, c.Address, c.Sent, c.Outcomes, c.Error = s.Kind, s.Address, s.Sent, s.Outcomes, s.Error
+		if s.RTTMS != nil {
+			c.RTTMS = s.RTTMS
+		}
+	}
+	return core
+}
+
 // publish builds a snapshot and makes it the one that readers see.
 func (l *loop) publish(now vrrp.Instant) {
 	s := l.core.Snapshot(now, wallClock())
@@ -42,6 +60,8 @@ func (l *loop) publish(now vrrp.Instant) {
 	s.Config.File, s.Config.LoadedAt, s.Config.Reloads = l.agent.opts.File, l.loaded.at, l.loaded.reloads
 	s.Config.LastError, s.Config.LastFailed = l.loaded.lastError, l.loaded.failed
 	s.Links = l.links.describe()
+	partners, listeners := l.witness.Describe()
+	s.Partners, s.Listeners = mergePartners(s.Partners, partners), listeners
 	s.Agent.LoopLateMillis = float64(l.lateMax.Microseconds()) / 1000
 	s.Agent.PacketsDropped, s.Agent.Batches = l.agent.lost.Load(), l.batches
 	l.agent.journal.describe(&s.Agent)

@@ -10,7 +10,7 @@ import (
 )
 
 // ErrEmpty is why a reload is refused that would leave nothing: far more likely the file is not written yet.
-var ErrEmpty = errors.New("the new configuration has no vrrp_instance; stop the agent if it is to serve nothing")
+var ErrEmpty = errors.New("the new configuration has no vrrp_instance and no witness_server; stop the agent if it is to serve nothing")
 
 // reload is what became of reading the configuration again: a configuration, or the reason why it is refused. The loop
 // answers on done, which holds one element.
@@ -43,10 +43,8 @@ func (a *Agent) Reload(ctx context.Context) (warnings []string, err error) {
 	a.notify.reloading()
 	defer a.notify.reloaded()
 	cfg, warnings, err := a.load()
-	if err == nil && len(cfg.Routers) == 0 {
-		if s := a.Snapshot(); s != nil && len(s.Routers) > 0 {
-			err = fmt.Errorf("%s: %w", a.opts.File, ErrEmpty)
-		}
+	if running := a.published.Load(); err == nil && empty(cfg) && running != nil && !empty(running.cfg) {
+		err = fmt.Errorf("%s: %w", a.opts.File, ErrEmpty)
 	}
 	if err == nil {
 		// Everything that can fail comes before anything that is live is touched.
@@ -63,6 +61,9 @@ func (a *Agent) Reload(ctx context.Context) (warnings []string, err error) {
 	}
 	return warnings, nil
 }
+
+// empty reports whether an agent with that configuration would do nothing for anybody. A witness has no routers.
+func empty(cfg *failover.Config) bool { return len(cfg.Routers) == 0 && cfg.WitnessServer == nil }
 
 // atNextStart names the settings that a reload with cfg does not change, a line each.
 func (a *Agent) atNextStart(cfg *failover.Config) (lines []string) {
