@@ -17,6 +17,7 @@ type site struct {
 	since    vrrp.Instant // since when it is asked for
 	sent     vrrp.Instant // of the newest acknowledged request; 0: there is none
 	by       string       // who acknowledged it
+	given    vrrp.Instant // the end of the authority as speakers were told last
 	word     string       // the authority as last told
 }
 
@@ -45,7 +46,7 @@ func (c *Core) acknowledged(now vrrp.Instant, s *site, sent vrrp.Instant, p *par
 	}
 	waited := c.unproven(s)
 	s.sent, s.by = sent, p.cfg.Kind.String()+" "+p.cfg.Name
-	c.dirty = c.dirty || waited && !c.unproven(s)
+	c.dirty = c.dirty || waited && !c.unproven(s) || s.until().Sub(s.given) >= s.cfg.FenceAfter/4
 	c.judgeAuthority(now, fx)
 }
 
@@ -190,6 +191,16 @@ func (c *Core) addressesUntil() vrrp.Instant {
 		return s.until()
 	}
 	return vrrp.Never
+}
+
+// routesUntil returns when the authority for routes ends that are all guarded, as bgp.Desired has it.
+func (c *Core) routesUntil(guarded bool) int64 {
+	s := c.region.site
+	if s == nil || s.cfg.Hold || !guarded {
+		return 0
+	}
+	s.given = s.until()
+	return int64(s.given)
 }
 
 // forgetAuthority forgets the authority after a pause of this process, and all proofs with it.

@@ -34,7 +34,8 @@ func (c *Core) Flush(now vrrp.Instant, fx *Effects) {
 
 // flushRoutes asks a speaker for another set of routes if it should announce another one.
 func (c *Core) flushRoutes(now vrrp.Instant, s *speaker, fx *Effects) {
-	want, err := s.cfg.Validate(c.wantedRoutes(now, s))
+	routes, guarded := c.wantedRoutes(now, s)
+	want, err := s.cfg.Validate(routes)
 	refused := ""
 	if err != nil {
 		refused = err.Error()
@@ -46,20 +47,26 @@ func (c *Core) flushRoutes(now vrrp.Instant, s *speaker, fx *Effects) {
 		}
 	}
 	announce, withdraw := bgp.Diff(s.desired.Routes, want)
+	until := c.routesUntil(guarded)
 	if len(announce) == 0 && len(withdraw) == 0 {
+		if len(want) > 0 && until != s.desired.Until { // the same set, for longer
+			s.desired.Until = until
+			fx.Routes = append(fx.Routes, SpeakerRoutes{Speaker: s.cfg.Name, Desired: s.desired})
+		}
 		return
 	}
 	// One count for all speakers: a late report of a speaker that a reload removed and another one put back must not
 	// pass for an answer.
 	c.routes++
-	s.desired = bgp.Desired{Generation: c.routes, Routes: want}
+	s.desired = bgp.Desired{Generation: c.routes, Routes: want, Until: until}
 	fx.Routes = append(fx.Routes, SpeakerRoutes{Speaker: s.cfg.Name, Desired: s.desired})
 }
 
 // wantedRoutes returns what the routers' roles entitle them to announce through a speaker, sorted by prefix. Where two
-// routers want one prefix, an Active one goes before a Backup, and then the first in the configuration decides.
-func (c *Core) wantedRoutes(now vrrp.Instant, s *speaker) []bgp.Route {
-	var want []bgp.Route
+// routers want one prefix, an Active one goes before a Backup, and then the first in the configuration decides. guarded says whether
+// all of them are announced by the authority of the site.
+func (c *Core) wantedRoutes(now vrrp.Instant, s *speaker) (want []bgp.Route, guarded bool) {
+	guarded = true
 	taken := make(map[netip.Prefix]bool)
 	for _, when := range []Role{RoleActive, RoleBackup} {
 		for _, r := range c.routers {
@@ -71,12 +78,13 @@ func (c *Core) wantedRoutes(now vrrp.Instant, s *speaker) []bgp.Route {
 				if a.Speaker == s.cfg.Name && a.When == when && !taken[a.Route.Prefix] {
 					taken[a.Route.Prefix] = true
 					want = append(want, a.Route)
+					guarded = guarded && r.cfg.Region.Site != ""
 				}
 			}
 		}
 	}
 	slices.SortFunc(want, func(a, b bgp.Route) int { return a.Prefix.Compare(b.Prefix) })
-	return want
+	return want, guarded
 }
 
 // finishReleases lets go of the addresses of routers whose routes are withdrawn, or that have waited long enough.

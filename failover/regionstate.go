@@ -191,7 +191,11 @@ func (c *Core) settleGuarded(now vrrp.Instant, r *router, fx *Effects) {
 		return
 	}
 	why, again := c.mayTake(now, r)
-	r.barred = why
+	if r.barred = why; why == "" {
+		r.takeover.allowed(now)
+	} else {
+		r.takeover.held()
+	}
 	switch {
 	case why != "":
 		c.region.due = min(c.region.due, max(again, now+1))
