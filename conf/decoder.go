@@ -22,6 +22,7 @@ type decoder struct {
 	scripts   []*script
 	files     []*trackFile
 	processes []*process
+	checks    []*healthCheck
 	delays    []linkDelay
 	static    kernelDrafts
 	speakers  []*speaker

@@ -77,6 +77,9 @@ func (p *printer) trackers(cfg *failover.Config) {
 	for i := range cfg.Processes {
 		p.trackedProcess(&cfg.Processes[i])
 	}
+	for i := range cfg.Checks {
+		p.check(&cfg.Checks[i])
+	}
 	if len(cfg.LinkDelays) > 0 {
 		p.block("interface_up_down_delays", func() {
 			for _, n := range slices.Sorted(maps.Keys(cfg.LinkDelays)) {

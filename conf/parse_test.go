@@ -246,7 +246,7 @@ global_defs {
 		{"run", text, run, 0, 3},
 		{"run with strict_config", strings.Replace(text, "vrrp_garp_extra_if 2", "vrrp_garp_extra_if 2\nstrict_config", 1), run, 3, 0},
 		{"run with a wrong value", strings.Replace(text, "virtual_router_id 1", "virtual_router_id 0", 1), run, 1, 3},
-		{"run with what is not supported yet", text + "health_check x { }", run, 1, 3},
+		{"run with what is not supported yet", text + "instance x", run, 1, 3},
 		{"run with a foreign block", text + "virtual_server 10.0.0.1 80 {\n real_server 10.0.0.2 80 { weight 1 }\n}\n", run, 0, 4},
 	}
 	for _, r := range rows {
@@ -303,7 +303,7 @@ f:18:1: error: include nothing: open nothing: no such file
 
 // TestTooManyMistakes: a file that is no configuration is not worth a report on each of its lines, but it stays wrong.
 func TestTooManyMistakes(t *testing.T) {
-	text := strings.Repeat("what\n", 20000) + "health_check x { }\n" + strings.Repeat("virtual_server x { }\n", 3)
+	text := strings.Repeat("what\n", 20000) + "health_check x { dns y }\n" + strings.Repeat("virtual_server x { }\n", 3)
 	for _, lenient := range []bool{false, true} {
 		cfg, diags := conf.Parse("f", conf.FileMap{"f": text}, conf.Env{}, conf.Options{Lenient: lenient})
 		if n := len(diags); n != 10003 || cfg != nil {
@@ -311,7 +311,7 @@ func TestTooManyMistakes(t *testing.T) {
 		}
 		for i, want := range []string{
 			`f:10001:1: %s: unknown keyword "what" at the top level; the others are not shown, there are too many`,
-			`f:20001:1: error: health_check is not supported yet; the others are not shown, there are too many`,
+			`f:20001:18: error: dns is not supported yet: the probes are tcp, http, icmp and bgp_route; a vrrp_script can look at anything; the others are not shown, there are too many`,
 			`f:20002:1: warning: virtual_server is skipped: failoverd does not configure IPVS; the others are not shown, there are too many`,
 		} {
 			severity := map[bool]string{false: "error", true: "warning"}[lenient]

@@ -15,9 +15,9 @@ import (
 var inventory = map[string]map[string]string{
 	"root": {
 		"supported": `global_defs vrrp_instance vrrp_sync_group vrrp_script track_file vrrp_track_file vrrp_track_process
-			static_ipaddress static_routes static_rules interface_up_down_delays net_namespace bgp_speaker site watch_site witness_server`,
+			static_ipaddress static_routes static_rules interface_up_down_delays net_namespace bgp_speaker site watch_site witness_server health_check`,
 		"ignored":  `linkbeat_use_polling linkbeat_interfaces use_pid_dir child_wait_time`,
-		"later":    `instance health_check`,
+		"later":    `instance`,
 		"harmless": `garp_group`,
 		"refused":  `bfd_instance track_group`,
 		"foreign":  `virtual_server virtual_server_group SSL net_namespace_ipvs namespace_with_ipsets`,
@@ -54,7 +54,7 @@ var inventory = map[string]map[string]string{
 	"vrrp_track_process": {"supported": `process param_match weight quorum quorum_max delay fork_delay terminate_delay full_command`},
 	"vrrp_sync_group": {
 		"supported": `group notify notify_master notify_backup notify_fault notify_stop track_interface track_script track_file
-			track_process sync_group_tracking_weight notify_priority_changes`,
+			track_process track_check track_bgp sync_group_tracking_weight notify_priority_changes`,
 		"ignored": `smtp_alert global_tracking`,
 		"refused": `track_bfd`,
 	},
@@ -62,7 +62,7 @@ var inventory = map[string]map[string]string{
 		"supported": `state interface virtual_router_id priority advert_int version native_ipv6 authentication unicast_src_ip
 			mcast_src_ip mcast_dst_ip unicast_peer unicast_fault_no_peer unicast_ttl check_unicast_src track_src_ip
 			v3_checksum_as_v2 nopreempt preempt preempt_delay dont_track_primary track_interface track_script track_file
-			track_process virtual_ipaddress virtual_ipaddress_excluded no_virtual_ipaddress promote_secondaries
+			track_process track_check track_bgp virtual_ipaddress virtual_ipaddress_excluded no_virtual_ipaddress promote_secondaries
 			virtual_routes virtual_rules accept no_accept use_vmac use_vmac_addr vmac_xmit_base garp_master_delay
 			garp_master_repeat garp_master_refresh garp_master_refresh_repeat garp_lower_prio_delay garp_lower_prio_repeat
 			down_timer_adverts lower_prio_no_advert higher_prio_send_advert owner_ignore_adverts timer_expired_backup
@@ -71,12 +71,20 @@ var inventory = map[string]map[string]string{
 			bgp_announce bgp_wait watcher_peer handover_overlap
 			watch_site site failback_clean`,
 		"ignored":  `old_unicast_checksum strict_mode smtp_alert debug kernel_rx_buf_size linkbeat_use_polling lvs_sync_daemon_interface`,
-		"later":    `vrf auth_hmac track_bgp track_check`,
+		"later":    `vrf auth_hmac`,
 		"harmless": `garp_extra_if vmac_garp_intvl`,
 		"refused":  `use_ipvlan track_bfd`,
 	},
 	"track_interface": {"supported": "weight"}, "track_script": {"supported": "weight"},
 	"track_file": {"supported": "weight"}, "track_process": {"supported": "weight"},
+	"track_check": {"supported": "weight"}, "track_bgp": {"supported": "weight"},
+	"health_check": {
+		"supported": `tcp http icmp bgp_route interval fall_interval timeout rise fall source interface max_rtt max_loss window`,
+		"later":     "dns grpc prometheus",
+		"refused":   "script",
+	},
+	"http":      {"supported": "status body_match method host insecure server_name"},
+	"bgp_route": {"supported": "speaker origin_as"},
 	"virtual_ipaddress": {
 		"supported": `dev brd broadcast scope label no_track -nodad preferred_lft noprefixroute`,
 		"later":     `peer use_vmac`,
@@ -166,6 +174,7 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 	template := map[string]string{
 		"root": "%", "vrrp_instance": minimal("A", 1, "%"), "vrrp_sync_group": "vrrp_sync_group G {\n%\n}",
 		"virtual_ipaddress": minimal("A", 1, "virtual_ipaddress {\n10.0.0.1 %\n}"),
+		"health_check":      "health_check x {\n%\n}",
 	}
 	for place, byStatus := range inventory {
 		for _, w := range strings.Fields(byStatus["refused"]) {

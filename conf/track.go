@@ -7,7 +7,7 @@ import (
 	"failoverd/vrrp/wire"
 )
 
-// tracked is what the drafts of vrrp_script, track_file and vrrp_track_process have in common.
+// tracked is what the drafts of vrrp_script, track_file, vrrp_track_process and health_check have in common.
 type tracked struct {
 	name    Token
 	word    string // its block
@@ -53,7 +53,7 @@ func (d *decoder) weight(c *cursor, kind failover.TrackerKind, weight *field[int
 }
 
 // trackTables are the options of the lines of a track_* block, by kind.
-var trackTables = func() (tables [4]*table[*trackLine]) {
+var trackTables = func() (tables [6]*table[*trackLine]) {
 	for i := range tables {
 		tables[i] = newTable(failover.TrackerKind(i).String(), []row[*trackLine]{
 			word("weight", func(d *decoder, t *trackLine, c *cursor) { d.weight(c, t.kind, &t.weight, &t.reverse) }),
@@ -109,7 +109,11 @@ func (d *decoder) track(kind failover.TrackerKind, t *tracked) bool {
 
 // lookup finds what a line names, and reports it once if there is no such thing. Interfaces need no definition.
 func (d *decoder) lookup(l *trackLine) {
-	if l.kind == failover.TrackInterface || !l.ok {
+	switch {
+	case l.kind == failover.TrackInterface || !l.ok:
+		return
+	case l.kind == failover.TrackBGP:
+		l.ok = d.speakerNamed(l.at) != nil
 		return
 	}
 	t := d.tracked[failover.Tracker{Kind: l.kind, Name: l.at.Text}]
@@ -138,7 +142,7 @@ func (d *decoder) lookup(l *trackLine) {
 }
 
 // definedBy are the blocks that define tracked things.
-var definedBy = [...]string{"interface", "vrrp_script", "track_file", "vrrp_track_process"}
+var definedBy = [...]string{"interface", "vrrp_script", "track_file", "vrrp_track_process", "health_check", "bgp_speaker"}
 
 // lookupTracks finds what all lines name.
 func (d *decoder) lookupTracks() {

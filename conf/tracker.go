@@ -249,6 +249,14 @@ func (d *decoder) resolveTrackers(cfg *failover.Config) {
 		}
 		d.unused(&p.tracked, "is not watched")
 	}
+	for _, h := range d.checks {
+		if out := d.resolveCheck(h); h.wanted {
+			cfg.Checks = append(cfg.Checks, out)
+		}
+		if !h.named {
+			d.warnf(h.name, "health_check %s never looks: no instance, group, site or watch_site names it", h.name.Text)
+		}
+	}
 }
 
 func (d *decoder) unused(t *tracked, what string) {

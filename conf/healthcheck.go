@@ -1,0 +1,148 @@
+package conf
+
+import (
+	"net/netip"
+	"time"
+
+	"failoverd/failover"
+)
+
+// healthCheck is the draft of a health_check.
+type healthCheck struct {
+	tracked
+	probe        *probe
+	interval     field[time.Duration]
+	fallInterval field[time.Duration]
+	timeout      field[time.Duration]
+	rise, fall   field[int]
+	source       field[netip.Addr]
+	device       field[string]
+	maxRTT       field[int] // milliseconds
+	maxLoss      field[int] // percent
+	window       field[int]
+}
+
+// Defaults and bounds of health checks. The rise and the fall of a script are 1, as keepalived has them; what crosses a
+// network loses a packet now and then.
+const (
+	defaultRise      = 2
+	defaultFall      = 3
+	defaultWindow    = 20
+	minCheckInterval = 100 * time.Millisecond
+	maxCheckInterval = time.Hour
+	maxRTT           = 60000 // milliseconds
+	maxWindow        = 1000
+)
+
+const laterProbe = "the probes are tcp, http, icmp and bgp_route; a vrrp_script can look at anything"
+
+var checkWords = newTable("health_check",
+	[]row[*healthCheck]{
+		word("tcp", func(d *decoder, h *healthCheck, c *cursor) { h.set(d, d.tcpProbe(c)) }),
+		word("http", func(d *decoder, h *healthCheck, c *cursor) { h.set(d, d.httpProbe(c)) }),
+		word("icmp", func(d *decoder, h *healthCheck, c *cursor) { h.set(d, d.icmpProbe(c)) }),
+		word("bgp_route", func(d *decoder, h *healthCheck, c *cursor) { h.set(d, d.routeProbe(c)) }),
+		word("interval", func(d *decoder, h *healthCheck, c *cursor) {
+			h.interval.set(d.seconds(c, minCheckInterval, maxCheckInterval))
+		}),
+		word("fall_interval", func(d *decoder, h *healthCheck, c *cursor) {
+			h.fallInterval.set(d.seconds(c, minCheckInterval, maxCheckInterval))
+		}),
+		word("timeout", func(d *decoder, h *healthCheck, c *cursor) { h.timeout.set(d.seconds(c, minRun, maxCheckInterval)) }),
+		word("rise", func(d *decoder, h *healthCheck, c *cursor) { h.rise.set(d.int(c, 1, maxCount)) }),
+		word("fall", func(d *decoder, h *healthCheck, c *cursor) { h.fall.set(d.int(c, 1, maxCount)) }),
+		word("source", func(d *decoder, h *healthCheck, c *cursor) { h.source.set(d.address(c, false)) }),
+		word("interface", func(d *decoder, h *healthCheck, c *cursor) { h.device.set(d.device(c)) }),
+		word("max_rtt", func(d *decoder, h *healthCheck, c *cursor) { h.maxRTT.set(d.int(c, 1, maxRTT)) }),
+		word("max_loss", func(d *decoder, h *healthCheck, c *cursor) { h.maxLoss.set(d.int(c, 1, 99)) }),
+		word("window", func(d *decoder, h *healthCheck, c *cursor) { h.window.set(d.int(c, 1, maxWindow)) }),
+	},
+	all[*healthCheck](later, "", laterProbe, "dns", "grpc", "prometheus"),
+	all[*healthCheck](refused, "", "write a vrrp_script, and track it with track_script", "script"),
+)
+
+// set takes the probe, of which there is one.
+func (h *healthCheck) set(d *decoder, p *probe) {
+	if h.probe != nil {
+		d.errorf(p.word, "%s: the check has a probe already, at %s; write a health_check for each", p.word.Text, h.probe.word.Pos)
+		return
+	}
+	h.probe = p
+}
+
+func (d *decoder) healthCheck(c *cursor) {
+	h := &healthCheck{tracked: tracked{word: c.keyword.Text}}
+	name, ok := d.next(c, "a name")
+	h.name = name
+	walk(d, checkWords, h, d.body(c))
+	if ok && d.track(failover.TrackCheck, &h.tracked) {
+		d.checks = append(d.checks, h)
+	}
+}
+
+// resolveCheck returns the configuration of a health check.
+func (d *decoder) resolveCheck(h *healthCheck) failover.CheckConfig {
+	interval := h.interval.or(defaultInterval)
+	out := failover.CheckConfig{
+		Name: h.name.Text, Interval: interval, FallInterval: h.fallInterval.or(0), Timeout: h.timeout.or(min(interval, defaultInterval)),
+		Rise: h.rise.or(defaultRise), Fall: h.fall.or(defaultFall), Source: h.source.or(netip.Addr{}), Interface: h.device.or(""),
+		MaxRTT: time.Duration(h.maxRTT.or(0)) * time.Millisecond, MaxLoss: h.maxLoss.or(0),
+	}
+	if out.MaxRTT > 0 || out.MaxLoss > 0 {
+		out.Window = h.window.or(defaultWindow)
+	}
+	d.checkTimes(h, &out)
+	d.checkWay(h)
+	if h.probe == nil {
+		d.errorf(h.name, "health_check %s has no probe: want tcp, http, icmp or bgp_route", h.name.Text)
+		return out
+	}
+	out.Probe = d.resolveProbe(h.probe)
+	return out
+}
+
+// checkTimes holds the times of a check against each other.
+func (d *decoder) checkTimes(h *healthCheck, out *failover.CheckConfig) {
+	known := h.interval.ok || h.interval.missing()
+	if known && h.timeout.ok && out.Timeout > out.Interval {
+		d.errorf(h.timeout.at, "timeout %s is longer than interval %s: there are never two runs at once, so the interval would not be kept",
+			h.timeout.at.Text, formatSeconds(out.Interval))
+	}
+	if known && h.fallInterval.ok && out.FallInterval > out.Interval {
+		d.errorf(h.fallInterval.at, "fall_interval %s is longer than interval %s: it is for looking more often while the verdict is about to change",
+			h.fallInterval.at.Text, formatSeconds(out.Interval))
+	}
+	if h.maxRTT.ok && out.MaxRTT > out.Timeout && (h.timeout.ok || h.timeout.missing()) {
+		d.warnf(h.maxRTT.at, "max_rtt %s has no effect: whatever takes longer than timeout %s has failed", h.maxRTT.at.Text, formatSeconds(out.Timeout))
+	}
+	if h.window.given && h.maxRTT.missing() && h.maxLoss.missing() {
+		d.warnf(h.window.at, "window has no effect without max_rtt or max_loss")
+	}
+}
+
+// checkWay looks at where the probes leave from.
+func (d *decoder) checkWay(h *healthCheck) {
+	if h.source.given && h.device.given {
+		d.errorf(h.device.at, "interface and source exclude each other")
+	}
+	if h.probe == nil {
+		return
+	}
+	if h.probe.out.Kind == failover.ProbeBGPRoute {
+		for _, f := range []struct {
+			given bool
+			at    Token
+			word  string
+		}{
+			{h.source.given, h.source.at, "source"}, {h.device.given, h.device.at, "interface"}, {h.maxRTT.given, h.maxRTT.at, "max_rtt"},
+		} {
+			if f.given {
+				d.errorf(f.at, "%s is not for bgp_route, which sends nothing", f.word)
+			}
+		}
+		return
+	}
+	if a := h.probe.address; h.source.ok && a.IsValid() && a.Is4() != h.source.value.Is4() {
+		d.errorf(h.source.at, "source %s and %s are of different families", h.source.value, a)
+	}
+}
