@@ -52,6 +52,7 @@ func Plan(old, next *Config) []PlanEntry {
 	plan = append(plan, planGroups(old, next)...)
 	plan = append(plan, planTrackers(old, next)...)
 	plan = append(plan, planSpeakers(old, next)...)
+	plan = append(plan, planRegions(old, next)...)
 	plan = append(plan, planStatic(old, next)...)
 	plan = append(plan, planDevices(old, next)...)
 	plan = append(plan, planFIFOs(old, next)...)

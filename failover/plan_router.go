@@ -40,9 +40,11 @@ func (c *routerChange) entry() PlanEntry {
 	case PlanRestarted:
 		e.Notes = append([]string{"because of " + strings.Join(c.why, ", ")}, c.old.ends()...)
 		e.Notes = append(e.Notes, "its scripts are told "+c.old.Notify.farewell(c.replaced), "then it begins anew "+begins)
-		e.Changes = plainly(compareAll(routerParameters, c.old, c.next))
+		e.Changes = append(compareAll(routerParameters, c.old, c.next), compareAll(regionParameters, c.old, c.next)...)
+		plainly(e.Changes)
 	default:
 		e.Changes = compareAll(routerParameters, c.old, c.next)
+		e.Changes = append(e.Changes, compareAll(regionParameters, c.old, c.next)...)
 	}
 	return e
 }
@@ -192,6 +194,7 @@ func (a *Address) String() string {
 	p.flag("preferred_lft 0", a.Deprecated)
 	p.flag("noprefixroute", a.NoPrefixRoute)
 	p.flag("excluded", a.Excluded)
+	p.flag("guarded", a.Guarded)
 	return p.String()
 }
 

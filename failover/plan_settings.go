@@ -41,6 +41,7 @@ var liveSettings = []parameter[Config]{
 	list("interface_up_down_delays", listMeans{"from the next change on", "from the next change on", "from the next change on", ""}, delayItems),
 	value("nftables_counters", "the packet filter changes at once", func(c *Config) string { return onOff(c.NoAcceptCounters) }),
 	value("log_unknown_vrids", "from the next packet on", func(c *Config) string { return onOff(c.LogUnknownVRIDs) }),
+	value("event_log", "from the next event on", func(c *Config) string { return orNone(c.EventLog) }),
 	value("fifo_write_vrrp_states_on_reload", "with this reload", func(c *Config) string { return onOff(c.StatesOnReload) }),
 	value("enable_script_security", nextRun, func(c *Config) string { return onOff(c.ScriptSecurity) }),
 	value("supplementary groups", nextRun, func(c *Config) string { return onOff(c.SupplementaryGroups) }),
