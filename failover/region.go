@@ -84,7 +84,7 @@ type WitnessServerConfig struct {
 	Keys   [][]byte
 }
 
-// Region settings of a router, part of RouterConfig.
+// RegionConfig is what a router has to do with other sites, part of RouterConfig.
 type RegionConfig struct {
 	// Site is the site block that the router lives by; empty: none, authority is always valid.
 	Site string
