@@ -123,6 +123,7 @@ func TestWatchKeywords(t *testing.T) {
 		{"damping 600 500 3000", "", `12:19: error: damping: REUSE 3000 is above SUPPRESS 500, so a latch would never be set`},
 		{"damping 600 500", "", `12:3: error: damping: its value is missing (want 1 to 1000000)`},
 		{"listen [::]:9", "listen [::]:9", ""},
+		{"health_check", "", `12:3: error: health_check: its value is missing (want the name of a health_check)`},
 		{"health_check nothing", "", `12:16: error: health_check nothing: there is no such health_check`},
 		{"takeover_afetr 18", "", `12:3: error: unknown keyword "takeover_afetr" in watch_site (did you mean "takeover_after"?)`},
 	})
@@ -173,6 +174,9 @@ func TestRegionTraps(t *testing.T) {
 		{"site without witness", "site hk { watcher 10.0.0.2\n key KEY }\n" + watch + instance("watch_site m\nsite hk"), "warning: vrrp_instance V takes over for site m only while somebody acknowledges site hk, which has no witness: those who are watched may be the only ones that could"},
 		{"no lease", "global_defs { vip_lease 0 }\nsite a { watcher 10.0.0.2\n key KEY }\n" + instance("site a"), "error: vip_lease 0: vrrp_instance V belongs to site a, whose addresses must end by themselves when the agent does"},
 		{"long name", "global_defs { router_id " + strings.Repeat("n", 33) + " }\n" + watch + instance("watch_site m"), "error: the name of this node, " + strings.Repeat("n", 33) + ", has more than the 32 octets that fit into a message between sites: write a shorter router_id in global_defs"},
+		{"hold with a check", "health_check c { tcp 192.0.2.1:1 }\nsite a { watcher 10.0.0.2\n isolated hold\n health_check c\n key KEY }\n" + instance("site a"), "warning: isolated hold: while the sites do not hear each other, both may announce"},
+		{"check without hold", "health_check c { tcp 192.0.2.1:1 }\nsite a { watcher 10.0.0.2\n health_check c c\n key KEY }\n" + instance("site a"), "warning: health_check has no effect in a site without isolated hold"},
+		{"a script does not vote", "vrrp_script s { script /bin/true }\nwatch_site m { health_check s }\n", "error: health_check s: there is no such health_check"},
 		{"none is no name", "site none { watcher 10.0.0.2\n key KEY }\n", "error: site none: the word means that there is none"},
 		{"a brace is missing", "vrrp_instance V { interface e0\n virtual_router_id 7\n virtual_ipaddress { 10.0.0.1/24 }\nsite a { watcher 10.0.0.2\n key KEY }\n}\n", "error: site inside vrrp_instance: is a } missing before it?"},
 		{"one number for two services", watch + instance("watch_site m") + strings.NewReplacer("instance V", "instance W", "e0", "e1", "10.3.0.1", "10.4.0.1", "10.0.0.1/24", "10.9.0.1/24").Replace(instance("watch_site m")), "error: virtual_router_id 7 is used twice over IPv4 for services of site m, first in vrrp_instance V: between sites only the number tells them apart"},

@@ -162,24 +162,17 @@ func (d *decoder) remote(r *failover.RouterConfig) (out []netip.Addr) {
 	return out
 }
 
-// checkKinds are the things that may be voted with.
-var checkKinds = []failover.TrackerKind{failover.TrackCheck, failover.TrackScript}
-
 // checkNamed reports whether a word is the name of a health check, which is wanted then, and says so if it is not.
 func (d *decoder) checkNamed(t Token) bool {
-	var names []string
-	for id := range d.defined {
-		if id[0] == "health_check" || slices.ContainsFunc(checkKinds, func(k failover.TrackerKind) bool { return failover.Tracker{Kind: k}.String() == id[0] }) {
-			names = append(names, id[1])
-		}
-	}
-	if slices.Contains(names, t.Text) {
-		for _, k := range checkKinds {
-			if def := d.tracked[failover.Tracker{Kind: k, Name: t.Text}]; def != nil {
-				def.named, def.wanted = true, true
-			}
-		}
+	if def := d.tracked[failover.Tracker{Kind: failover.TrackCheck, Name: t.Text}]; def != nil {
+		def.named, def.wanted = true, true
 		return true
+	}
+	var names []string
+	for k := range d.tracked {
+		if k.Kind == failover.TrackCheck {
+			names = append(names, k.Name)
+		}
 	}
 	slices.Sort(names)
 	d.suggestf(t, d.nearest(t.Text, names), "health_check %s: there is no such health_check", t.Text)

@@ -8,9 +8,9 @@ import (
 // takeover adds the takeover of a whole site by another one: T_take after the last sign of life and the votes, then an
 // exchange with a witness. The evidence begins late after the failure, because of why.
 func (p *prospect) takeover(b *budget, w *WatchConfig, late time.Duration, why string) *budget {
-	evidence, known := p.evidence(w)
+	evidence, known, first := p.evidence(w)
 	b.add("the service ends", late, why)
-	b.add("detection", evidence, fmt.Sprintf("heartbeat %s: the last sign of life; or the first probe of a health check that fails", sec(w.Heartbeat)))
+	b.add("detection", evidence, first)
 	b.add("takeover_after", w.TakeoverAfter, "nobody hears of the site, the quorum says that it is down, and a witness is in contact, all that time")
 	b.until("verdict", late+known, "health checks fail often enough only then (fall, interval, timeout)")
 	b.add("confirmation", VoteTime, "an exchange with a witness, and one more try")
@@ -20,14 +20,16 @@ func (p *prospect) takeover(b *budget, w *WatchConfig, late time.Duration, why s
 	return p.serve(b)
 }
 
-// evidence returns how long after the end of the service the first evidence of it is, and when the slowest check has
-// said so often enough.
-func (p *prospect) evidence(w *WatchConfig) (first, known time.Duration) {
-	first = w.Heartbeat
+// evidence returns how long after the end of the service the first evidence of it is, and why, and when the slowest check
+// has said so often enough.
+func (p *prospect) evidence(w *WatchConfig) (first, known time.Duration, why string) {
+	first, why = w.Heartbeat, fmt.Sprintf("heartbeat %s: the last sign of life may be that much younger than the failure", sec(w.Heartbeat))
 	for _, name := range w.Checks {
 		for i := range p.cfg.Checks {
 			if c := &p.cfg.Checks[i]; c.Name == name {
-				first = max(first, c.Interval+c.Timeout)
+				if late := c.Interval + c.Timeout; late > first {
+					first, why = late, fmt.Sprintf("health_check %s: interval %s until it looks, and timeout %s until it knows", name, sec(c.Interval), sec(c.Timeout))
+				}
 				again := c.FallInterval
 				if again == 0 {
 					again = c.Interval
@@ -36,7 +38,7 @@ func (p *prospect) evidence(w *WatchConfig) (first, known time.Duration) {
 			}
 		}
 	}
-	return first, known
+	return first, known, why
 }
 
 // lastNode is about a node of the watched site that was its last one.
