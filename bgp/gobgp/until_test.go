@@ -35,7 +35,10 @@ func both() []bgp.Route {
 	return []bgp.Route{{Prefix: someAllow}, six}
 }
 
-const mayLast = 400 * time.Millisecond
+const (
+	mayLast = 400 * time.Millisecond
+	late    = time.Second // the machine is shared
+)
 
 // A set of routes that nobody refreshes is withdrawn when its time is over, without another Set; a new one brings it
 // back.
@@ -50,7 +53,7 @@ func TestRoutesEndWithTheirAuthority(t *testing.T) {
 	c.Set(d)
 	u.has(t, serviceOf(from), from, true)
 	u.has(t, serviceOf(from), from, false)
-	if took := time.Since(began); took < mayLast || took > mayLast+200*time.Millisecond {
+	if took := time.Since(began); took < mayLast || took > mayLast+late {
 		t.Errorf("withdrawn after %v, want %v", took, mayLast)
 	}
 	r := c.until("the reason", func(r bgp.Report) bool { return strings.Contains(r.Err, "authority") })
@@ -68,14 +71,14 @@ func TestRefreshCostsNoCall(t *testing.T) {
 	t.Parallel()
 	f := &fake{}
 	c := run(t, fakeSpeaker(), serveFake(t, f), gobgp.Options{Resync: time.Hour})
-	d := bgp.Desired{Generation: 3, Routes: []bgp.Route{{Prefix: someAllow}}, Until: in(t, mayLast)}
+	d := bgp.Desired{Generation: 3, Routes: []bgp.Route{{Prefix: someAllow}}, Until: in(t, time.Minute)}
 	c.Set(d)
 	c.until("the route", func(r bgp.Report) bool { return r.Generation == 3 && len(r.Announced) == 1 && r.Connected })
 	c.until("the neighbors", func(bgp.Report) bool { return slices.Contains(f.all(), "AddPeer 192.0.2.11") })
 	time.Sleep(mayLast / 4) // what the start of the session asks for
 	before := f.requests.Load()
-	for began := time.Now(); time.Since(began) < 4*mayLast; time.Sleep(mayLast / 8) {
-		d.Until = in(t, mayLast)
+	for began := time.Now(); time.Since(began) < 5*mayLast; time.Sleep(mayLast / 8) {
+		d.Until = in(t, 3*mayLast) // the first one is less time than before, which costs no call either
 		c.Set(d)
 	}
 	if n := f.requests.Load() - before; n != 0 {
@@ -124,7 +127,7 @@ func TestAuthorityThatIsOverOrShorter(t *testing.T) {
 	d.Until = in(t, mayLast)
 	c.Set(d)
 	c.until("a withdrawal", func(r bgp.Report) bool { return len(r.Announced) == 0 })
-	if took := time.Since(began); took > mayLast+200*time.Millisecond {
+	if took := time.Since(began); took > mayLast+late {
 		t.Errorf("withdrawn after %v, want %v", took, mayLast)
 	}
 }
