@@ -227,6 +227,7 @@ func TestResetKeepsStorageOnly(t *testing.T) {
 		Notifications: make([]failover.Notification, 3), Objects: &failover.DesiredObjects{},
 		Adverts: make([]failover.Advert, 3), Announcements: make([]failover.LinkAnnouncement, 3), Routes: make([]failover.SpeakerRoutes, 3),
 		Addresses: &failover.DesiredAddresses{}, Events: make([]failover.Event, 3), Stopped: true,
+		Heartbeats: make([]failover.Heartbeat, 3), Answers: make([]failover.Answer, 3), Verdicts: make([]failover.CommandVerdict, 3),
 	}
 	fx.Reset()
 	v := reflect.ValueOf(fx)

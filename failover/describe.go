@@ -105,7 +105,7 @@ func (c *Core) waiting(now vrrp.Instant, r *router) string {
 	case r.fault != "":
 		return r.fault
 	case r.fsm.Held() && r.holder != r:
-		return fmt.Sprintf("for %s of sync group %s, which waits: %s", r.holder.cfg.Name, r.group.cfg.Name, c.holdReason(now, r.holder))
+		return fmt.Sprintf("for %s of sync group %s, which waits %s", r.holder.cfg.Name, r.group.cfg.Name, c.holdReason(now, r.holder))
 	case r.fsm.Ready() && r.barred != "":
 		return r.barred
 	case r.fsm.Ready() && r.group != nil:

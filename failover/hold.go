@@ -103,7 +103,7 @@ func (c *Core) setHold(now vrrp.Instant, r, holder *router, fx *Effects) {
 // holdReason says why r leaves a live Active router alone.
 func (c *Core) holdReason(now vrrp.Instant, r *router) string {
 	if why := c.failbackHold(now, r); why != "" {
-		return why
+		return "because " + why
 	}
-	return "no established session of speaker " + c.waitsFor(r)
+	return "for a session of speaker " + c.waitsFor(r)
 }
