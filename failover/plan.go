@@ -51,6 +51,7 @@ func Plan(old, next *Config) []PlanEntry {
 	plan = append(plan, planRouters(old, next)...)
 	plan = append(plan, planGroups(old, next)...)
 	plan = append(plan, planTrackers(old, next)...)
+	plan = append(plan, planChecks(old, next)...)
 	plan = append(plan, planSpeakers(old, next)...)
 	plan = append(plan, planRegions(old, next)...)
 	plan = append(plan, planStatic(old, next)...)

@@ -76,6 +76,15 @@ router D eth0/4/54 priority 255
 	{name: "speakers", old: planBase + "speaker LOST allow 198.51.100.0/24\nspeaker MOVED allow 198.51.100.0/24 neighbor 203.0.113.1\n", next: planBase + "speaker MOVED allow 198.51.100.0/24 allow 2001:db8::/48 neighbor 203.0.113.1\nspeaker NEW allow 198.51.100.0/24\n", change: speakers},
 	{name: "lease", old: planBase, next: "bgp_lease 5s\n" + planBase},
 	{name: "groups and trackers", old: planBase, next: planBase, change: trackers},
+	{name: "health checks", old: planBase, next: planBase, change: func(o, n *failover.Config) {
+		check := func(name, target string, interval time.Duration) failover.CheckConfig {
+			return failover.CheckConfig{Name: name, Probe: failover.Probe{Target: target}, Interval: interval, Timeout: interval, Rise: 2, Fall: 3}
+		}
+		o.Checks = []failover.CheckConfig{check("same", "a:1", time.Second), check("slower", "a:1", time.Second), check("other", "a:1", time.Second), check("gone", "a:1", time.Second)}
+		n.Checks = []failover.CheckConfig{check("same", "a:1", time.Second), check("slower", "a:1", 2*time.Second), check("other", "a:2", time.Second), check("new", "a:1", time.Second)}
+		o.Routers[0].Tracks = []failover.Track{{Tracker: failover.Tracker{Kind: failover.TrackBGP, Name: "EDGE"}, Weight: -40}}
+		n.Routers[0].Tracks = []failover.Track{{Tracker: failover.Tracker{Kind: failover.TrackCheck, Name: "new"}, Weight: -30}}
+	}},
 	{name: "secrets", old: planBase, next: planBase, change: secrets},
 	{name: "next start", old: planBase, next: planBase, change: func(_, n *failover.Config) {
 		n.StatusSocket, n.Process = "/run/other.sock", failover.ProcessSettings{NetNamespace: "red", RealTime: 50, NoSwap: true}

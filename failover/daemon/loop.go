@@ -90,10 +90,12 @@ func newLoop(a *Agent, cfg *failover.Config) (*loop, error) {
 		l.alarm.close()
 		return nil, errors.Join(err, l.kernel.Close())
 	}
-	l.health, l.notifier, l.witness = health.New(health.Options{Log: a.log}), notify.New(a.log), witness.New(a.log)
+	listed := newDirectory()
+	l.health = health.New(health.Options{Log: a.log, Lookup: listed.seen})
+	l.notifier, l.witness = notify.New(a.log), witness.New(a.log)
 	l.configure(cfg)
 	l.links = newLinks(a, cfg)
-	l.speakers = newSpeakers(a, &l.crew)
+	l.speakers = newSpeakers(a, &l.crew, listed)
 	if d, err := sd.SdWatchdogEnabled(false); err == nil && d > 0 {
 		l.watchdog, l.watchdogAt = d/3, now
 	}

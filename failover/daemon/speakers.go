@@ -19,6 +19,7 @@ type speakers struct {
 	agent   *Agent
 	crew    *crew
 	running map[string]*runningSpeaker
+	listed  *directory             // running, for others than the loop
 	desired map[string]bgp.Desired // as last set: a speaker that is replaced gets it again
 }
 
@@ -30,8 +31,8 @@ type runningSpeaker struct {
 	done   <-chan struct{} // closed when it has withdrawn, closed its sessions, and its process is gone
 }
 
-func newSpeakers(a *Agent, c *crew) *speakers {
-	return &speakers{agent: a, crew: c, running: make(map[string]*runningSpeaker), desired: make(map[string]bgp.Desired)}
+func newSpeakers(a *Agent, c *crew, listed *directory) *speakers {
+	return &speakers{agent: a, crew: c, listed: listed, running: make(map[string]*runningSpeaker), desired: make(map[string]bgp.Desired)}
 }
 
 // adopt starts the speakers of a configuration and ends those that it does not have, or has so differently that they
@@ -81,6 +82,7 @@ func (s *speakers) start(c *bgp.SpeakerConfig, lease time.Duration, before <-cha
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &runningSpeaker{cfg: *c, lease: lease, sp: sp, cancel: cancel}
 	s.running[c.Name] = r
+	s.listed.add(c.Name, sp)
 	if d, ok := s.desired[c.Name]; ok {
 		sp.Set(d)
 	}
@@ -133,6 +135,7 @@ func (s *speakers) end(name string) (done <-chan struct{}) {
 	r := s.running[name]
 	r.cancel()
 	delete(s.running, name)
+	s.listed.remove(name)
 	return r.done
 }
 

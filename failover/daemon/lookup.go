@@ -1,0 +1,42 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"sync"
+
+	"failoverd/bgp"
+	"failoverd/bgp/speaker"
+)
+
+// directory holds the running speakers for those who are not the loop. All of it may be used from any goroutine.
+type directory struct {
+	mu      sync.RWMutex
+	entries map[string]*speaker.Supervised
+}
+
+func newDirectory() *directory { return &directory{entries: make(map[string]*speaker.Supervised)} }
+
+func (d *directory) add(name string, s *speaker.Supervised) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.entries[name] = s
+}
+
+func (d *directory) remove(name string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.entries, name)
+}
+
+// seen is health.Lookup: it asks a speaker, and waits for no other than that.
+func (d *directory) seen(ctx context.Context, name string, prefix netip.Prefix) ([]bgp.SeenPath, error) {
+	d.mu.RLock()
+	s := d.entries[name]
+	d.mu.RUnlock()
+	if s == nil {
+		return nil, errors.New("does not run")
+	}
+	return s.Seen(ctx, prefix)
+}

@@ -1,0 +1,37 @@
+package failover
+
+import (
+	"strconv"
+)
+
+var checkParameters = []parameter[CheckConfig]{
+	value("probe", "", func(c *CheckConfig) string { return c.Probe.String() }),
+	value("status", "", func(c *CheckConfig) string { return orNone(c.Probe.StatusText()) }),
+	value("body_match", "", func(c *CheckConfig) string { return orNone(c.Probe.Body) }),
+	value("method", "", func(c *CheckConfig) string { return orNone(c.Probe.Method) }),
+	value("host", "", func(c *CheckConfig) string { return orNone(c.Probe.Host) }),
+	value("insecure", "", func(c *CheckConfig) string { return onOff(c.Probe.Insecure) }),
+	value("server_name", "", func(c *CheckConfig) string { return orNone(c.Probe.ServerName) }),
+	value("source", "", func(c *CheckConfig) string { return orDefault(c.Source) }),
+	value("interface", "", func(c *CheckConfig) string { return orNone(c.Interface) }),
+	value("interval", nextRun, func(c *CheckConfig) string { return duration(c.Interval) }),
+	value("fall_interval", nextRun, func(c *CheckConfig) string { return duration(c.FallInterval) }),
+	value("timeout", nextRun, func(c *CheckConfig) string { return duration(c.Timeout) }),
+	value("rise", nextRun, func(c *CheckConfig) string { return strconv.Itoa(c.Rise) }),
+	value("fall", nextRun, func(c *CheckConfig) string { return strconv.Itoa(c.Fall) }),
+	value("max_rtt", nextRun, func(c *CheckConfig) string { return duration(c.MaxRTT) }),
+	value("max_loss", nextRun, func(c *CheckConfig) string { return strconv.Itoa(c.MaxLoss) }),
+	value("window", nextRun, func(c *CheckConfig) string { return strconv.Itoa(c.Window) }),
+}
+
+// planChecks says what becomes of every health_check.
+func planChecks(old, next *Config) []PlanEntry {
+	name := func(c *CheckConfig) string { return c.Name }
+	return planObjects("health_check", "it looks at once", "it does not look any more",
+		objectsOf(old.Checks, name), objectsOf(next.Checks, name), func(o, n *CheckConfig, e *PlanEntry) {
+			e.Changes, e.Notes = compareAll(checkParameters, o, n), note("it looks at the same thing: its verdict is kept")
+			if !o.SameProbe(n) {
+				e.Effect, e.Notes = PlanRestarted, []string{"it looks at once", "what it has found before counts until there is a new result"}
+			}
+		})
+}
