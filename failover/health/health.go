@@ -188,7 +188,7 @@ func (m *Monitor) applyScripts() {
 	for i := range m.config.Scripts {
 		wanted[i] = newScriptParams(&m.config.Scripts[i], policy)
 	}
-	settle(m.crew, m.scripts, wanted, "vrrp_script",
+	settle(m.crew, m.scripts, wanted, "vrrp_script", 0,
 		func(p scriptParams) (string, time.Duration) { return p.Name, p.Interval },
 		func(p scriptParams) *scriptCheck { return newScriptCheck(&m.settings, m.box, p) })
 }
@@ -198,7 +198,7 @@ func (m *Monitor) applyChecks() {
 	for i, c := range m.config.Checks {
 		wanted[i] = checkParams(c)
 	}
-	settle(m.crew, m.checks, wanted, "health_check",
+	settle(m.crew, m.checks, wanted, "health_check", together,
 		func(p failover.CheckConfig) (string, time.Duration) { return p.Name, p.Interval },
 		func(p failover.CheckConfig) *healthCheck { return newHealthCheck(&m.settings, m.box, p) })
 }

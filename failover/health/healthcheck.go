@@ -83,7 +83,7 @@ func (h *healthCheck) loop(ctx context.Context) {
 	}
 	h.rounds = rounds{begins: h.begins, count: h.count, stuck: func() outcome { return timedOut(h.rounds.limit - grace) }}
 	h.takeOver()
-	h.rounds.loop(ctx, h.delay, h.changed, func() { h.takeOver(); h.rounds.rearm() })
+	h.rounds.loop(ctx, h.first, h.changed, func() { h.takeOver(); h.rounds.rearm() })
 }
 
 // takeOver makes the wanted parameters those that count. A run goes on with the timeout that it began with.

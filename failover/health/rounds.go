@@ -33,11 +33,11 @@ type rounds struct {
 	late time.Duration
 }
 
-// loop runs until ctx ends, the first time after delay, and returns when no run is left. It calls adopt for each element of
+// loop runs until ctx ends, beginning at first, and returns when no run is left. It calls adopt for each element of
 // changed.
-func (r *rounds) loop(ctx context.Context, delay time.Duration, changed <-chan struct{}, adopt func()) {
-	r.next = time.Now().Add(delay)
-	r.due, r.expiry = time.NewTimer(delay), time.NewTimer(0)
+func (r *rounds) loop(ctx context.Context, first time.Time, changed <-chan struct{}, adopt func()) {
+	r.next = first
+	r.due, r.expiry = time.NewTimer(time.Until(first)), time.NewTimer(0)
 	r.expiry.Stop()
 	defer r.due.Stop()
 	defer r.expiry.Stop()

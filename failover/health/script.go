@@ -87,7 +87,7 @@ func (s *scriptCheck) loop(ctx context.Context) {
 		return
 	}
 	s.rounds = rounds{interval: s.p.Interval, timeout: s.p.Timeout, begins: s.begins, count: s.count, stuck: s.stuck}
-	s.rounds.loop(ctx, s.delay, s.changed, s.adopt)
+	s.rounds.loop(ctx, s.first, s.changed, s.adopt)
 }
 
 func (s *scriptCheck) wanted() scriptParams {

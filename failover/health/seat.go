@@ -11,7 +11,7 @@ import (
 type seat struct {
 	name        string
 	out         *outlet
-	delay       time.Duration   // before the first run
+	first       time.Time       // of the first run
 	predecessor <-chan struct{} // nil, or closed when what had this name before has ended
 	cancel      context.CancelFunc
 	done        chan struct{} // closed when the loop has ended
@@ -63,8 +63,12 @@ type repeated[P any] interface {
 	change(p P) bool
 }
 
-// settle makes the checks of one kind those that are wanted, by difference. The new ones begin spread. word names the kind.
-func settle[P any, C repeated[P]](c *crew, have map[string]C, wanted []P, word string,
+// together is how far apart, at least, those health checks begin that do not begin at once. A process that is woken up for
+// each of a thousand spends more on waking up than on looking.
+const together = 10 * time.Millisecond
+
+// settle makes the checks of one kind those that are wanted, by difference. The new ones begin spread. word names the kind. The new ones begin at multiples of grain from now; 0: at any time.
+func settle[P any, C repeated[P]](c *crew, have map[string]C, wanted []P, word string, grain time.Duration,
 	of func(P) (name string, interval time.Duration), build func(P) C,
 ) {
 	keep := make(map[string]bool, len(wanted))
@@ -94,9 +98,10 @@ func settle[P any, C repeated[P]](c *crew, have map[string]C, wanted []P, word s
 			delete(have, name)
 		}
 	}
+	now := time.Now()
 	for i, n := range fresh {
 		s := n.place()
-		s.delay = splay(i, len(fresh), intervals[i])
+		s.first = now.Add(splay(i, len(fresh), intervals[i]).Truncate(max(grain, 1)))
 		s.cancel = c.start(word+" "+s.name, n.loop)
 	}
 }
