@@ -24,14 +24,10 @@ func (c *Core) mayTake(now vrrp.Instant, r *router) (why string, again vrrp.Inst
 
 // watchAllows is mayTake for the watcher of another site.
 func (c *Core) watchAllows(now vrrp.Instant, r *router, w *watch) (why string, again vrrp.Instant) {
-	switch r.fsm.Pending() {
-	case vrrp.CauseRelease:
-		// The site's own will. It may have a successor of its own, which is better.
-		return c.releasedBy(now, r, w)
-	case vrrp.CausePreempt:
-		return "", now // the site has lowered its priority
-	}
-	if c.resumes(now, r, w) {
+	switch cause := r.fsm.Pending(); {
+	case cause == vrrp.CausePreempt: // the site has lowered its priority
+		return "", now
+	case cause == vrrp.CauseRelease && c.released(now, r, w), c.resumes(now, r, w):
 		return "", now
 	}
 	j := c.judgeSite(now, w)
@@ -62,33 +58,28 @@ func (c *Core) observed(now vrrp.Instant, w *watch, j *siteJudgement) (why strin
 	return "", now
 }
 
-// releasedBy says why a role that the site has released is not taken yet: a node of the site may have it, or could have.
-func (c *Core) releasedBy(now vrrp.Instant, r *router, w *watch) (why string, again vrrp.Instant) {
-	service := r.service().Service
+// released reports whether the site has given the role away in its own words: nobody of it has the service or could have it. A
+// release that is heard is not enough, for it may be that of one router among several, or of one that a cut has made believe
+// that it is alone.
+func (c *Core) released(now vrrp.Instant, r *router, w *watch) bool {
+	if len(w.witnesses) > 0 && c.contact(now, w) == vrrp.Never {
+		return false
+	}
+	take := c.takeAfter(w)
 	for _, s := range c.region.seen[w.cfg.Name] {
-		if s.site != w.cfg.Name {
-			continue
-		}
-		until := s.at.Add(max(s.fence, w.cfg.FenceAfter) + releaseSlack)
-		if st := s.states[service]; now < until && (st == heartbeat.Active || st == heartbeat.Ready) {
-			return fmt.Sprintf("the role was released, but %s of site %s says that it is %s", s.node, w.cfg.Name, st), until
+		if s.site == w.cfg.Name && now.Sub(s.at) <= take && s.mayHave(now, r.service().Service) {
+			return false
 		}
 	}
 	for _, p := range w.witnesses {
-		if !p.heardSite || p.released() {
-			continue
-		}
-		if until := p.silentAt.Add(w.cfg.FenceAfter + releaseSlack); now < until {
-			return fmt.Sprintf("the role was released, but witness %s hears site %s", p.cfg.Name, w.cfg.Name), until
+		if p.fresh(now) && p.heardSite && !p.released() && now.Sub(p.silentAt) <= take {
+			return false
 		}
 	}
-	return "", now
+	return true
 }
 
-// releaseSlack is for the withdrawal of a node that has not said that it has let go.
-const releaseSlack = heartbeatSlack
-
-// released reports whether all nodes of the site in question told the partner that they let go of everything.
+// released reports whether all nodes of the site in question have told the partner that they let go of everything.
 func (p *partner) released() bool {
 	for i := range p.reply.Sites {
 		if h := &p.reply.Sites[i]; h.Site == p.about {
@@ -125,25 +116,56 @@ func (c *Core) siteAllows(now vrrp.Instant, r *router, s *site) (why string, aga
 	if r.fsm.Pending() == vrrp.CauseRelease {
 		return "", now
 	}
-	return c.failback(now, r)
+	b := c.failback(now, r)
+	return b.words(now), b.again
 }
 
-// failback says why r must not take the role back from another site yet; empty: no other site has it, or r may.
-func (c *Core) failback(now vrrp.Instant, r *router) (why string, again vrrp.Instant) {
+// bar is what keeps a router from taking the role back from another site. The zero value: nothing does. It is worked out in
+// every batch, and put into words only for whoever reads them.
+type bar struct {
+	holder string // the other site; empty: no bar
+	what   barKind
+	wait   string       // the speaker without a session
+	again  vrrp.Instant // when time alone may take it away; vrrp.Never: it does not
+}
+
+type barKind uint8
+
+const (
+	barNoPreempt barKind = iota
+	barSession
+	barClean
+)
+
+// words says what the bar is.
+func (b bar) words(now vrrp.Instant) string {
+	switch {
+	case b.holder == "":
+		return ""
+	case b.what == barNoPreempt:
+		return fmt.Sprintf("site %s has the role, and nopreempt leaves it there", b.holder)
+	case b.what == barSession:
+		return fmt.Sprintf("site %s has the role, and speaker %s has no established session", b.holder, b.wait)
+	}
+	return fmt.Sprintf("site %s has the role, and this node must have been all right for %s more (failback_clean)", b.holder, plainSeconds(b.again.Sub(now)))
+}
+
+// failback returns what keeps r from taking the role back from another site that has it.
+func (c *Core) failback(now vrrp.Instant, r *router) bar {
 	holder, alive := c.otherHolder(now, r)
 	if !alive {
-		return "", now
+		return bar{}
 	}
 	clean := r.clean.Add(r.cfg.Region.FailbackClean)
-	switch {
+	switch speaker := c.waitsFor(r); {
 	case !r.cfg.VRRP.Preempt:
-		return fmt.Sprintf("site %s has the role, and nopreempt leaves it there", holder), vrrp.Never
-	case c.waitsFor(r) != "":
-		return fmt.Sprintf("site %s has the role, and speaker %s has no established session", holder, c.waitsFor(r)), vrrp.Never
+		return bar{holder: holder, what: barNoPreempt, again: vrrp.Never}
+	case speaker != "":
+		return bar{holder: holder, what: barSession, wait: speaker, again: vrrp.Never}
 	case now < clean:
-		return fmt.Sprintf("site %s has the role, and this node must have been all right for %s more (failback_clean)", holder, plainSeconds(clean.Sub(now))), clean
+		return bar{holder: holder, what: barClean, again: clean}
 	}
-	return "", now
+	return bar{}
 }
 
 // otherHolder returns the site that holds the term of r's service, and whether anybody has heard it lately.

@@ -30,18 +30,21 @@ func (c *Core) holds(now vrrp.Instant, r *router) bool {
 	if r.fsm.State() != vrrp.Backup {
 		return false
 	}
-	r.leaves = c.failbackHold(now, r) != ""
+	r.leaves = c.failbackBar(now, r).holder != ""
 	return r.leaves || now < r.holdUntil && c.waitsFor(r) != ""
 }
 
-// failbackHold says why r leaves the role to another site; empty: it does not, or is a watcher, which never has the better
-// right.
-func (c *Core) failbackHold(now vrrp.Instant, r *router) string {
+// failbackBar returns what makes r leave the role to another site. A watcher never has the better right.
+func (c *Core) failbackBar(now vrrp.Instant, r *router) bar {
 	if !r.guarded() || c.watchOf(r) != nil {
-		return ""
+		return bar{}
 	}
-	why, _ := c.failback(now, r)
-	return why
+	return c.failback(now, r)
+}
+
+// failbackHold is failbackBar in words.
+func (c *Core) failbackHold(now vrrp.Instant, r *router) string {
+	return c.failbackBar(now, r).words(now)
 }
 
 // updateHold keeps a Backup whose routes could not leave yet from taking the role from a router that serves: a

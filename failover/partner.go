@@ -25,8 +25,9 @@ type partner struct {
 	at        vrrp.Instant // when the newest request that was answered had been sent
 	rtt       time.Duration
 	reply     heartbeat.Reply
-	silentAt  vrrp.Instant // when the site in question was heard there last; with heardSite
-	heardSite bool
+	silentAt  vrrp.Instant // when the site in question was heard there last; 0: never
+	heardSite bool         // it has been heard in the partner's present life
+	quiet     bool         // and not for quietFactor heartbeats before the newest answer
 	downSince vrrp.Instant // since when its own verdict is "down"
 }
 
@@ -144,10 +145,11 @@ func (c *Core) heartbeatReplied(now vrrp.Instant, in *HeartbeatReplied, fx *Effe
 	if p.downSince = vrrp.Never; in.Reply.Verdict == heartbeat.Down {
 		p.downSince = now.Add(-in.Reply.VerdictAge)
 	}
+	p.heardSite, p.quiet = false, false
 	for i := range in.Reply.Sites {
 		if h := &in.Reply.Sites[i]; h.Site == p.about {
 			// The age was measured when the answer was made: to count it from now is on the safe side.
-			p.silentAt, p.heardSite = max(p.silentAt, now.Add(-h.Age)), true
+			p.silentAt, p.heardSite, p.quiet = max(p.silentAt, now.Add(-h.Age)), true, h.Age > quietFactor*p.interval
 		}
 	}
 	for i := range in.Reply.Services {

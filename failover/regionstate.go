@@ -185,8 +185,8 @@ func (c *Core) settleGuarded(now vrrp.Instant, r *router, fx *Effects) {
 	}
 	r.barred = ""
 	if r.fsm.State() != vrrp.Backup || !r.fsm.Ready() {
-		if why, again := c.failback(now, r); why != "" && r.fsm.State() == vrrp.Backup {
-			c.region.due = min(c.region.due, max(again, now+1))
+		if b := c.failbackBar(now, r); b.holder != "" && r.fsm.State() == vrrp.Backup {
+			c.region.due = min(c.region.due, max(b.again, now+1))
 		}
 		return
 	}

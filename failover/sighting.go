@@ -96,8 +96,8 @@ func (c *Core) heard(now vrrp.Instant, about string) (list []heartbeat.Heard) {
 		}
 		h := &list[i]
 		h.Age = min(h.Age, now.Sub(s.at))
-		if now.Sub(s.at) <= s.lingers() && s.mayServe() {
-			h.Released = false
+		for service := range s.states {
+			h.Released = h.Released && !s.mayHave(now, service)
 		}
 		if list[i].Site == about {
 			list[0], list[i] = list[i], list[0]
@@ -106,20 +106,14 @@ func (c *Core) heard(now vrrp.Instant, about string) (list []heartbeat.Heard) {
 	return list
 }
 
-// lingers is for how long the node may go on with what it said last although nobody hears it.
-func (s *sighting) lingers() time.Duration {
-	if s.fence == 0 {
-		return heartbeat.ReleasedWithin
-	}
-	return s.fence + heartbeatSlack
-}
-
-// mayServe reports whether the node said that it serves some service, or could.
-func (s *sighting) mayServe() bool {
-	for _, st := range s.states {
-		if st != heartbeat.Out {
-			return true
-		}
+// mayHave reports whether the node may have a service by now, after what it said last. One that could have had it cannot
+// take it any more once it has not been acknowledged for long enough; one that had it may have left a route behind.
+func (s *sighting) mayHave(now vrrp.Instant, service heartbeat.Service) bool {
+	switch age := now.Sub(s.at); s.states[service] {
+	case heartbeat.Active, heartbeat.Draining:
+		return age <= heartbeat.ReleasedWithin
+	case heartbeat.Ready:
+		return s.fence == 0 && age <= heartbeat.ReleasedWithin || s.fence > 0 && age <= s.fence+heartbeatSlack
 	}
 	return false
 }

@@ -104,7 +104,7 @@ func (c *Core) judgeSite(now vrrp.Instant, w *watch) siteJudgement {
 	for _, p := range w.witnesses {
 		v, at, reason := p.vote(now)
 		vote("witness "+p.cfg.Name, v, at, reason)
-		if p.heardSite {
+		if p.silentAt != 0 {
 			j.heard(p.silentAt, "witness "+p.cfg.Name)
 		}
 	}
@@ -153,13 +153,12 @@ func (c *Core) checkVote(name string) (v heartbeat.Verdict, since vrrp.Instant, 
 
 // vote is what a witness says of the site: what it has measured, or else whether it still hears it.
 func (p *partner) vote(now vrrp.Instant) (v heartbeat.Verdict, since vrrp.Instant, reason string) {
-	quiet := now.Sub(p.silentAt) > quietFactor*p.interval
 	switch {
 	case !p.answered:
 		return heartbeat.Unknown, 0, "it has not answered yet"
 	case !p.fresh(now):
 		return heartbeat.Unknown, 0, fmt.Sprintf("it has not answered for %s", plainSeconds(now.Sub(p.at)))
-	case p.heardSite && !quiet:
+	case p.heardSite && !p.quiet:
 		return heartbeat.Up, 0, "it hears the site"
 	case p.reply.Verdict == heartbeat.Up:
 		return heartbeat.Up, 0, "its checks are all right"

@@ -88,7 +88,7 @@ type Heard struct {
 	Site string
 	Age  time.Duration
 	// Released: none of the nodes of the site serves or could serve, as far as they have said so. What a node said counts for
-	// as long as it goes on without an acknowledgement, or for ReleasedWithin if that is for ever.
+	// as long as it may act on it: for ReleasedWithin if it served, or if isolation does not stop it.
 	Released bool
 }
 
