@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"failoverd/failover"
-	"failoverd/vrrp/wire"
 )
 
 // address is the draft of an entry of virtual_ipaddress or virtual_ipaddress_excluded.
@@ -214,15 +213,4 @@ func lastAddress(p netip.Prefix) netip.Addr {
 		b[i/8] |= 0x80 >> (i % 8)
 	}
 	return netip.AddrFrom4(b)
-}
-
-// maxIPv6Addresses fit into a packet of 1500 octets: the IPv6 header, 8 octets of VRRP, and 16 for each. Over IPv4 the
-// count field ends earlier.
-const maxIPv6Addresses = (1500 - 40 - 8) / 16
-
-func maxAddresses(f wire.Family) int {
-	if f == wire.IPv6 {
-		return maxIPv6Addresses
-	}
-	return wire.MaxAddresses
 }

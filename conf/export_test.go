@@ -81,6 +81,7 @@ func Statuses() map[string]map[string]string {
 	add(out, "unicast_peer", unicastPeerWords)
 	add(out, "watcher_peer", watcherPeerWords)
 	add(out, "authentication", authenticationWords)
+	add(out, "auth_hmac", hmacWords)
 	add(out, "bgp_speaker", speakerWords)
 	add(out, "neighbor", neighborWords)
 	add(out, "bgp_announce", announceWords)

@@ -170,6 +170,7 @@ func (p *printer) router(cfg *failover.Config, r *failover.RouterConfig) {
 		p.when(v.LastWord, "higher_prio_send_advert")
 		p.when(v.Checksum == wire.ChecksumMessage, "v3_checksum_as_v2")
 		p.authentication(v)
+		p.hmac(v.HMAC)
 		p.transport(r)
 		p.garp(&r.GARP)
 		p.vmac(r.VMAC)

@@ -18,6 +18,7 @@ type instance struct {
 	interval  field[time.Duration]
 	version   field[wire.Version]
 	auth      *authentication
+	hmac      *hmacBlock // auth_hmac
 	source    field[netip.Addr]
 	ttl       field[uint8]
 	preempt   field[bool]

@@ -19,6 +19,7 @@ var instanceWords = newTable("vrrp_instance",
 		}),
 		word("version", func(d *decoder, in *instance, c *cursor) { in.version.set(d.version(c)) }),
 		word("authentication", (*decoder).authentication),
+		word("auth_hmac", (*decoder).hmac),
 
 		word("unicast_src_ip", func(d *decoder, in *instance, c *cursor) {
 			in.usesUnicast(c)
@@ -71,7 +72,6 @@ var instanceWords = newTable("vrrp_instance",
 	instanceNotifyRows,
 	kernelRows,
 	instanceRegionRows,
-	all[*instance](later, "", "", "auth_hmac"),
 	all[*instance](later, "", "the interface may be a member of the VRF already", "vrf"),
 	all[*instance](harmless, "", "garp_master_refresh repeats gratuitous ARP for all virtual addresses", "garp_extra_if", "vmac_garp_intvl"),
 	all[*instance](refused, "", noBFD, "track_bfd"),

@@ -75,6 +75,7 @@ func (d *decoder) resolveInstance(in *instance, cfg *failover.Config) failover.R
 	if ok {
 		v.Interval, _ = d.resolveInterval(in, version)
 		v.AuthType, v.AuthData = d.resolveAuth(in, version)
+		v.HMAC = d.resolveHMAC(in, v.Interval.Duration())
 		if version == wire.V3 && v.Key.Family == wire.IPv4 && in.messageChecksum.or(g.messageChecksum.or(false)) {
 			v.Checksum = wire.ChecksumMessage
 		}
@@ -84,6 +85,7 @@ func (d *decoder) resolveInstance(in *instance, cfg *failover.Config) failover.R
 	if v.Key.Family != 0 {
 		d.resolveGroup(in, v.Key.Family)
 		d.resolveUnicast(in, v)
+		d.checkUnauthenticated(in)
 		d.resolveSource(in, &r)
 		r.TTL = in.ttl.or(0)
 	}
@@ -164,8 +166,8 @@ func (d *decoder) resolveAddresses(in *instance, r *failover.RouterConfig, devic
 			d.errorf(a.at, "virtual_ipaddress %s: the first address is %s, and an instance has one family (virtual_ipaddress_excluded takes both)", a.prefix, family)
 			wrong = true
 		default:
-			if len(r.VRRP.Addresses) == maxAddresses(family) {
-				d.errorf(a.at, "virtual_ipaddress %s: no more than %d %s addresses fit into an advertisement; put the rest into virtual_ipaddress_excluded", a.prefix, maxAddresses(family), family)
+			if most := vrrp.MaxAddresses(family, in.hmac != nil); len(r.VRRP.Addresses) == most {
+				d.errorf(a.at, "virtual_ipaddress %s: no more than %d %s addresses fit into an advertisement; put the rest into virtual_ipaddress_excluded", a.prefix, most, family)
 			}
 			d.checkFirst(in, a, r)
 			r.Addresses = append(r.Addresses, d.resolveAddress(a, device, lease))

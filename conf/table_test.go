@@ -68,10 +68,10 @@ var inventory = map[string]map[string]string{
 			down_timer_adverts lower_prio_no_advert higher_prio_send_advert owner_ignore_adverts timer_expired_backup
 			thread_timer_expired skip_check_adv_addr notify notify_master notify_backup notify_fault notify_stop
 			notify_deleted notify_master_rx_lower_pri notify_priority_changes
-			bgp_announce bgp_wait watcher_peer handover_overlap
+			bgp_announce bgp_wait watcher_peer handover_overlap auth_hmac
 			watch_site site failback_clean`,
 		"ignored":  `old_unicast_checksum strict_mode smtp_alert debug kernel_rx_buf_size linkbeat_use_polling lvs_sync_daemon_interface`,
-		"later":    `vrf auth_hmac`,
+		"later":    `vrf`,
 		"harmless": `garp_extra_if vmac_garp_intvl`,
 		"refused":  `use_ipvlan track_bfd`,
 	},
@@ -93,6 +93,7 @@ var inventory = map[string]map[string]string{
 	},
 	"unicast_peer": {"supported": "min_ttl max_ttl"}, "watcher_peer": {"supported": "min_ttl max_ttl"},
 	"authentication": {"supported": "auth_type auth_pass"},
+	"auth_hmac":      {"supported": "key active_key anti_replay time_window mode"},
 	"bgp_speaker": {
 		"supported": "local_as router_id backend listen_port allow_prefix max_announcements neighbor",
 		"later":     "rpki_cache rpki_invalid",
