@@ -30,7 +30,7 @@ func TestHMACKeywords(t *testing.T) {
 	checkRows(t, inInstance, []row{
 		{"auth_hmac { key 1 " + textKey + " }", plain, ""},
 		{"auth_hmac { key 1 hex:" + strings.ToUpper(hexKey) + " active_key 1 }", plain, ""},
-		{`auth_hmac { key 1 "a key with blanks, in double quotes" }`, block(hexOf("a key with blanks, in double quotes"), "anti_replay time | time_window 5 | mode enforce"), ""},
+		{`auth_hmac { key 1 "a key with blanks, in double quotes" }`, block(fmt.Sprintf("%x", "a key with blanks, in double quotes"), "anti_replay time | time_window 5 | mode enforce"), ""},
 		{"auth_hmac {\n key 1 " + textKey + "\n mode permissive\n anti_replay monotonic\n}", block(hexKey, "anti_replay monotonic | mode permissive"), ""},
 		{"auth_hmac { key 1 " + textKey + " mode receive-only time_window 2.5 }", block(hexKey, "anti_replay time | time_window 2.5 | mode receive-only"), ""},
 		{"advert_int 3\n auth_hmac { key 1 " + textKey + " }", "advert_int 3 | " + block(hexKey, "anti_replay time | time_window 9 | mode enforce"), ""},
@@ -67,8 +67,6 @@ func TestHMACKeywords(t *testing.T) {
 		{"auth_hmac { key 1 " + textKey + " anti_replay monotonic time_window 7 }", block(hexKey, "anti_replay monotonic | mode enforce"), `7:88: warning: time_window has no effect with anti_replay monotonic, which does not look at the clock`},
 	})
 }
-
-func hexOf(s string) string { return fmt.Sprintf("%x", s) }
 
 // A signed advertisement has room for less.
 func TestHMACLeavesRoomForFewerIPv6Addresses(t *testing.T) {

@@ -119,7 +119,7 @@ vrrp_instance SERVICE {
 }
 
 // peers returns the lines that say whom the machine talks to besides its own LAN. One router is on the way between the
-// regions, so an honest packet arrives with a TTL of 254: nobody further away can take part.
+// regions, so an honest packet arrives with a TTL of 254: nobody further away can take part, nor anybody without the key.
 func (m *machine) peers(all []*machine) string {
 	var b strings.Builder
 	if m.mainland {
@@ -132,7 +132,7 @@ func (m *machine) peers(all []*machine) string {
 			fmt.Fprintf(&b, "        %s min_ttl 254\n", o.lan)
 		}
 	}
-	b.WriteString("    }\n")
+	b.WriteString("    }\n    auth_hmac {\n        key 1 \"known to all who have seen this demo\"\n    }\n")
 	return b.String()
 }
 
