@@ -84,7 +84,7 @@ func TestWords(t *testing.T) {
 		}
 	}
 	seen := make(map[string]bool)
-	for c := vrrp.CauseNone; c <= vrrp.CauseJoint; c++ {
+	for c := vrrp.CauseNone; c <= vrrp.CauseResume; c++ {
 		if seen[c.String()] {
 			t.Errorf("two causes are called %q", c)
 		}

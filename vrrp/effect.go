@@ -24,6 +24,7 @@ const (
 	CauseTerm                 // another site holds a newer term
 	CauseSiteDown             // the site of the Active router is down, whatever it sends
 	CauseDrain                // a person has taken it out, or handed its role over
+	CauseResume               // nobody has taken the role that it had left
 )
 
 var causeNames = [...]string{
@@ -32,7 +33,8 @@ var causeNames = [...]string{
 	CauseHigherPriority: "higher priority heard", CauseHigherAddress: "equal priority from a higher address heard",
 	CauseShutdown: "shutdown", CauseJoint: "the sync group leaves the role",
 	CauseTerm: "another site holds a newer term", CauseSiteDown: "the site of the active router is down",
-	CauseDrain: "drained",
+	CauseDrain:  "drained",
+	CauseResume: "no other router has taken the role",
 }
 
 // String returns the cause in words.

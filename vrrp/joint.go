@@ -85,6 +85,15 @@ func (r *Router) Resign(now Instant, patience time.Duration, why Cause) Effect {
 	return e
 }
 
+// Resume makes a router Active again that has left the role by Demote and that nobody has taken it from: at once, and not
+// after Active_Down_Interval. It does nothing outside Backup, and while another router is followed.
+func (r *Router) Resume(now Instant) Effect {
+	if r.state != Backup || r.following {
+		return r.stay()
+	}
+	return r.promote(now, CauseResume)
+}
+
 // wait makes the router ready.
 func (r *Router) wait(since Instant) Effect {
 	r.ready, r.readySince, r.deadline, r.following = true, since, Never, false

@@ -33,7 +33,6 @@ func (r *Router) Receive(now Instant, p *wire.Packet) (Effect, wire.DropReason) 
 // that of the ladder, so that a packet wrong in several ways is counted for the first.
 func (r *Router) check(p *wire.Packet) wire.DropReason {
 	c := &r.cfg
-	multicast := p.Dst.IsMulticast()
 	switch {
 	case p.Signed && c.HMAC == nil:
 		return wire.DropTrailing // to whoever does not know it, a trailer is a wrong length
@@ -43,6 +42,27 @@ func (r *Router) check(p *wire.Packet) wire.DropReason {
 		return wire.DropNotRunning
 	case c.OwnerIgnoresAdverts && c.Priority == wire.PriorityOwner && r.state == Active:
 		return wire.DropOwner
+	}
+	return r.vet(p)
+}
+
+// Overhear says what would become of a packet if the router ran, whatever its state: somebody who has left the role and
+// still serves listens for the one that takes it. It changes nothing, counters included.
+func (r *Router) Overhear(p *wire.Packet) wire.DropReason {
+	switch {
+	case p.Signed && r.cfg.HMAC == nil:
+		return wire.DropTrailing
+	case p.Src == r.source:
+		return wire.DropOwnSource
+	}
+	return r.vet(p)
+}
+
+// vet is the part of check that does not depend on the state.
+func (r *Router) vet(p *wire.Packet) wire.DropReason {
+	c := &r.cfg
+	multicast := p.Dst.IsMulticast()
+	switch {
 	case c.Unicast && multicast:
 		return wire.DropExpectedUnicast
 	case !multicast && p.Dst != r.source, !multicast && !c.Unicast && len(c.Watchers) == 0:
