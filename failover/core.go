@@ -12,7 +12,8 @@ import (
 // withdrawn first: traffic is repelled before it is no longer accepted. A speaker that answers takes a millisecond.
 const ReleaseBound = 250 * time.Millisecond
 
-// StopBound is the longest time that an orderly stop waits for the kernel and the speakers.
+// StopBound is the longest time that an orderly stop waits for the kernel and the speakers, once no router waits for its
+// successor any more.
 const StopBound = 2 * time.Second
 
 // logGap is the least time between two log events about the same recurring thing, such as a rival's adverts.
@@ -63,8 +64,10 @@ type Core struct {
 	trackers   map[Tracker]*tracked
 	lulls      []lull   // changes of interfaces that do not count yet
 	groups     []*group // in configuration order
-	unsettled  bool     // one of them is stale
-	takingOver bool     // the takeover of one router at least is not complete
+	drains     map[string]*Drain
+	drainEnds  vrrp.Instant // when the first of them ends by itself
+	unsettled  bool         // one of them is stale
+	takingOver bool         // the takeover of one router at least is not complete
 
 	stopping bool
 	stopAt   vrrp.Instant // the orderly stop is declared complete then, whatever is missing
@@ -98,6 +101,7 @@ func New(cfg *Config, now vrrp.Instant) (*Core, error) {
 	}
 	c := &Core{
 		cfg: cfg, started: now, routers: routers, stopAt: vrrp.Never, renewAt: vrrp.Never, leaseEnds: vrrp.Never,
+		drainEnds:  vrrp.Never,
 		interfaces: make(map[string]*Interface), local: make(map[netip.Addr]int), links: make(map[LinkID]LinkChanged),
 		speakers: make(map[string]*speaker),
 		dirty:    true,
@@ -183,6 +187,9 @@ func (c *Core) Receive(now vrrp.Instant, link LinkID, p *wire.Packet, fx *Effect
 		return wire.DropStaleTerm
 	}
 	r.fsm.SetWallClock(c.wallClock)
+	if c.overhear(now, r, p, fx) {
+		return wire.Accepted
+	}
 	e, why := r.fsm.Receive(now, p)
 	if why != wire.Accepted {
 		return why
@@ -251,6 +258,12 @@ func (c *Core) Step(now vrrp.Instant, in Input, fx *Effects) {
 		c.heartbeatReplied(now, &in, fx)
 	case HeartbeatHeard:
 		c.heartbeatHeard(now, &in, fx)
+	case DrainCommand:
+		c.drainRouters(now, &in, fx)
+	case UndrainCommand:
+		c.undrainRouters(now, &in, fx)
+	case SwitchoverCommand:
+		c.switchOver(now, &in, fx)
 	case Reconfigured:
 		c.reconfigure(now, in.Config, fx)
 	case Stop:
@@ -262,7 +275,7 @@ func (c *Core) Step(now vrrp.Instant, in Input, fx *Effects) {
 
 // Deadline returns when Expire wants to be called.
 func (c *Core) Deadline() vrrp.Instant {
-	d := min(c.sched.next(), c.renewAt, c.stopAt, c.nextLull(), c.region.due)
+	d := min(c.sched.next(), c.renewAt, c.stopAt, c.nextLull(), c.region.due, c.drainEnds)
 	for _, p := range c.pacers {
 		d = min(d, p.due())
 	}
@@ -274,6 +287,7 @@ func (c *Core) Expire(now vrrp.Instant, fx *Effects) {
 	c.awake(now, fx)
 	c.judgeAuthority(now, fx) // nothing more is sent under one that has ended
 	c.lastingLinks(now, fx)
+	c.expireDrains(now, fx)
 	c.settleGroups(now, fx) // the inputs of the batch
 	for c.sched.next() <= now {
 		r := c.sched[0]
@@ -296,6 +310,7 @@ func (c *Core) Expire(now vrrp.Instant, fx *Effects) {
 // expire fires what is due of one router.
 func (c *Core) expire(now vrrp.Instant, r *router, fx *Effects) {
 	c.giveUp(now, r, fx)
+	c.handoverDue(now, r, fx)
 	if r.lookAgain() <= now {
 		c.evaluate(now, r, fx)
 	}
@@ -317,7 +332,7 @@ func (c *Core) expire(now vrrp.Instant, r *router, fx *Effects) {
 }
 
 // reschedule tells the heap when r next wants to be looked at.
-func (c *Core) reschedule(r *router) { c.sched.set(r, r.nextDue()) }
+func (c *Core) reschedule(r *router) { c.sched.set(r, min(r.nextDue(), c.handoverEnds(r))) }
 
 // awake looks whether this process stood still for so long that the kernel may have let go of the addresses. Then
 // somebody else may serve, and sessions may be dead that look alive: who was Active starts afresh as a Backup, listens,
@@ -334,6 +349,7 @@ func (c *Core) awake(now vrrp.Instant, fx *Effects) {
 	}
 	for _, r := range c.routers {
 		r.attracting, r.releasing = false, false
+		c.abandon(now, r, stoodStill, fx)
 		if r.fsm.State() != vrrp.Active {
 			continue
 		}
@@ -349,17 +365,20 @@ func (c *Core) awake(now vrrp.Instant, fx *Effects) {
 	}
 }
 
-// stop begins the orderly stop: every role is released in one batch.
+// stop begins the orderly stop: every role is released in one batch. Whoever had one goes on serving until somebody else
+// does.
 func (c *Core) stop(now vrrp.Instant, reason string, fx *Effects) {
 	if c.stopping {
 		return
 	}
-	c.stopping, c.stopAt, c.dirty = true, now.Add(StopBound), true
+	c.stopping, c.stopAt, c.dirty = true, now, true
 	for _, r := range c.routers {
+		c.stopAt = max(c.stopAt, c.linger(now, r, reason, fx))
 		r.fault, r.retired = reason, true
 		c.shutdown(now, r, fx)
 		c.reschedule(r)
 	}
+	c.stopAt = c.stopAt.Add(StopBound)
 	c.tellStop(now, fx)
 }
 

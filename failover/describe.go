@@ -75,6 +75,7 @@ func (c *Core) describe(now vrrp.Instant, r *router, wall func(vrrp.Instant) tim
 	c.describeRegion(r, &st)
 	r.describeHMAC(&st)
 	c.describeObjects(r, &st)
+	st.Drained = r.describeDrain()
 	for _, s := range r.own.slots {
 		st.Addresses = append(st.Addresses, c.kernel.describe(s))
 	}
@@ -100,16 +101,20 @@ func (v *kernelView) describe(s *slot) AddressStatus {
 // waiting says what keeps r from going on, in words; empty: nothing.
 func (c *Core) waiting(now vrrp.Instant, r *router) string {
 	switch {
+	case r.handover != nil:
+		return "for its successor; until then it goes on serving"
 	case c.stopping:
 		return "the agent stops"
 	case r.fault != "":
 		return r.fault
+	case c.outOfService(r) != "":
+		return c.outOfService(r) + "; undrain ends that"
 	case r.fsm.Held() && r.holder != r:
 		return fmt.Sprintf("for %s of sync group %s, which waits %s", r.holder.cfg.Name, r.group.cfg.Name, c.holdReason(now, r.holder))
 	case r.fsm.Ready() && r.barred != "":
 		return r.barred
 	case r.fsm.Ready() && r.group != nil:
-		return r.group.others(r)
+		return c.others(r)
 	case r.fsm.Held() && c.failbackHold(now, r) != "":
 		return c.failbackHold(now, r)
 	case r.fsm.Held():
@@ -151,7 +156,7 @@ func (r *router) count() RouterCounters {
 func (c *Core) describeRoute(r *router, a *Announcement) RouteStatus {
 	st := RouteStatus{Prefix: a.Route.Prefix, Speaker: a.Speaker, When: a.When.String(), Route: a.Route.String()}
 	role, ok := r.role()
-	st.Wanted = ok && role == a.When
+	st.Wanted = ok && (role == a.When || role == RoleDraining && a.When == RoleActive && !r.drains(a))
 	s := c.speakers[a.Speaker]
 	if s == nil {
 		return st

@@ -63,21 +63,20 @@ func (c *Core) flushRoutes(now vrrp.Instant, s *speaker, fx *Effects) {
 }
 
 // wantedRoutes returns what the routers' roles entitle them to announce through a speaker, sorted by prefix. Where two
-// routers want one prefix, an Active one goes before a Backup, and then the first in the configuration decides. guarded says whether
-// all of them are announced by the authority of the site.
+// routers want one prefix, an Active one goes before one that hands its role over, and that before a Backup, and then the
+// first in the configuration decides. guarded says whether all of them are announced by the authority of the site.
 func (c *Core) wantedRoutes(now vrrp.Instant, s *speaker) (want []bgp.Route, guarded bool) {
 	guarded = true
 	taken := make(map[netip.Prefix]bool)
-	for _, when := range []Role{RoleActive, RoleBackup} {
+	for _, when := range []Role{RoleActive, RoleDraining, RoleBackup} {
 		for _, r := range c.routers {
 			if role, ok := r.role(); !ok || role != when || !c.proven(now, r, s) {
 				continue
 			}
-			for i := range r.cfg.Announce {
-				a := &r.cfg.Announce[i]
-				if a.Speaker == s.cfg.Name && a.When == when && !taken[a.Route.Prefix] {
-					taken[a.Route.Prefix] = true
-					want = append(want, a.Route)
+			for _, route := range r.cfg.routes(s.cfg.Name, when) {
+				if !taken[route.Prefix] {
+					taken[route.Prefix] = true
+					want = append(want, route)
 					guarded = guarded && r.cfg.Region.Site != ""
 				}
 			}

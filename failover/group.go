@@ -15,7 +15,7 @@ import (
 //   - A fault of one member is a fault of all. What one waits for before it can start, all that do not run wait for.
 //   - It has the role when every member is Active. A member whose time has come is ready, and waits; when all that are
 //     not Active are ready, they become Active in one batch. So nopreempt or a delay of one holds all.
-//   - If a member follows another router, no member stays Active: those that are release the role.
+//   - If a member follows another router, or is kept out of service, no member stays Active: those that are release the role.
 type group struct {
 	cfg     *GroupConfig
 	members []*router // in the order of the configuration
@@ -60,7 +60,7 @@ func (c *Core) adoptGroups(now vrrp.Instant) {
 		}
 	}
 	for _, r := range c.routers {
-		r.fsm.SetJoint(r.group != nil || r.guarded())
+		c.settleJoint(r)
 	}
 }
 
@@ -132,6 +132,7 @@ func (g *group) hindered() (faulty, waiting *router) {
 func (c *Core) shareRole(now vrrp.Instant, g *group, fx *Effects) {
 	active, ready := 0, 0
 	var leader *router // whose loss of the role counts
+	out := c.memberOut(g)
 	for _, r := range g.members {
 		switch {
 		case r.fsm.State() == vrrp.Active:
@@ -146,8 +147,13 @@ func (c *Core) shareRole(now vrrp.Instant, g *group, fx *Effects) {
 	}
 	for _, r := range g.members {
 		switch {
+		case out != nil:
+			why := fmt.Sprintf("sync group %s: %s is %s", g.cfg.Name, out.cfg.Name, c.outOfService(out))
+			c.demote(now, r, 0, why, c.newHandover(now, r, why), fx)
+		case leader != nil && leader.handover != nil:
+			c.demote(now, r, g.patience(leader, r), "", c.newHandover(now, r, "the sync group leaves the role"), fx)
 		case leader != nil:
-			c.apply(now, r, r.fsm.Demote(now, g.patience(leader, r)), fx)
+			c.demote(now, r, g.patience(leader, r), "", nil, fx)
 		case ready > 0 && active+ready == len(g.members) && !c.anyBarred(now, g):
 			c.apply(now, r, r.fsm.Promote(now), fx)
 		}
@@ -163,6 +169,16 @@ func (c *Core) anyBarred(now vrrp.Instant, g *group) bool {
 		why, _ := c.mayTake(now, r)
 		return why != ""
 	})
+}
+
+// memberOut returns a member that is kept out of service; nil: there is none.
+func (c *Core) memberOut(g *group) *router {
+	for _, r := range g.members {
+		if c.outOfService(r) != "" {
+			return r
+		}
+	}
+	return nil
 }
 
 // patience is how much longer than usual a member that is demoted on account of another one waits before it is ready
@@ -236,8 +252,15 @@ func (g *group) state() (word, why string) {
 }
 
 // others says what r, which is ready, waits for.
-func (g *group) others(r *router) string {
+func (c *Core) others(r *router) string {
+	g := r.group
+	if g == nil {
+		return ""
+	}
 	for _, o := range g.members {
+		if why := c.outOfService(o); why != "" {
+			return fmt.Sprintf("for %s of sync group %s, which is %s", o.cfg.Name, g.cfg.Name, why)
+		}
 		if o == r || o.fsm.State() == vrrp.Active || o.fsm.Ready() {
 			continue
 		}

@@ -27,6 +27,11 @@ type hindrance struct {
 func (c *Core) evaluate(now vrrp.Instant, r *router, fx *Effects) {
 	switch {
 	case c.stopping || r.retired:
+		if r.handover != nil {
+			if h, _ := c.precondition(now, r); h.reason != "" && !h.pending {
+				c.abandon(now, r, h.reason, fx) // a fault ends what a stop leaves time for
+			}
+		}
 	case r.group != nil:
 		r.group.assess = true
 		c.unsettle(r.group)

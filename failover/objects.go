@@ -36,16 +36,16 @@ type objects struct {
 	filter  string                  // why no_accept cannot be had
 }
 
-// entitled reports whether the routes and rules of r should be there: it is Active, and its addresses are in, because
-// a route attracts what only they can accept.
+// entitled reports whether the routes and rules of r should be there: it is Active, or still serves, and its addresses are
+// in, because a route attracts what only they can accept.
 func (r *router) entitled() bool {
-	return r.fsm.State() == vrrp.Active && (r.addressesIn || len(r.cfg.Addresses) == 0)
+	return r.handover != nil || r.fsm.State() == vrrp.Active && (r.addressesIn || len(r.cfg.Addresses) == 0)
 }
 
 // staticWanted reports whether what is there whatever the roles is to be there. In an orderly stop it goes once no
 // router waits for the withdrawal of its routes any more: the sessions may run over it.
 func (c *Core) staticWanted() bool {
-	releasing := func(r *router) bool { return r.releasing }
+	releasing := func(r *router) bool { return r.releasing || r.handover != nil }
 	return !c.stopping || slices.ContainsFunc(c.routers, releasing) || slices.ContainsFunc(c.leaving, releasing)
 }
 

@@ -41,6 +41,7 @@ func (c *Core) reconfigure(now vrrp.Instant, cfg *Config, fx *Effects) {
 	c.cfg, c.routers, c.dirty, c.regroup = cfg, routers, true, true
 	c.reloads++
 	c.adoptSpeakers()
+	c.adoptDrains()
 	c.adoptGroups(now)
 	c.adoptTrackers()
 	c.adoptRegions(now)

@@ -195,6 +195,7 @@ type UndrainCommand struct{ Router, By string }
 // SwitchoverCommand asks an Active router to hand its role over now. Effects.Verdicts says what became of it.
 type SwitchoverCommand struct {
 	Router, By, Reason string
+	Since              time.Time // wall clock: when it was given
 	Ref                uint64
 }
 

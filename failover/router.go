@@ -63,6 +63,12 @@ type router struct {
 	releaseUntil      vrrp.Instant
 	releaseGeneration uint64
 	through           []string
+	// handover: it has left the role and serves until its successor does; nil: it does not. planned is what the handover
+	// will be if it leaves the role in this call, and because why it does.
+	handover *handover
+	planned  *handover
+	because  string
+	drained  *Drain // a person keeps it out of the role; nil: nobody does
 
 	// failing is since when the kernel has refused an address of this Active router; Never: it has not. After
 	// RefusalBound the role is given up, because of refusal and until refusedUntil.
@@ -107,7 +113,7 @@ func (r *router) claim() claim {
 	switch {
 	case r.fsm.State() == vrrp.Active:
 		return r.own
-	case r.releasing:
+	case r.releasing, r.handover != nil:
 		return r.held
 	}
 	return claim{}
@@ -161,10 +167,12 @@ func (r *router) lonely() bool { return len(r.links) == 0 }
 
 // role returns the role that announcements depend on; ok is false when the router has none.
 func (r *router) role() (role Role, ok bool) {
-	switch r.fsm.State() {
-	case vrrp.Active:
+	switch {
+	case r.handover != nil:
+		return RoleDraining, true
+	case r.fsm.State() == vrrp.Active:
 		return RoleActive, r.addressesIn
-	case vrrp.Backup:
+	case r.fsm.State() == vrrp.Backup:
 		return RoleBackup, true
 	}
 	return 0, false
@@ -217,6 +225,8 @@ func (c *Core) transition(now vrrp.Instant, r *router, e vrrp.Effect, fx *Effect
 		r.why = r.fault
 	case e.Cause == vrrp.CauseStartup && r.recovered != "":
 		r.why, r.recovered = "recovered from: "+r.recovered, ""
+	case e.Cause == vrrp.CauseDrain && r.because != "":
+		r.why, r.because = r.because, ""
 	}
 	c.dirty = true
 	fx.about(r, Event{
@@ -229,16 +239,20 @@ func (c *Core) transition(now vrrp.Instant, r *router, e vrrp.Effect, fx *Effect
 	switch {
 	case e.To == vrrp.Active:
 		r.counters.BecameMaster++
+		if c.served(now, r) {
+			break
+		}
 		// Only a report on what is asked for from now on counts, also if the addresses never went.
 		r.releasing, r.addressGeneration = false, c.addresses.Generation+1
 		if len(r.cfg.Addresses) == 0 { // there is nothing to report
 			r.addressesIn, r.attracting, r.addressGeneration = true, true, 0
 		}
-		r.fromLive = e.Cause == vrrp.CausePreempt
+		r.fromLive = e.Cause == vrrp.CausePreempt || e.Cause == vrrp.CauseRelease
 	case e.From == vrrp.Active:
 		r.counters.ReleasedMaster++
-		r.forgetAddresses()
-		r.release(now)
+		c.leave(now, r, e.Cause, fx)
+	case e.To == vrrp.Initialize && !c.stopping:
+		c.abandon(now, r, r.why, fx)
 	}
 	if e.To == vrrp.Backup {
 		r.holdUntil = now.Add(r.cfg.BGPWait)

@@ -77,8 +77,9 @@ func describeTerm(t heartbeat.Term) string {
 }
 
 // overruled makes r leave its role because another site holds a newer term.
-func (c *Core) overruled(now vrrp.Instant, r *router, _ heartbeat.Term, fx *Effects) {
+func (c *Core) overruled(now vrrp.Instant, r *router, t heartbeat.Term, fx *Effects) {
 	r.clean = now
+	c.overtaken(now, r, t, fx)
 	e := r.fsm.Resign(now, 0, vrrp.CauseTerm)
 	e.Advert = false // the holder is there: to release the role would wake others who must not have it either
 	c.apply(now, r, e, fx)

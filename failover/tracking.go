@@ -168,6 +168,11 @@ func (c *Core) trackerChanged(now vrrp.Instant, name Tracker, t *tracked, fx *Ef
 		c.evaluate(now, r, fx)
 		c.reschedule(r)
 	}
+	for _, r := range c.routers {
+		if r.handover != nil {
+			c.reschedule(r) // it may have waited for that
+		}
+	}
 }
 
 // verdict is what a tracked thing means to a router now.

@@ -2,6 +2,7 @@ package failovertest
 
 import (
 	"fmt"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -35,12 +36,14 @@ type agent struct {
 	worker   worker
 	speakers []*Speaker
 	desired  map[string]bgp.Desired // as last set
-	states   map[vrrp.Key]*state
-	configs  []*failover.Config // all that were in force, the newest last
-	adopted  []vrrp.Instant     // when each of them was
-	stopAt   vrrp.Instant       // when it was asked to stop; Never: it was not
-	spins    int                // batches in a row after which more was due
-	sent     failover.Advert    // the last one; for StubbornActive
+	// withdrawn says when what a speaker is to announce of a prefix was last taken back or replaced.
+	withdrawn map[withdrawal]vrrp.Instant
+	states    map[vrrp.Key]*state
+	configs   []*failover.Config // all that were in force, the newest last
+	adopted   []vrrp.Instant     // when each of them was
+	stopAt    vrrp.Instant       // when it was asked to stop; Never: it was not
+	spins     int                // batches in a row after which more was due
+	sent      failover.Advert    // the last one; for StubbornActive
 }
 
 // state is what an observer knows of a router, from the events that the core tells.
@@ -49,6 +52,13 @@ type state struct {
 	active vrrp.Instant // when it became Active, or stopped being it
 	heard  vrrp.Instant // when an advertisement of at least its priority arrived last; -1: never
 	down   time.Duration
+	serves vrrp.Instant // until when it may serve without being Active, in an orderly handover; 0: it may not
+}
+
+// withdrawal names a route of a speaker.
+type withdrawal struct {
+	speaker string
+	prefix  netip.Prefix
 }
 
 type packet struct {
@@ -70,6 +80,7 @@ func (h *Host) start() {
 		world: w, host: h, text: h.Config, offset: time.Duration(w.rand.Int64N(1e15)), wakeAt: vrrp.Never, since: w.now,
 		open: make(map[failover.LinkID]bool), indexes: make(map[string]int),
 		desired: make(map[string]bgp.Desired), states: make(map[vrrp.Key]*state), stopAt: vrrp.Never,
+		withdrawn: make(map[withdrawal]vrrp.Instant),
 	}
 	h.agent = a
 	cfg := MustParseConfig(h.Config)
@@ -351,6 +362,13 @@ func (a *agent) perform() {
 		w.announced(a.host, n)
 	}
 	for i := range fx.Routes {
+		replaced, gone := bgp.Diff(a.desired[fx.Routes[i].Speaker].Routes, fx.Routes[i].Desired.Routes)
+		for _, r := range replaced {
+			gone = append(gone, r.Prefix)
+		}
+		for _, p := range gone {
+			a.withdrawn[withdrawal{fx.Routes[i].Speaker, p}] = w.now
+		}
 		a.desired[fx.Routes[i].Speaker] = fx.Routes[i].Desired
 		if s := a.speaker(fx.Routes[i].Speaker); s != nil {
 			s.set(fx.Routes[i].Desired)

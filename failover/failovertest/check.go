@@ -168,10 +168,41 @@ func (c *checker) transition(a *agent, e *failover.Event) {
 	if (st.word == "MASTER") != (e.To == "MASTER") {
 		st.active = c.w.now
 	}
+	st.serves = c.mayServe(a, st, e)
 	st.word = e.To
 	c.wasActive[e.Key] = c.wasActive[e.Key] || e.To == "MASTER"
 	c.gained[e.Key] = c.gained[e.Key] || e.To == "MASTER"
 	c.left[e.Key] = c.left[e.Key] || e.From == "MASTER"
+}
+
+// mayServe returns until when a router may serve that has changed its state: the last one to have the role goes on until its
+// successor does, unless it has a fault or a reload has removed it.
+func (c *checker) mayServe(a *agent, st *state, e *failover.Event) vrrp.Instant {
+	stops := a.stopAt != vrrp.Never && e.To == "INIT"
+	switch {
+	case e.From == "MASTER" && e.To == "BACKUP":
+		return c.w.now.Add(failover.HandoverRouteGrace)
+	case e.From == "MASTER" && stops:
+		return c.w.now.Add(c.linger())
+	case e.To == "BACKUP" || stops:
+		return st.serves
+	}
+	return 0
+}
+
+// linger is the longest time that an orderly stop waits for a successor and what it programs.
+func (c *checker) linger() time.Duration {
+	return min(c.interval+failover.HandoverMargin, failover.HandoverStopBound) + failover.HandoverRouteGrace
+}
+
+// serving reports whether a router of an agent hands its role over.
+func (c *checker) serving(a *agent, k vrrp.Key) bool {
+	st := a.state(k)
+	until := st.serves
+	if until > 0 && a.since > st.active {
+		until = max(until, a.since.Add(failover.HandoverRouteGrace)) // it stood still meanwhile, and has heard its successor late
+	}
+	return st.word != "MASTER" && c.w.now.Sub(until) <= c.slack(a.host)
 }
 
 // arrived notes what the process could have heard, whether it has read it or not.
@@ -271,7 +302,7 @@ func (c *checker) settled(a *agent, stopped bool) {
 		for _, r := range a.desired[s.cfg.Name].Routes {
 			c.route(a, s, r)
 		}
-		if a.stopAt != vrrp.Never && len(a.desired[s.cfg.Name].Routes) > 0 {
+		if a.stopAt != vrrp.Never && c.w.now.Sub(max(a.stopAt.Add(c.linger()), a.since.Add(failover.HandoverRouteGrace))) > c.slack(a.host) && len(a.desired[s.cfg.Name].Routes) > 0 {
 			c.fail("S14", "%s stops, and still wants %s", a.host.Name, describeRoutes(a.desired[s.cfg.Name].Routes))
 		}
 	}
@@ -289,12 +320,20 @@ func (c *checker) route(a *agent, s *Speaker, want bgp.Route) {
 	for i := range cfg.Routers {
 		r := &cfg.Routers[i]
 		for _, x := range r.Announce {
-			if x.Speaker == s.cfg.Name && equal(x.Route, want) && c.inRole(a, r, x.When) {
+			if x.Speaker == s.cfg.Name && equal(x.Route, want) && c.inRole(a, r, x.When) ||
+				x.Speaker == s.cfg.Name && x.When == failover.RoleActive && equal(lastResort(x.Route), want) && c.serving(a, r.VRRP.Key) {
 				return
 			}
 		}
 	}
 	c.fail("S4", "%s wants %s by right of no router", a.host.Name, want)
+}
+
+// lastResort is a route of a router that hands its role over (RFC 8326).
+func lastResort(r bgp.Route) bgp.Route {
+	r.Communities = append(slices.Clone(r.Communities), 0xFFFF0000)
+	r.Normalize()
+	return r
 }
 
 func equal(a, b bgp.Route) bool { return a.Prefix == b.Prefix && a.Attributes.Equal(b.Attributes) }
@@ -339,14 +378,15 @@ func (c *checker) removing(a *agent, k failover.AddressKey) {
 		for i := range cfg.Routers {
 			r := &cfg.Routers[i]
 			st := a.state(r.VRRP.Key)
-			if !hasAddress(r, k) || st.word == "MASTER" || c.w.now.Sub(st.active) >= failover.ReleaseBound {
+			if !hasAddress(r, k) || st.word == "MASTER" {
 				continue
 			}
 			if now := router(a.core.Config(), r.VRRP.Key); now != nil && !hasAddress(now, k) {
 				continue // a reload took the address from the router, whatever its role
 			}
 			for _, x := range r.Announce {
-				if s := a.speaker(x.Speaker); s != nil && x.When == failover.RoleActive && c.leadsAstray(a, s, x.Route) {
+				if s := a.speaker(x.Speaker); s != nil && x.When == failover.RoleActive &&
+					(c.leadsAstray(a, s, x.Route) || c.leadsAstray(a, s, lastResort(x.Route))) {
 					c.fail("ORDER", "%s removes %s while %s announces %s", a.host.Name, k, s.cfg.Name, x.Route)
 				}
 			}
@@ -357,6 +397,9 @@ func (c *checker) removing(a *agent, k failover.AddressKey) {
 // leadsAstray reports whether a route is announced that nobody is entitled to, by a speaker that could have been told.
 func (c *checker) leadsAstray(a *agent, s *Speaker, r bgp.Route) bool {
 	announced := slices.ContainsFunc(s.Table, func(x bgp.Route) bool { return equal(x, r) })
+	if asked, ok := a.withdrawn[withdrawal{s.cfg.Name, r.Prefix}]; ok && c.w.now.Sub(asked) >= failover.ReleaseBound {
+		return false // it has not answered
+	}
 	if !announced || !s.up || slices.ContainsFunc(a.desired[s.cfg.Name].Routes, func(x bgp.Route) bool { return equal(x, r) }) {
 		return false
 	}
@@ -372,7 +415,7 @@ func (s *Speaker) connected(a *agent) bool {
 
 // stopped: an orderly stop leaves nothing behind, and takes its time only when somebody does not answer (S14).
 func (c *checker) stopped(a *agent) {
-	if took := c.w.now.Sub(a.stopAt); took >= failover.StopBound {
+	if took := c.w.now.Sub(a.stopAt); took >= c.linger()+failover.StopBound {
 		if !c.excused(a) {
 			c.fail("S14", "%s took %v to stop", a.host.Name, took)
 		}
@@ -390,7 +433,7 @@ func (c *checker) stopped(a *agent) {
 
 func (c *checker) excused(a *agent) bool {
 	v := &c.hosts[a.host.index]
-	return a.host.slow() || v.slow >= 0 && c.w.now.Sub(v.slow) < 2*failover.StopBound || c.w.now.Sub(a.since) < failover.StopBound+time.Second
+	return a.host.slow() || v.slow >= 0 && c.w.now.Sub(v.slow) < 2*(c.linger()+failover.StopBound) || c.w.now.Sub(a.since) < c.linger()+failover.StopBound+time.Second
 }
 
 // announced notes whom the LAN believes.
@@ -405,8 +448,8 @@ func (c *checker) look() {
 	c.expectations()
 }
 
-// addresses: an address is in a kernel only while its owner is Active, lets go of it, or has not been dead for longer
-// than the lease (S5).
+// addresses: an address is in a kernel only while its owner is Active, hands its role over, lets go of it, or has not been
+// dead for longer than the lease (S5).
 func (c *checker) addresses() {
 	for _, h := range c.w.Hosts {
 		c.addressesOf(h)
@@ -419,7 +462,7 @@ func (c *checker) addressesOf(h *Host) {
 		for _, x := range l.addresses {
 			k := failover.AddressKey{Interface: l.name, Prefix: x.prefix}
 			running := a != nil && !a.frozen
-			if running && c.entitledTo(a, func(y *failover.Address) bool { return y.Key() == k }) != nil {
+			if running && (c.entitledTo(a, func(y *failover.Address) bool { return y.Key() == k }) != nil || c.handsOver(a, k)) {
 				v.entitled[k] = c.w.now
 				continue
 			}
@@ -432,6 +475,18 @@ func (c *checker) addressesOf(h *Host) {
 			}
 		}
 	}
+}
+
+// handsOver reports whether a router of the agent serves with an address until its successor does.
+func (c *checker) handsOver(a *agent, k failover.AddressKey) bool {
+	for _, cfg := range a.configs {
+		for i := range cfg.Routers {
+			if r := &cfg.Routers[i]; hasAddress(r, k) && c.serving(a, r.VRRP.Key) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // lost returns when the agent's routers that had the address lost their role last.

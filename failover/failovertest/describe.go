@@ -45,6 +45,14 @@ func describe(fx *failover.Effects) (lines []string) {
 	for i := range fx.Notifications {
 		say("%s", describeNotification(&fx.Notifications[i]))
 	}
+	for i := range fx.Verdicts {
+		v := &fx.Verdicts[i]
+		if v.Refused != "" {
+			say("refused #%d: %s", v.Ref, v.Refused)
+		} else {
+			say("done #%d: %s", v.Ref, v.Text)
+		}
+	}
 	for i := range fx.Events {
 		say("%s", describeEvent(&fx.Events[i]))
 	}
@@ -101,6 +109,7 @@ var eventWords = map[failover.EventKind]string{
 	failover.EventTracker: "tracker", failover.EventPriority: "priority", failover.EventGroup: "group",
 	failover.EventTakeover: "takeover",
 	failover.EventInterval: "interval", failover.EventLate: "late", failover.EventReconfigured: "reconfigured",
+	failover.EventDrain: "drain", failover.EventHandover: "handover",
 }
 
 // describeEvent returns "log KIND SUBJECT: FROM > TO, REASON".

@@ -27,6 +27,9 @@ import (
 //	start NAME                                      make the core, at time 0
 //	reload NAME
 //	stop [REASON]
+//	drain [ROUTER] [for D] [by NAME] [because REASON]
+//	undrain [ROUTER] [by NAME]
+//	switchover ROUTER [by NAME] [because REASON]
 //	interface NAME up|down|gone [loopback] [PREFIX]...
 //	link INTERFACE/FAMILY open|closed [REASON]      a socket; the interface is "unicast" for the unicast link
 //	advert from ADDRESS [priority N] [interval D] [router NAME] [vrid N] [to ADDRESS] [ttl N] [on LINK] [times N]
@@ -78,6 +81,7 @@ type script struct {
 	now      vrrp.Instant
 	fx       failover.Effects
 	together bool
+	orders   uint64 // how many switchovers there were
 
 	takeovers bool // are shown in full
 
@@ -105,6 +109,8 @@ func (s *script) command(w words) error {
 	case "stop":
 		s.step(failover.Stop{Reason: strings.Join(w, " ")})
 		return nil
+	case "drain", "undrain", "switchover":
+		s.person(p, verb, &w)
 	case "interface":
 		s.iface(p, &w)
 	case "link":
