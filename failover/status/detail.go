@@ -21,6 +21,9 @@ func Detail(w io.Writer, s *failover.Snapshot, r *failover.RouterStatus, o Table
 	if r.Waiting != "" && r.Waiting != r.Why {
 		p.text(yellow, label("waiting"), r.Waiting)
 	}
+	if r.Drained != nil {
+		p.text(yellow, label("drained"), drainWords(r.Drained, now))
+	}
 	if r.Group != "" {
 		p.group(s, r, now)
 	}

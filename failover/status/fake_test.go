@@ -27,6 +27,11 @@ type fakeSource struct {
 	events   []json.RawMessage
 	reloads  atomic.Int32
 	plan     func(*PlanRequest) (*PlanAnswer, error)
+	command  func(*Command) (*CommandAnswer, error)
+}
+
+func (f *fakeSource) Command(_ context.Context, c *Command) (*CommandAnswer, error) {
+	return f.command(c)
 }
 
 func (f *fakeSource) Plan(q *PlanRequest) (*PlanAnswer, error) { return f.plan(q) }

@@ -66,6 +66,12 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
+	if verb := verbOf(r.URL.Path); verb != "" {
+		if allow(w, r, http.MethodPost) {
+			h.command(w, r, verb)
+		}
+		return
+	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxBodyBytes)
 	if _, err := io.Copy(io.Discard, r.Body); err != nil {
 		fail(w, http.StatusRequestEntityTooLarge, "request body: at most %d octets, none are needed", maxBodyBytes)
@@ -86,7 +92,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case path == statusPath || isRouter || path == healthzPath || path == eventsPath || path == reloadPath:
 		// allow has answered.
 	default:
-		fail(w, http.StatusNotFound, "no such path %q: try %s, %s/NAME, %s, %s, %s or %s", path, statusPath, statusPath, healthzPath, eventsPath, reloadPath, planPath)
+		fail(w, http.StatusNotFound, "no such path %q: try %s, %s/NAME, %s, %s, %s, %s, /v1/%s, /v1/%s or /v1/%s", path, statusPath, statusPath,
+			healthzPath, eventsPath, reloadPath, planPath, Drain, Undrain, Switchover)
 	}
 }
 

@@ -51,6 +51,8 @@ type Source interface {
 	Reload(ctx context.Context) (warnings []string, err error)
 	// Plan says what a reload with another configuration would do. Nothing is changed.
 	Plan(q *PlanRequest) (*PlanAnswer, error)
+	// Command carries out a command and returns when it is, or when it is known that it cannot be: an *AnswerError.
+	Command(ctx context.Context, c *Command) (*CommandAnswer, error)
 }
 
 // Server answers requests on a Unix socket. New makes one, Serve runs it.
@@ -74,6 +76,7 @@ func New(path string, src Source, log *slog.Logger) (*Server, error) {
 	h := newHandler(src)
 	return &Server{socket: s, http: &http.Server{
 		Handler:           h,
+		ConnContext:       withPeer,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       readTimeout,

@@ -104,7 +104,11 @@ func (p *printer) routers(rs []failover.RouterStatus, now time.Time) {
 		for _, c := range columns {
 			cells = append(cells, c.of(r, now))
 		}
-		rows = append(rows, row{cells: cells, tail: cell{r.Why, whyStyle(r.State)}, notes: routerNotes(r)})
+		notes := routerNotes(r)
+		if r.Drained != nil {
+			notes = append([]note{{yellow, "drained " + drainWords(r.Drained, now)}}, notes...)
+		}
+		rows = append(rows, row{cells: cells, tail: cell{r.Why, whyStyle(r.State)}, notes: notes})
 	}
 	p.table(append(head, "WHY"), rows)
 }
@@ -227,7 +231,7 @@ func count(have, want int) cell {
 // wanted.
 func routerNotes(r *failover.RouterStatus) []note {
 	var notes []note
-	if r.Waiting != "" && r.Waiting != r.Why {
+	if r.Waiting != "" && r.Waiting != r.Why && (r.Drained == nil || !strings.HasPrefix(r.Waiting, "drained")) {
 		notes = append(notes, note{yellow, "waiting: " + r.Waiting})
 	}
 	wrong := trackNotes(r)
