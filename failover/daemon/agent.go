@@ -15,11 +15,13 @@
 //	heartbeats (1 per    socket -> requests and answers              loop: bounded channel, full = drop and count
 //	  partner, listener)
 //	speaker (1 each)     child process, gRPC                         loop: results
-//	status server        answers from the published snapshot         Agent.Reload only
+//	status server        answers from the published snapshot         Agent.Reload and Agent.Command only
+//	drains               remembers drains on disk                    nobody
 //	event log            writes events to a file                     nobody; full = drop and count
 //	log                  writes what the others log                  nobody; full = drop and count
 //
-// Run's end is the end of all of them: at most stopBound after it was asked for, and for notify tellBound after that.
+// Run's end is the end of all of them: at most stopBound after no router hands its role over any more, and for notify
+// tellBound after that.
 //
 // Read Agent first, then loop.go.
 package daemon
@@ -62,6 +64,8 @@ type Options struct {
 	// EventLog is the file of events unless the configuration names another one. If it cannot be opened, or is empty, the
 	// file is events.jsonl in StateDir.
 	EventLog string
+	// DrainDir is where drains are remembered over restarts, in drains.json; it is created if missing. Empty: StateDir.
+	DrainDir string
 	// Version is shown in status.
 	Version string
 	// SpeakerArgv starts a speaker child; flags are appended.
@@ -88,6 +92,7 @@ type Agent struct {
 	deaf    chan *openLink // links whose reader ended by itself
 	fatal   chan error     // the end of a worker that nothing works without
 	reloads chan reload
+	orders  chan *order
 	over    chan struct{} // closed when the loop takes nothing any more
 
 	reloading chan struct{} // holds one element while a reload runs
@@ -110,7 +115,8 @@ const (
 	resultQueue = 256
 )
 
-// stopBound is the longest time from the request to stop to the end of Run, whoever hangs.
+// stopBound is the longest time from the request to stop to the end of Run, whoever hangs. How long routers go on serving
+// until their successors do (failover.HandoverStopBound) comes before that.
 const stopBound = 3 * time.Second
 
 // tellBound is how much longer the end may take on account of notify scripts. Everything is given up by then.
@@ -148,7 +154,7 @@ func New(opts Options) (*Agent, error) {
 		opts: opts, log: queue.logger(), queue: queue, dir: opts.StateDir,
 		packets: make(chan packet, packetQueue), beats: make(chan failover.Input, beatQueue),
 		results: make(chan failover.Input, resultQueue),
-		deaf:    make(chan *openLink), fatal: make(chan error, 1), reloads: make(chan reload), over: make(chan struct{}),
+		deaf:    make(chan *openLink), fatal: make(chan error, 1), reloads: make(chan reload), orders: make(chan *order), over: make(chan struct{}),
 		reloading: make(chan struct{}, 1),
 	}
 	cfg, _, err := a.load()
@@ -160,6 +166,9 @@ func New(opts Options) (*Agent, error) {
 	}
 	a.journal = newJournal(a.log, kernel.BootID())
 	a.journal.use(a.eventPaths(cfg))
+	if err := os.MkdirAll(a.drainDir(), 0o755); err != nil {
+		return nil, fmt.Errorf("create directory for drains: %w", err)
+	}
 	if a.loop, err = newLoop(a, cfg); err != nil {
 		return nil, err
 	}
@@ -188,7 +197,7 @@ func (a *Agent) load() (cfg *failover.Config, warnings []string, err error) {
 }
 
 // Run works until ctx ends, then stops in order: the roles are released, the routes withdrawn, the addresses removed.
-// It returns nil after an orderly stop, within three seconds, and the time of notify scripts (notify.StopPatience) and of a shutdown_script. It does not start, and the error wraps status.ErrInUse,
+// It returns nil after an orderly stop, within three seconds, the time that routers wait for their successors, and that of notify scripts (notify.StopPatience) and of a shutdown_script. It does not start, and the error wraps status.ErrInUse,
 // while another agent serves the same status socket or runs in the same network namespace. It panics, and so ends the process at once, when the loop does:
 // leases end what is left then.
 func (a *Agent) Run(ctx context.Context) error {
@@ -263,6 +272,7 @@ func (a *Agent) start(ctx context.Context) error {
 		a.needed(l.health.Run(ctx, func(r failover.TrackerReport) { a.deliver(failover.TrackerReported{Report: r}) }))
 	})
 	l.crew.spawn("witness", func() { l.witness.Run(ctx, a.offer) })
+	l.crew.spawn("drains", func() { l.keeper.run(ctx) })
 	l.told = make(chan struct{})
 	go func() {
 		defer close(l.told)
@@ -305,6 +315,13 @@ func (a *Agent) offer(in failover.Input) bool {
 	default:
 		return false
 	}
+}
+
+func (a *Agent) drainDir() string {
+	if a.opts.DrainDir != "" {
+		return a.opts.DrainDir
+	}
+	return a.dir
 }
 
 func (a *Agent) socketPath(cfg *failover.Config) string {

@@ -53,7 +53,7 @@ func logEvent(log *slog.Logger, e *failover.Event) {
 	switch {
 	case e.Kind == failover.EventSpeaker && e.To == "up":
 		how.level = slog.LevelInfo
-	case e.Kind == failover.EventHold && e.To == "expired":
+	case e.Kind == failover.EventHold && e.To == "expired", e.Kind == failover.EventHandover && e.To == "failed":
 		how.level = slog.LevelWarn
 	case e.Kind == failover.EventTracker && e.To != "failed" && e.To != "unknown", e.Kind == failover.EventDevice && e.Reason == "":
 		how.level = slog.LevelInfo

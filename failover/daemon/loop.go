@@ -55,7 +55,10 @@ type loop struct {
 
 	loaded   loadState
 	answer   chan<- error // of the reload in this batch
+	orders   orders
+	keeper   *drainKeeper
 	stopping bool
+	parting  bool      // nobody waits for a successor any more: everything else may end
 	stopped  bool      // the core says that the orderly stop is complete
 	limit    time.Time // Run ends then at the latest; zero: nobody has asked for the stop
 
@@ -76,6 +79,7 @@ func newLoop(a *Agent, cfg *failover.Config) (*loop, error) {
 	l := &loop{
 		agent: a, core: core, loaded: loadState{at: time.Now()},
 		readyAt: now.Add(readyAfter), partAt: vrrp.Never, watchdogAt: vrrp.Never,
+		keeper:    newDrainKeeper(a.drainDir(), a.log),
 		publisher: publisher{bootID: kernel.BootID()},
 	}
 	makeThreads(spareThreads)
@@ -146,6 +150,9 @@ func (l *loop) run(ctx context.Context) error {
 	// The first set sweeps what a dead predecessor has left.
 	l.kernel.Set(failover.DesiredAddresses{})
 	l.objects.Set(failover.DesiredObjects{})
+	for _, c := range l.keeper.load(l.now(), time.Now()) {
+		l.step(c) // before anything else: nobody is to become Active who must not
+	}
 	for _, r := range l.speakers.adopt(l.core.Config()) {
 		l.step(r)
 	}
@@ -171,6 +178,8 @@ func (l *loop) run(ctx context.Context) error {
 			return err
 		case r := <-l.agent.reloads:
 			l.reload(r)
+		case o := <-l.agent.orders:
+			l.take(o)
 		case o := <-l.agent.deaf:
 			for _, lc := range l.links.reopen(o) {
 				l.step(lc)
@@ -269,9 +278,19 @@ func (l *loop) stop(ctx context.Context) {
 	}
 	l.agent.log.Info("stopping", "reason", reason)
 	now := l.now()
-	l.stopping, l.limit, l.partAt, l.readyAt = true, time.Now().Add(stopBound), now.Add(partAfter), vrrp.Never
+	l.stopping, l.readyAt = true, vrrp.Never
 	l.core.Step(now, failover.Stop{Reason: reason}, &l.fx)
-	// A check that ignores SIGTERM takes most of stopBound to end, and a speaker that hangs the rest of it.
+	l.limit = time.Now().Add(l.core.StopLimit().Sub(now) - failover.StopBound + stopBound)
+	l.part(now)
+}
+
+// part ends what a stop does not need any more, once no router waits for its successor. A check that ignores SIGTERM takes
+// most of stopBound to end, and a speaker that hangs the rest of it.
+func (l *loop) part(now vrrp.Instant) {
+	if l.parting || l.core.Draining() {
+		return
+	}
+	l.parting, l.partAt = true, now.Add(partAfter)
 	l.health.Configure(nil)
 }
 
@@ -315,6 +334,8 @@ func (l *loop) perform(now vrrp.Instant) {
 	if len(fx.Notifications) > 0 {
 		l.notifier.Tell(fx.Notifications)
 	}
+	l.judge()
+	l.keepDrains()
 	for i := range fx.Events {
 		logEvent(l.agent.log, &fx.Events[i])
 	}
@@ -328,6 +349,9 @@ func (l *loop) perform(now vrrp.Instant) {
 
 // housekeeping renews what depends on the loop's life, and shows what it has done.
 func (l *loop) housekeeping(now vrrp.Instant) {
+	if l.stopping {
+		l.part(now)
+	}
 	if l.partAt <= now {
 		l.partAt = vrrp.Never
 		l.speakers.endAll()
@@ -344,7 +368,7 @@ func (l *loop) housekeeping(now vrrp.Instant) {
 		l.readyAt = vrrp.Never
 		l.agent.notify.ready()
 	}
-	if l.snapshotAt > now && l.answer == nil {
+	if l.snapshotAt > now && l.answer == nil && len(l.orders.now) == 0 {
 		return
 	}
 	l.agent.notify.again()
@@ -353,6 +377,7 @@ func (l *loop) housekeeping(now vrrp.Instant) {
 		l.answer <- nil
 		l.answer = nil
 	}
+	l.answerOrders()
 }
 
 func (l *loop) deadline() vrrp.Instant {
