@@ -186,6 +186,7 @@ func (p *program) work(ctx context.Context, f *runFlags, ready func() error) err
 		Load:        p.strictReload(load, f.background),
 		StateDir:    p.stateDir(namespace),
 		EventLog:    p.eventLog(namespace),
+		DrainDir:    p.drainDir(namespace),
 		ConfigID:    load.ConfigID,
 		Version:     buildVersion(),
 		SpeakerArgv: argv,
@@ -294,6 +295,25 @@ func (p *program) stateDir(namespace string) string {
 		return d
 	}
 	return filepath.Join(defaultStateDir, namespace)
+}
+
+// defaultDrainDir outlives a restart of the machine, which defaultStateDir does not.
+const defaultDrainDir = "/var/lib/failoverd"
+
+// drainDir is where drains are remembered: FAILOVERD_STATE_DIR, or what systemd provides for StateDirectory=, or the default,
+// below which each network namespace has a directory of its own; or, if that cannot be created, the state directory.
+func (p *program) drainDir(namespace string) string {
+	d, _, _ := strings.Cut(p.getenv("STATE_DIRECTORY"), ":")
+	switch {
+	case p.getenv("FAILOVERD_STATE_DIR") != "":
+		return p.stateDir(namespace)
+	case d == "":
+		d = filepath.Join(defaultDrainDir, namespace)
+	}
+	if os.MkdirAll(d, 0o755) != nil {
+		return p.stateDir(namespace)
+	}
+	return d
 }
 
 // log returns what the agent logs to: the system log in the background, where nobody reads standard error.

@@ -20,6 +20,15 @@ import (
 type source struct {
 	refuse   error
 	warnings []string
+	commands []status.Command // as they came
+}
+
+func (s *source) Command(_ context.Context, c *status.Command) (*status.CommandAnswer, error) {
+	s.commands = append(s.commands, *c)
+	if s.refuse != nil {
+		return nil, &status.AnswerError{Code: status.Refused, Text: s.refuse.Error()}
+	}
+	return &status.CommandAnswer{Warnings: s.warnings}, nil
 }
 
 func (s *source) Reload(context.Context) ([]string, error) { return s.warnings, s.refuse }
