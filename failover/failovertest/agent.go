@@ -129,7 +129,7 @@ func (h *Host) freeze() {
 	w := h.world
 	w.log(h, "agent freezes")
 	a.frozen, a.wakeAt, a.since = true, vrrp.Never, w.now
-	w.after(a.core.Config().BGPLease, func() {
+	w.After(a.core.Config().BGPLease, func() {
 		if h.agent == a && a.frozen && w.now.Sub(a.since) >= a.core.Config().BGPLease {
 			for _, s := range a.speakers {
 				if s.up && !s.ended {
@@ -176,7 +176,7 @@ func (a *agent) arrivesPacket(p packet) {
 func (a *agent) result(in failover.Input) {
 	w := a.world
 	a.results = max(a.results, w.now.Add(w.upTo(resultDelay)))
-	w.after(a.results.Sub(w.now), func() {
+	w.After(a.results.Sub(w.now), func() {
 		if a.host.agent == a {
 			a.arrives(in)
 		}
@@ -203,7 +203,7 @@ func (a *agent) arm() {
 		return
 	}
 	a.wakeAt = at
-	w.after(at.Sub(w.now), func() {
+	w.After(at.Sub(w.now), func() {
 		if a.wakeAt == at && a.host.agent == a && !a.frozen {
 			a.wakeAt = vrrp.Never
 			a.batch()
@@ -348,7 +348,7 @@ func (a *agent) perform() {
 	w, fx := a.world, &a.fx
 	w.mutation.distort(a)
 	if w.trace != nil {
-		for _, line := range describe(fx) {
+		for _, line := range Describe(fx) {
 			if !strings.HasPrefix(line, "advert") || strings.Contains(line, "priority 0") {
 				w.log(a.host, "%s", line)
 			}

@@ -83,7 +83,7 @@ func (c *checker) begin() {
 
 func (c *checker) fail(rule, format string, args ...any) {
 	if c.broken == "" {
-		c.broken = fmt.Sprintf("%s at %s: %s", rule, at(c.w.now), fmt.Sprintf(format, args...))
+		c.broken = fmt.Sprintf("%s at %s: %s", rule, FormatInstant(c.w.now), fmt.Sprintf(format, args...))
 		c.w.log(nil, "BROKEN %s", c.broken)
 	}
 }

@@ -13,11 +13,17 @@ import (
 	"failoverd/vrrp/wire"
 )
 
-// describe returns the effects in words, a line each, in the order in which they are carried out.
-func describe(fx *failover.Effects) (lines []string) {
+// Describe returns the effects in words, a line each, in the order in which they are carried out.
+func Describe(fx *failover.Effects) (lines []string) {
 	say := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
 	for i := range fx.Adverts {
 		say("%s", describeAdvert(&fx.Adverts[i]))
+	}
+	for i := range fx.Heartbeats {
+		say("heartbeat %s", describeHeartbeat(&fx.Heartbeats[i]))
+	}
+	for i := range fx.Answers {
+		say("answer %s", describeAnswer(&fx.Answers[i]))
 	}
 	for i, a := range fx.Announcements {
 		if i == 0 || fx.Announcements[i-1].Interface != a.Interface {
@@ -100,6 +106,30 @@ func describeAdvert(a *failover.Advert) string {
 	return s + fmt.Sprintf(": vrid %d priority %d interval %v", p.VRID, p.Priority, p.Interval.Duration())
 }
 
+// describeHeartbeat returns "#ID to PARTNER: STATE EPOCH HOLDER" for the first service.
+func describeHeartbeat(h *failover.Heartbeat) string {
+	s := fmt.Sprintf("#%d to %s", h.Request.ID, h.Partner)
+	for _, e := range h.Request.Entries {
+		s += fmt.Sprintf(": %d/%d %s %d %s", e.Family, e.VRID, e.State, e.Epoch, e.Holder)
+	}
+	return s
+}
+
+// describeAnswer returns "#ID: VERDICT, SITE AGE [released], SERVICE STATE EPOCH HOLDER".
+func describeAnswer(a *failover.Answer) string {
+	s := fmt.Sprintf("#%d: %s", a.Reply.ID, a.Reply.Verdict)
+	for _, h := range a.Reply.Sites {
+		s += fmt.Sprintf(", %s %v", h.Site, h.Age)
+		if h.Released {
+			s += " released"
+		}
+	}
+	for _, k := range a.Reply.Services {
+		s += fmt.Sprintf(", %d/%d %s %d %s", k.Family, k.VRID, k.State, k.Epoch, k.Holder)
+	}
+	return s
+}
+
 var eventWords = map[failover.EventKind]string{
 	failover.EventTransition: "transition", failover.EventFault: "fault", failover.EventAddresses: "addresses",
 	failover.EventRestored: "restored", failover.EventSwept: "swept", failover.EventAddressFailed: "address failed",
@@ -109,7 +139,8 @@ var eventWords = map[failover.EventKind]string{
 	failover.EventTracker: "tracker", failover.EventPriority: "priority", failover.EventGroup: "group",
 	failover.EventTakeover: "takeover",
 	failover.EventInterval: "interval", failover.EventLate: "late", failover.EventReconfigured: "reconfigured",
-	failover.EventDrain: "drain", failover.EventHandover: "handover",
+	failover.EventWatch: "watch", failover.EventAuthority: "authority", failover.EventTerm: "term", failover.EventDrain: "drain",
+	failover.EventHandover: "handover",
 }
 
 // describeEvent returns "log KIND SUBJECT: FROM > TO, REASON".
@@ -155,7 +186,7 @@ func DescribeSnapshot(n *failover.Snapshot) (lines []string) {
 	say := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
 	for i := range n.Routers {
 		r := &n.Routers[i]
-		say("%s %s since %s (%s)", r.Name, r.State, at(vrrp.Instant(r.Since.UnixNano())), r.Why)
+		say("%s %s since %s (%s)", r.Name, r.State, FormatInstant(vrrp.Instant(r.Since.UnixNano())), r.Why)
 		if r.Waiting != "" {
 			say("  waits: %s", r.Waiting)
 		}
@@ -173,7 +204,7 @@ func DescribeSnapshot(n *failover.Snapshot) (lines []string) {
 		}
 	}
 	for _, g := range n.Groups {
-		say("group %s %s since %s (%s)", g.Name, g.State, at(vrrp.Instant(g.Since.UnixNano())), g.Why)
+		say("group %s %s since %s (%s)", g.Name, g.State, FormatInstant(vrrp.Instant(g.Since.UnixNano())), g.Why)
 	}
 	for _, a := range n.StaticAddresses {
 		say("static address %s dev %s%s%s%s", a.Address, a.Interface, when(a.Wanted, " wanted"), when(a.Present, " present"), when(a.Error != "", " error: "+a.Error))

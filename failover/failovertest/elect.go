@@ -37,10 +37,10 @@ func (c *checker) election(k vrrp.Key, v *lanView) {
 	}
 	v.none, v.two = began(v.none, active == 0 && eligible > 0, c.w.now), began(v.two, active > 1, c.w.now)
 	if c.over(v.none, c.longest) {
-		c.fail("S1", "nobody has been Active for %s since %s", k, at(v.none))
+		c.fail("S1", "nobody has been Active for %s since %s", k, FormatInstant(v.none))
 	}
 	if c.over(v.two, c.interval+c.rtt) {
-		c.fail("S2", "two have been Active for %s since %s", k, at(v.two))
+		c.fail("S2", "two have been Active for %s since %s", k, FormatInstant(v.two))
 	}
 }
 
@@ -92,7 +92,7 @@ func (c *checker) expectations() {
 			return true
 		}
 		if c.w.now > e.by {
-			c.fail(e.why, "nobody has taken %s over by %s", e.key, at(e.by))
+			c.fail(e.why, "nobody has taken %s over by %s", e.key, FormatInstant(e.by))
 		}
 		return false
 	})

@@ -14,20 +14,20 @@ import (
 // fault makes something happen to somebody.
 func (s *scenario) fault() {
 	w := s.w
-	h := choose(w.rand, w.Hosts...)
+	h := Choose(w.rand, w.Hosts...)
 	for range 2 { // what happens to an Active router is more interesting
 		if h.agent == nil || !slices.ContainsFunc(w.checker.keys, func(k vrrp.Key) bool { return h.agent.state(k).word == "MASTER" }) {
-			h = choose(w.rand, w.Hosts...)
+			h = Choose(w.rand, w.Hosts...)
 		}
 	}
-	choose(w.rand, s.badPaths, s.cut, s.cut, s.crash, s.crash, s.powerCut, s.freeze, s.freeze, s.freeze, s.restart, s.restart, s.linkFlap,
+	Choose(w.rand, s.badPaths, s.cut, s.cut, s.crash, s.crash, s.powerCut, s.freeze, s.freeze, s.freeze, s.restart, s.restart, s.linkFlap,
 		s.linkFlap, s.sourceGone, s.foreignDeletion, s.foreignDeletion, s.addFails, s.speakerDies, s.speakerDies, s.speakerHangs,
 		s.sessionLost, s.reload, s.reload, s.reload, s.identicalReload, s.identicalReload, s.noise, s.noise, s.slow, s.quickTurn)(h)
 }
 
 // later undoes something after a while, unless everything has been undone before.
 func (s *scenario) later(d time.Duration, undo func()) {
-	s.w.after(d, func() {
+	s.w.After(d, func() {
 		if !s.healed {
 			undo()
 		}
@@ -99,7 +99,7 @@ func (s *scenario) freeze(h *Host) {
 	}
 	a := h.agent
 	h.freeze()
-	s.impair(choose(s.w.rand, s.interval, 4*s.interval, s.lease+time.Second, 2*s.w.checker.longest)/4*3+s.w.upTo(s.interval), func() {
+	s.impair(Choose(s.w.rand, s.interval, 4*s.interval, s.lease+time.Second, 2*s.w.checker.longest)/4*3+s.w.upTo(s.interval), func() {
 		if h.agent == a {
 			h.resume()
 		}
@@ -132,7 +132,7 @@ func (s *scenario) static(h *Host) []netip.Prefix {
 
 func (s *scenario) foreignDeletion(h *Host) {
 	if keys := h.Kernel.keys(); len(keys) > 0 {
-		h.Kernel.remove(choose(s.w.rand, keys...), byOthers)
+		h.Kernel.remove(Choose(s.w.rand, keys...), byOthers)
 	}
 }
 
@@ -157,7 +157,7 @@ func (s *scenario) addWorks(h *Host) {
 
 func (s *scenario) speakerDies(h *Host) {
 	if h.agent != nil && len(h.agent.speakers) > 0 {
-		choose(s.w.rand, h.agent.speakers...).die()
+		Choose(s.w.rand, h.agent.speakers...).die()
 	}
 }
 
@@ -210,7 +210,7 @@ func (s *scenario) reload(h *Host) {
 // quickTurn makes a router lose its role and regain it before anything else is done: an advertisement of a high
 // priority, and its withdrawal.
 func (s *scenario) quickTurn(h *Host) {
-	k := choose(s.w.rand, s.w.checker.keys...)
+	k := Choose(s.w.rand, s.w.checker.keys...)
 	if k.Family == wire.IPv6 || s.unicast {
 		return
 	}
@@ -227,7 +227,7 @@ func (s *scenario) quickTurn(h *Host) {
 			panic(err)
 		}
 		for _, o := range s.w.Hosts {
-			s.w.after(gap, func() { o.hears(hdr, b) })
+			s.w.After(gap, func() { o.hears(hdr, b) })
 		}
 		gap += s.w.upTo(300 * time.Millisecond)
 	}
@@ -250,7 +250,7 @@ func (s *scenario) undisturbed(rule, what string, h *Host, do func(a *agent, now
 	do(a, now)
 	a.core.Flush(now, &a.fx)
 	after := DescribeSnapshot(a.core.Snapshot(now, wall))
-	if effects := describe(&a.fx); len(effects) > 0 || !slices.Equal(before, after) || a.core.Deadline() != deadline {
+	if effects := Describe(&a.fx); len(effects) > 0 || !slices.Equal(before, after) || a.core.Deadline() != deadline {
 		s.w.checker.fail(rule, "%s should not have noticed anything:\neffects:\n%s\nbefore:\n%s\nafter:\n%s", h.Name,
 			strings.Join(effects, "\n"), strings.Join(before, "\n"), strings.Join(after, "\n"))
 	}
@@ -271,7 +271,7 @@ func (s *scenario) identicalReload(h *Host) {
 func (s *scenario) noise(h *Host) {
 	r := router(MustParseConfig(s.config(h.index, variant{})), s.w.checker.keys[0])
 	hdr := wire.Header{Src: netip.MustParseAddr("192.0.2.77"), Dst: r.VRRP.Key.Family.Group(), TTL: wire.TTL}
-	adv := wire.Advertisement{Version: wire.V3, VRID: r.VRRP.Key.VRID, Priority: choose[uint8](s.w.rand, 0, 1, 255), Interval: 100, Addresses: r.VRRP.Addresses}
+	adv := wire.Advertisement{Version: wire.V3, VRID: r.VRRP.Key.VRID, Priority: Choose[uint8](s.w.rand, 0, 1, 255), Interval: 100, Addresses: r.VRRP.Addresses}
 	kind := s.w.rand.IntN(6)
 	switch kind {
 	case 0:

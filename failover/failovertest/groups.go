@@ -34,10 +34,10 @@ type groupVariant struct {
 func drawGroupProfile(r *rand.Rand) groupProfile {
 	p := groupProfile{
 		members:  []string{"A eth0/4/51", "B eth1/4/52", "C eth0/6/53"}[:2+r.IntN(2)],
-		interval: choose(r, time.Second, 300*time.Millisecond, 100*time.Millisecond),
-		delay:    choose(r, 0, 0, 0, 2*time.Second), crossed: r.IntN(2) == 0,
+		interval: Choose(r, time.Second, 300*time.Millisecond, 100*time.Millisecond),
+		delay:    Choose(r, 0, 0, 0, 2*time.Second), crossed: r.IntN(2) == 0,
 	}
-	hosts := choose(r, 2, 2, 3)
+	hosts := Choose(r, 2, 2, 3)
 	kind, nopreempt := r.IntN(4), r.IntN(4)
 	for host := range hosts {
 		var list []int
@@ -141,7 +141,7 @@ func SimulateGroups(seed uint64, m GroupMutation, trace io.Writer) error {
 		w.log(w.hosts[i], "configuration:\n%s", w.config(i, groupVariant{}))
 	}
 	for _, h := range w.hosts {
-		w.after(w.upTo(2*w.interval), h.start)
+		w.After(w.upTo(2*w.interval), h.start)
 	}
 	w.run(2 * w.interval)
 	for range 1 + r.IntN(12) {
@@ -161,7 +161,7 @@ func SimulateGroups(seed uint64, m GroupMutation, trace io.Writer) error {
 
 // pause draws how long it takes until the next fault.
 func (w *groupWorld) pause() time.Duration {
-	return choose(w.rand, w.upTo(5*time.Millisecond), w.upTo(w.interval), w.upTo(5*w.interval), w.upTo(2*w.longest()))
+	return Choose(w.rand, w.upTo(5*time.Millisecond), w.upTo(w.interval), w.upTo(5*w.interval), w.upTo(2*w.longest()))
 }
 
 // fault lets something go wrong, and be all right again later.
@@ -171,10 +171,10 @@ func (w *groupWorld) fault() {
 	switch w.rand.IntN(9) {
 	case 0:
 		h.setLink(lan, 1)
-		w.after(lasts, func() { h.setLink(lan, -1) })
+		w.After(lasts, func() { h.setLink(lan, -1) })
 	case 1:
 		h.setCheck(1)
-		w.after(lasts, func() { h.setCheck(-1) })
+		w.After(lasts, func() { h.setCheck(-1) })
 	case 2, 3: // one way, or all of them
 		w.cut(lan, h.index, lasts)
 		if w.rand.IntN(2) == 0 {
@@ -184,19 +184,19 @@ func (w *groupWorld) fault() {
 		}
 	case 4:
 		h.crash()
-		w.after(lasts, h.start)
+		w.After(lasts, h.start)
 	case 5:
 		h.stop()
-		w.after(lasts, h.start)
+		w.After(lasts, h.start)
 	case 6:
 		h.freeze()
-		w.after(lasts, h.thaw)
+		w.After(lasts, h.thaw)
 	case 7:
 		w.loss = 0.5
-		w.after(lasts, func() { w.loss = 0 })
+		w.After(lasts, func() { w.loss = 0 })
 	case 8:
-		h.reload(groupVariant{priority: choose(w.rand, 0, 30), without: w.rand.IntN(2) == 0, shuffled: w.rand.IntN(2) == 0})
-		w.after(lasts, func() { h.reload(groupVariant{}) })
+		h.reload(groupVariant{priority: Choose(w.rand, 0, 30), without: w.rand.IntN(2) == 0, shuffled: w.rand.IntN(2) == 0})
+		w.After(lasts, func() { h.reload(groupVariant{}) })
 	}
 }
 
@@ -204,7 +204,7 @@ func (w *groupWorld) cut(lan string, from int, lasts time.Duration) {
 	p := lanPath{lan, from}
 	w.log(w.hosts[from], "nothing from it gets through on %s", lan)
 	w.cuts[p]++
-	w.after(lasts, func() {
+	w.After(lasts, func() {
 		w.cuts[p]--
 		w.log(w.hosts[from], "%s is cut for %d reasons", lan, w.cuts[p])
 	})
@@ -297,7 +297,7 @@ func (h *groupHost) inStep() {
 	}
 	h.split = began(h.split, active > 0 && active < len(s.Routers), h.w.now)
 	if since, life, bound := h.split, h.life, h.w.interval+2*time.Millisecond; since == h.w.now {
-		h.w.after(bound, func() {
+		h.w.After(bound, func() {
 			if h.split == since && h.life == life && h.core != nil && !h.frozen {
 				h.w.fail("SPLIT", "%d of %d members of %c have been Active alone for %v", active, len(s.Routers), 'a'+h.index, bound)
 			}

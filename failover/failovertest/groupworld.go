@@ -1,7 +1,6 @@
 package failovertest
 
 import (
-	"container/heap"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -18,9 +17,7 @@ import (
 // find courses of events after which a group is stuck, or has split roles; World is for everything else.
 type groupWorld struct {
 	groupProfile
-	now      vrrp.Instant
-	sequence uint64
-	queue    eventQueue
+	Queue
 	rand     *rand.Rand
 	mutation GroupMutation
 	trace    io.Writer
@@ -92,19 +89,14 @@ func (w *groupWorld) log(h *groupHost, format string, args ...any) {
 	if h != nil {
 		name = string(rune('a' + h.index))
 	}
-	fmt.Fprintf(w.trace, "%12s %s: %s\n", at(w.now), name, fmt.Sprintf(format, args...))
+	fmt.Fprintf(w.trace, "%12s %s: %s\n", FormatInstant(w.now), name, fmt.Sprintf(format, args...))
 }
 
 func (w *groupWorld) fail(rule, format string, args ...any) {
 	if w.broken == "" {
-		w.broken = fmt.Sprintf("%s at %s: %s", rule, at(w.now), fmt.Sprintf(format, args...))
+		w.broken = fmt.Sprintf("%s at %s: %s", rule, FormatInstant(w.now), fmt.Sprintf(format, args...))
 		w.log(nil, "BROKEN %s", w.broken)
 	}
-}
-
-func (w *groupWorld) after(d time.Duration, do func()) {
-	w.sequence++
-	heap.Push(&w.queue, event{at: w.now.Add(d), sequence: w.sequence, do: do})
 }
 
 func (w *groupWorld) upTo(d time.Duration) time.Duration {
@@ -117,12 +109,13 @@ func (w *groupWorld) upTo(d time.Duration) time.Duration {
 // run lets time pass. It ends early when a rule is broken.
 func (w *groupWorld) run(d time.Duration) {
 	until := w.now.Add(d)
-	for len(w.queue) > 0 && w.queue[0].at <= until && w.broken == "" {
-		e := heap.Pop(&w.queue).(event)
-		w.now = max(w.now, e.at)
-		e.do()
+	for w.broken == "" {
+		do, ok := w.Next(until)
+		if !ok {
+			return
+		}
+		do()
 	}
-	w.now = max(w.now, until)
 }
 
 func (h *groupHost) local() vrrp.Instant { return h.w.now.Add(h.offset) }
@@ -212,7 +205,7 @@ func (h *groupHost) check() failover.Input {
 func (h *groupHost) tell(in any) {
 	life := h.life
 	h.told = max(h.told, h.w.now.Add(h.w.upTo(loopDelay))) // nothing overtakes anything
-	h.w.after(h.told.Sub(h.w.now), func() {
+	h.w.After(h.told.Sub(h.w.now), func() {
 		if h.core == nil || h.life != life {
 			return
 		}
@@ -234,7 +227,7 @@ func (h *groupHost) wake(d time.Duration) {
 		return
 	}
 	h.wakeAt = due
-	h.w.after(d, func() {
+	h.w.After(d, func() {
 		if h.life == life && h.core != nil && !h.frozen && h.wakeAt == due {
 			h.loop()
 		}
@@ -274,7 +267,7 @@ func (h *groupHost) arm() {
 func (h *groupHost) batch() {
 	w, fx := h.w, &h.fx
 	h.core.Flush(h.local(), fx)
-	for _, line := range describe(fx) {
+	for _, line := range Describe(fx) {
 		w.log(h, "%s", line)
 	}
 	for i := range fx.Events {
@@ -316,7 +309,7 @@ func (w *groupWorld) send(from *groupHost, a *failover.Advert) {
 		}
 		path := lanPath{lan, from.index}
 		w.carried[path] = max(w.carried[path], w.now.Add(50*time.Microsecond+w.upTo(900*time.Microsecond)))
-		w.after(w.carried[path].Sub(w.now), func() {
+		w.After(w.carried[path].Sub(w.now), func() {
 			var p wire.Packet
 			if to.down[lan] == 0 && wire.Parse(payload, hdr, &p) == wire.Accepted {
 				to.tell(packet{link: link, p: &p})

@@ -105,7 +105,7 @@ func (k *Kernel) write(key failover.AddressKey, until vrrp.Instant) {
 	if until == vrrp.Never {
 		return
 	}
-	w.after(until.Sub(w.now)+w.upTo(leaseSlop), func() {
+	w.After(until.Sub(w.now)+w.upTo(leaseSlop), func() {
 		if i := l.find(key.Prefix); i >= 0 && l.addresses[i].until == until {
 			k.remove(key, byLease)
 		}
@@ -184,7 +184,7 @@ func (k *Kernel) changed(l *kernelLink) {
 		return
 	}
 	l.told = true
-	k.host.world.after(k.host.world.upTo(resultDelay), func() {
+	k.host.world.After(k.host.world.upTo(resultDelay), func() {
 		l.told = false
 		if k.host.agent == a {
 			a.arrives(failover.InterfaceChanged{Interface: l.describe()})
@@ -258,7 +258,7 @@ func (k *worker) kick() {
 	}
 	k.planned = true
 	w, h := k.agent.world, k.agent.host
-	w.after(w.upTo(workerDelay)+w.upTo(h.mood.kernel), func() {
+	w.After(w.upTo(workerDelay)+w.upTo(h.mood.kernel), func() {
 		k.planned = false
 		switch {
 		case h.agent != k.agent: // dead

@@ -27,18 +27,18 @@ type profile struct {
 	pacing       time.Duration
 }
 
-// choose draws one of the values; the first ones may be given several times to make them more likely.
-func choose[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
+// Choose draws one of the values; the first ones may be given several times to make them more likely.
+func Choose[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
 
 func drawProfile(r *rand.Rand) profile {
 	p := profile{
-		hosts: choose(r, 2, 3, 3), interval: choose(r, time.Second, 300*time.Millisecond, 100*time.Millisecond), owner: -1,
-		preempt: choose(r, true, true, true, false), preemptDelay: choose(r, 0, 0, 0, 2*time.Second),
-		bgpWait: choose(r, 0, 0, 3*time.Second), startupDelay: choose(r, 0, 0, time.Second),
-		lease: choose(r, 3*time.Second, 2*time.Second), unicast: choose(r, false, false, false, true), lastWord: true,
-		second: choose(r, "", "plain", "shared address", "shared prefix", "IPv6"), core: choose(r, true, false, false),
-		garp:   choose(r, "", "garp repeat 2 delay 1s", "garp repeat 3 delay 500ms refresh 2s refresh_repeat 2 rival_delay 300ms"),
-		pacing: choose(r, 0, 0, 0, 20*time.Millisecond),
+		hosts: Choose(r, 2, 3, 3), interval: Choose(r, time.Second, 300*time.Millisecond, 100*time.Millisecond), owner: -1,
+		preempt: Choose(r, true, true, true, false), preemptDelay: Choose(r, 0, 0, 0, 2*time.Second),
+		bgpWait: Choose(r, 0, 0, 3*time.Second), startupDelay: Choose(r, 0, 0, time.Second),
+		lease: Choose(r, 3*time.Second, 2*time.Second), unicast: Choose(r, false, false, false, true), lastWord: true,
+		second: Choose(r, "", "plain", "shared address", "shared prefix", "IPv6"), core: Choose(r, true, false, false),
+		garp:   Choose(r, "", "garp repeat 2 delay 1s", "garp repeat 3 delay 500ms refresh 2s refresh_repeat 2 rival_delay 300ms"),
+		pacing: Choose(r, 0, 0, 0, 20*time.Millisecond),
 	}
 	for i := range p.hosts {
 		p.priorities = append(p.priorities, 100+40*i)
@@ -72,7 +72,7 @@ func drawVariant(r *rand.Rand) variant {
 	var v variant
 	switch r.IntN(8) {
 	case 0:
-		v.priority = choose(r, -30, 30, 60)
+		v.priority = Choose(r, -30, 30, 60)
 	case 1:
 		v.more = true
 	case 2:

@@ -182,7 +182,7 @@ func (s *script) batch(quietly bool) (adverts int) {
 	if !s.takeovers {
 		s.fx.Events = slices.DeleteFunc(s.fx.Events, func(e failover.Event) bool { return e.Kind == failover.EventTakeover })
 	}
-	for _, line := range describe(&s.fx) {
+	for _, line := range Describe(&s.fx) {
 		s.say("%s", line)
 	}
 	if s.takeovers {
@@ -202,11 +202,11 @@ func (s *script) batch(quietly bool) (adverts int) {
 }
 
 func (s *script) say(format string, args ...any) {
-	fmt.Fprintf(&s.out, "    %s  %s\n", at(s.now), fmt.Sprintf(format, args...))
+	fmt.Fprintf(&s.out, "    %s  %s\n", FormatInstant(s.now), fmt.Sprintf(format, args...))
 }
 
-// at formats an instant as seconds with microseconds, without what is zero.
-func at(i vrrp.Instant) string {
+// FormatInstant formats an instant as seconds with microseconds, without what is zero.
+func FormatInstant(i vrrp.Instant) string {
 	whole, frac := i/1e9, fmt.Sprintf("%06d", i%1e9/1e3)
 	frac = strings.TrimRight(frac, "0")
 	return fmt.Sprintf("%d.%s", whole, frac+strings.Repeat("0", max(0, 3-len(frac))))

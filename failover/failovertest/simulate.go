@@ -18,7 +18,7 @@ func Simulate(seed uint64, m Mutation, trace io.Writer) error {
 	s := newScenario(seed, m, trace)
 	w := s.w
 	for _, h := range w.Hosts {
-		w.after(w.upTo(2*s.interval), h.start)
+		w.After(w.upTo(2*s.interval), h.start)
 	}
 	w.Run(w.now.Add(w.upTo(2 * w.checker.longest)))
 	for i := 0; i < faults && w.checker.broken == ""; i++ {
@@ -115,7 +115,7 @@ func (s *scenario) heal() {
 				p.session(true)
 			}
 		}
-		s.w.after(failover.StopBound+100*time.Millisecond, func() { s.start(h) })
+		s.w.After(failover.StopBound+100*time.Millisecond, func() { s.start(h) })
 	}
 	c.impaired = 0
 	c.disturb()

@@ -35,14 +35,14 @@ func newSpeaker(a *agent, cfg bgp.SpeakerConfig, want bgp.Desired) *Speaker {
 // start starts the process within a delay; its session comes later.
 func (s *Speaker) start(within time.Duration) {
 	w := s.agent.world
-	w.after(w.upTo(within), func() {
+	w.After(w.upTo(within), func() {
 		if s.ended || s.up {
 			return
 		}
 		s.up, s.applied = true, 0
 		s.report()
 		s.kick()
-		w.after(w.upTo(500*time.Millisecond), func() { s.session(true) })
+		w.After(w.upTo(500*time.Millisecond), func() { s.session(true) })
 	})
 }
 
@@ -53,7 +53,7 @@ func (s *Speaker) kick() {
 	}
 	s.planned = true
 	w := s.agent.world
-	w.after(w.upTo(speakerDelay), func() {
+	w.After(w.upTo(speakerDelay), func() {
 		s.planned = false
 		if s.ended || !s.up || s.fenced || s.agent.host.mood.hung {
 			return
@@ -99,7 +99,7 @@ func (s *Speaker) die() {
 // end ends the process for good; it withdraws on the way out.
 func (s *Speaker) end() {
 	w := s.agent.world
-	w.after(w.upTo(speakerDelay), func() { s.Table, s.up, s.ended = nil, false, true })
+	w.After(w.upTo(speakerDelay), func() { s.Table, s.up, s.ended = nil, false, true })
 }
 
 // silent is what the process does when its agent has been silent for bgp_lease; touched, when it is back.

@@ -14,7 +14,7 @@ func (s *script) evidence() {
 			s.say("  %s", describeEvidence(v))
 		}
 		for _, p := range e.Phases {
-			s.say("  %-22s at %s, +%v ms", p.Name, at(p.At), p.MS)
+			s.say("  %-22s at %s, +%v ms", p.Name, FormatInstant(p.At), p.MS)
 		}
 		if e.Kind == failover.EventTakeover {
 			s.say("  took %v", e.Took)

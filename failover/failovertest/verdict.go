@@ -12,7 +12,7 @@ import (
 // caches follow), and has been so since quiet.
 func (c *checker) verdict(s *scenario, quiet vrrp.Instant) {
 	if c.moved > quiet {
-		c.fail("S1", "a router has changed its state at %s, long after the last fault", at(c.moved))
+		c.fail("S1", "a router has changed its state at %s, long after the last fault", FormatInstant(c.moved))
 	}
 	for _, k := range c.keys {
 		c.elected(s, k)

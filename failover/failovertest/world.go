@@ -1,7 +1,6 @@
 package failovertest
 
 import (
-	"container/heap"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -18,9 +17,7 @@ import (
 type World struct {
 	Hosts []*Host
 
-	now      vrrp.Instant
-	sequence uint64
-	queue    eventQueue
+	Queue
 	rand     *rand.Rand
 	paths    [][]Path // from, to
 	mutation Mutation
@@ -93,22 +90,15 @@ func (w *World) Path(from, to *Host) *Path { return &w.paths[from.index][to.inde
 
 // Run lets time pass until the given instant. It ends early when a rule is broken.
 func (w *World) Run(until vrrp.Instant) {
-	for len(w.queue) > 0 && w.queue[0].at <= until && w.checker.broken == "" {
-		e := heap.Pop(&w.queue).(event)
-		w.now = max(w.now, e.at)
+	for w.checker.broken == "" {
+		do, ok := w.Next(until)
+		if !ok {
+			return
+		}
 		w.checker.addresses()
-		e.do()
+		do()
 		w.checker.look()
 	}
-	if w.checker.broken == "" {
-		w.now = max(w.now, until)
-	}
-}
-
-// after has something done after a delay.
-func (w *World) after(d time.Duration, do func()) {
-	w.sequence++
-	heap.Push(&w.queue, event{at: w.now.Add(d), sequence: w.sequence, do: do})
 }
 
 // upTo draws a duration in [0, d).
@@ -129,7 +119,7 @@ func (w *World) log(h *Host, format string, args ...any) {
 	if h != nil {
 		name = h.Name
 	}
-	fmt.Fprintf(w.trace, "%12s %s: %s\n", at(w.now), name, fmt.Sprintf(format, args...))
+	fmt.Fprintf(w.trace, "%12s %s: %s\n", FormatInstant(w.now), name, fmt.Sprintf(format, args...))
 }
 
 // send puts an advertisement on the wire.
@@ -166,7 +156,7 @@ func (w *World) carry(from, to *Host, h wire.Header, payload []byte) {
 			arrives = max(arrives, p.last)
 		}
 		p.last = arrives
-		w.after(arrives.Sub(w.now), func() { to.hears(h, b) })
+		w.After(arrives.Sub(w.now), func() { to.hears(h, b) })
 	}
 }
 
@@ -201,31 +191,4 @@ func (w *World) announced(from *Host, a failover.LinkAnnouncement) {
 	if from.Kernel.up(a.Interface) {
 		w.checker.announced(from, a)
 	}
-}
-
-// event is something that happens at an instant; of two at the same instant, the one that was planned first goes first.
-type event struct {
-	at       vrrp.Instant
-	sequence uint64
-	do       func()
-}
-
-type eventQueue []event
-
-func (q eventQueue) Len() int { return len(q) }
-
-func (q eventQueue) Less(i, j int) bool {
-	return q[i].at < q[j].at || q[i].at == q[j].at && q[i].sequence < q[j].sequence
-}
-
-func (q eventQueue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-
-func (q *eventQueue) Push(x any) { *q = append(*q, x.(event)) }
-
-func (q *eventQueue) Pop() any {
-	old := *q
-	e := old[len(old)-1]
-	old[len(old)-1] = event{}
-	*q = old[:len(old)-1]
-	return e
 }

@@ -83,7 +83,7 @@ func expectAfter(t *testing.T, w *World, d time.Duration, want string) {
 		}
 	}
 	if diff := cmp.Diff(strings.TrimSpace(want), strings.TrimSpace(b.String())); diff != "" {
-		t.Errorf("at %s (-want +got):\n%s", at(w.now), diff)
+		t.Errorf("at %s (-want +got):\n%s", FormatInstant(w.now), diff)
 	}
 }
 
