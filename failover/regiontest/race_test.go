@@ -1,0 +1,5 @@
+//go:build race
+
+package regiontest
+
+const raceEnabled = true
