@@ -228,7 +228,7 @@ func (c *Core) handedOver(now vrrp.Instant, r *router, fx *Effects) {
 }
 
 func (c *Core) succeeded(now vrrp.Instant, order *switchover, fx *Effects) {
-	text := ""
+	text := "the role is released, and another site is ready to take it"
 	for _, m := range order.members {
 		h := m.handover
 		if h == nil || h.order != order {
@@ -259,6 +259,10 @@ func (c *Core) takeBack(now vrrp.Instant, order *switchover, fx *Effects) bool {
 			return false
 		}
 	}
+	if c.readyElsewhere(now, order) {
+		c.succeeded(now, order, fx) // it begins when everything is let go of, and not before
+		return false
+	}
 	bound := time.Duration(0)
 	for _, m := range order.members {
 		if h := m.handover; h == nil || h.order != order {
@@ -275,6 +279,17 @@ func (c *Core) takeBack(now vrrp.Instant, order *switchover, fx *Effects) bool {
 		c.reschedule(m)
 	}
 	c.conclude(order, fmt.Sprintf("no other router took the role within %v; this node has it again, and nothing was lost", bound), "", fx)
+	return true
+}
+
+// readyElsewhere reports whether another site has said lately that it could take the role of each member. Without an overlap
+// it waits until this one has let go.
+func (c *Core) readyElsewhere(now vrrp.Instant, order *switchover) bool {
+	for _, m := range order.members {
+		if h := m.handover; h != nil && h.order == order && !c.readyOutside(now, m) {
+			return false
+		}
+	}
 	return true
 }
 

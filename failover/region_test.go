@@ -569,6 +569,30 @@ func TestRegions(t *testing.T) {
 				w.t.Errorf("penalty %d for a role that was given away", r.Penalty)
 			}
 		}},
+		{"a switchover of the last router of the site goes to the other site, which begins when this one has let go", func(w *regions) {
+			w.kill("m2")
+			w.run(9 * time.Second)
+			w.step("m1", failover.SwitchoverCommand{Router: "SERVICE", By: "ops", Ref: 7})
+			for range 60 {
+				w.run(50 * time.Millisecond)
+				if s := w.serving(); strings.Contains(s, "m1") && strings.Contains(s, "hk") {
+					w.want(byHK)
+				}
+			}
+			w.want(byHK)
+			w.run(time.Minute)
+			w.want(byHK)
+			w.step("m1", failover.UndrainCommand{Router: "SERVICE"})
+			w.run(10 * time.Second)
+			w.want(byM1)
+		}},
+		{"a switchover without anybody to take the role is undone", func(w *regions) {
+			w.kill("m2", "hk")
+			w.run(9 * time.Second)
+			w.step("m1", failover.SwitchoverCommand{Router: "SERVICE", By: "ops", Ref: 7})
+			w.run(5 * time.Second)
+			w.want(byM1)
+		}},
 		{"a role that a router releases to its neighbor does not leave the site", func(w *regions) {
 			w.step("m1", failover.Stop{Reason: "terminated"})
 			w.run(4 * time.Second)

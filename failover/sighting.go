@@ -118,6 +118,24 @@ func (s *sighting) mayHave(now vrrp.Instant, service heartbeat.Service) bool {
 	return false
 }
 
+// readyOutside reports whether a node of another site has said lately that it could take the role of r.
+func (c *Core) readyOutside(now vrrp.Instant, r *router) bool {
+	if !r.guarded() {
+		return false
+	}
+	k := r.service()
+	for _, p := range c.region.partners {
+		if s := p.reply.Site; p.about == k.home && p.fresh(now) && s != "" && s != r.cfg.Region.Self {
+			if kn, ok := p.knows(k.Service); ok && kn.State == heartbeat.Ready {
+				return true
+			}
+		}
+	}
+	return slices.ContainsFunc(c.region.seen[k.home], func(s *sighting) bool {
+		return s.site != r.cfg.Region.Self && now.Sub(s.at) <= successorWithin && s.states[k.Service] == heartbeat.Ready
+	})
+}
+
 // standingFor is what this node is for a service; Out if it has no router for it.
 func (c *Core) standingFor(k serviceKey) heartbeat.State {
 	for _, r := range c.routers {
