@@ -81,6 +81,13 @@ func (c *Core) judgeAuthority(now vrrp.Instant, fx *Effects) {
 	}
 }
 
+// lapse ends the authority when its time has come, before anything else is done in its name.
+func (c *Core) lapse(now vrrp.Instant, fx *Effects) {
+	if s := c.region.site; s != nil && s.word == authorityValid && now >= s.until() {
+		c.judgeAuthority(now, fx)
+	}
+}
+
 // authority says whether the site may serve, and why.
 func (c *Core) authority(now vrrp.Instant, s *site) (word, why string) {
 	switch {

@@ -340,6 +340,7 @@ func (c *Core) reschedule(r *router) { c.sched.set(r, min(r.nextDue(), c.handove
 // Nor is there anything to release: to hold on to an address for the sake of order would bring it back.
 func (c *Core) awake(now vrrp.Instant, fx *Effects) {
 	if now < c.leaseEnds {
+		c.lapse(now, fx)
 		return
 	}
 	c.leaseEnds, c.renewAt, c.dirty = vrrp.Never, now, true
