@@ -285,7 +285,6 @@ func (c *Core) Deadline() vrrp.Instant {
 // Expire fires every deadline that is due at now.
 func (c *Core) Expire(now vrrp.Instant, fx *Effects) {
 	c.awake(now, fx)
-	c.judgeAuthority(now, fx) // nothing more is sent under one that has ended
 	c.lastingLinks(now, fx)
 	c.expireDrains(now, fx)
 	c.settleGroups(now, fx) // the inputs of the batch

@@ -329,7 +329,7 @@ func (l *loop) perform(now vrrp.Instant) {
 		l.objects.Set(*fx.Objects)
 	}
 	if fx.Addresses != nil {
-		l.kernel.Set(*fx.Addresses)
+		l.kernel.SetAt(*fx.Addresses, time.Now().Add(now.Sub(monotonic())))
 	}
 	if len(fx.Notifications) > 0 {
 		l.notifier.Tell(fx.Notifications)

@@ -77,7 +77,10 @@ func (w *Worker) Close() error {
 // The lease of an address counts from the call that wants it when the one before did not, and from each call with a
 // greater d.Renewal than before. It is never extended otherwise. A guarded address lives no longer than d.Until: that of
 // the call that its lease counts from, or of a later one with a smaller d.Until, which counts at once.
-func (w *Worker) Set(d failover.DesiredAddresses) { w.box.put(d, time.Now()) }
+func (w *Worker) Set(d failover.DesiredAddresses) { w.SetAt(d, time.Now()) }
+
+// SetAt is Set for what was decided at an earlier time, from which leases count: who decided may have stood still since.
+func (w *Worker) SetAt(d failover.DesiredAddresses, decided time.Time) { w.box.put(d, decided) }
 
 // Configure replaces Options.Configured after a change of configuration, and returns at once. It changes what is
 // reported as foreign, and nothing about which addresses are written. It may be called from any goroutine; the caller
