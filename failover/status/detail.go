@@ -36,6 +36,7 @@ func Detail(w io.Writer, s *failover.Snapshot, r *failover.RouterStatus, o Table
 	}
 	p.field("timers", "interval %s, the MASTER's %s, gone after %s (skew %s)%s",
 		millis(r.AdvertIntervalMS), millis(r.LearnedIntervalMS), millis(r.ActiveDownMS), millis(r.SkewMS), next(r))
+	p.region(r)
 	p.hmac(r.HMAC)
 	p.objects(r)
 	p.counters(&r.Counters)
