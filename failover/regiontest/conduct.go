@@ -21,6 +21,9 @@ const spinLimit = 5
 func (r *rules) batch(a *agent, fx *failover.Effects) {
 	v := &a.view
 	was := v.serving()
+	if was {
+		a.node.entitled = a.node.local()
+	}
 	for i := range fx.Events {
 		switch e := &fx.Events[i]; e.Kind {
 		case failover.EventTransition:
@@ -51,6 +54,12 @@ func (r *rules) transition(a *agent, e *failover.Event) {
 	r.w.note(a.node, "%s -> %s (%s)", e.From, e.To, e.Reason)
 	r.changed = r.w.Now()
 	v.word = e.To
+	switch {
+	case e.To == "MASTER":
+		v.draining, v.grace = false, never
+	case e.From == "MASTER":
+		v.left(e)
+	}
 	if a.node.site == island && e.To == "MASTER" {
 		r.takeover(a, now, e.Reason)
 	}

@@ -100,7 +100,7 @@ func drawFault(r *rand.Rand, s *settings) Fault {
 var weighted = []string{
 	"cut", "cut", "split", "split", "bad", "uplink", "uplink", "one-way", "one-way", "flap", "session", "session", "speaker",
 	"power", "power", "power", "crash", "hang", "hang", "hang", "stall", "stall", "late", "late", "pause", "slow", "wall",
-	"reload", "restart", "unchecked",
+	"reload", "restart", "drain", "drain", "handover", "handover", "unchecked",
 }
 
 // Result is what became of a course.
@@ -134,6 +134,7 @@ func Play(c Course, m Mutation, trace io.Writer, only ...string) Result {
 	last := warmUp
 	for _, f := range c.Faults {
 		r.paused = r.paused || f.Kind == "pause"
+		r.hangs = r.hangs || slices.Contains([]string{"hang", "stall", "late"}, f.Kind)
 		r.orders = r.orders || slices.Contains([]string{"drain", "handover", "restart"}, f.Kind)
 		last = max(last, f.At+f.For)
 	}

@@ -19,6 +19,7 @@ type rules struct {
 
 	faults int  // of the course; drains and switchovers count as faults
 	paused bool // one of them pauses a machine
+	hangs  bool // one of them stops a process
 	orders bool // one of them is a drain or a switchover
 
 	address, route overlap
@@ -107,9 +108,15 @@ func (r *rules) limit(first int) time.Duration {
 		return w.exchange() + w.overlap
 	case r.orders && w.overlap > 0:
 		return w.overlap + w.exchange()
+	case r.hangs:
+		return undone
 	}
 	return 0
 }
+
+// undone is how long what a process does that has stood still between two effects lasts, until its next look at the world
+// undoes it (S15).
+const undone = loopDelay + 2*workerDelay + resultDelay
 
 // late returns for how much longer than limit both sites may hold the route: what was released is taken at once, and a second
 // fault may have kept the withdrawal from the router until it expires (S7).
@@ -150,8 +157,11 @@ func (r *rules) look() {
 func (r *rules) entitled(n *node) {
 	a, now := n.agent, n.local()
 	running := a != nil && !a.frozen
-	if running && a.view.serving() {
-		n.entitled = now
+	if running {
+		n.entitled = max(n.entitled, min(now, a.view.grace))
+		if a.view.serving() {
+			n.entitled = now
+		}
 	}
 	if len(n.kernel.addresses) == 0 || n.off {
 		return

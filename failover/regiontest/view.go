@@ -12,7 +12,8 @@ import (
 type view struct {
 	agent    *agent
 	word     string
-	draining bool
+	draining bool         // it hands its role over, and has told so
+	grace    vrrp.Instant // until when it serves beside a better router that it has yielded to
 	stopping bool
 
 	sent    []sent
@@ -35,7 +36,7 @@ const never = vrrp.Instant(-1 << 62)
 
 func newView(a *agent) view {
 	return view{
-		agent: a, word: "INIT", acked: never, contact: never, reply: never, life: never, claimed: never,
+		agent: a, word: "INIT", grace: never, acked: never, contact: never, reply: never, life: never, claimed: never,
 	}
 }
 
@@ -104,4 +105,18 @@ func (v *view) authority() vrrp.Instant {
 func (v *view) guarded() bool { return v.agent.node.site == mainland }
 
 // serving reports whether the agent may have address and route as far as its role goes.
-func (v *view) serving() bool { return v.word == "MASTER" || v.draining }
+func (v *view) serving() bool {
+	return v.word == "MASTER" || v.draining || v.agent.node.local() < v.grace
+}
+
+// left notes the end of the role. A better router of the own site, or of another one, is given time to serve before this one stops.
+func (v *view) left(e *failover.Event) {
+	if e.Reason != vrrp.CauseHigherPriority.String() && e.Reason != vrrp.CauseHigherAddress.String() {
+		return
+	}
+	w, grace := v.agent.node.world, failover.HandoverRouteGrace
+	if w.k.address == e.Peer || v.agent.node == w.k {
+		grace = w.overlap
+	}
+	v.grace = v.agent.node.local().Add(grace + loopDelay + v.agent.node.late)
+}
