@@ -3,8 +3,7 @@
 // as values (Effects); package failover/daemon connects it to sockets, netlink and gobgp.
 //
 // Read Config (what is wanted), Core (the single owner of all state), Effects (what comes out) and Snapshot (what
-// people see), in that order. What one site knows of another begins in region.go and regionstate.go: terms (term.go), the
-// authority of the own site (authority.go), the life of a watched one (watch.go), and who may take a role (election.go).
+// people see), in that order.
 package failover
 
 import (

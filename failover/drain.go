@@ -129,6 +129,7 @@ func (c *Core) undrainRouters(now vrrp.Instant, cmd *UndrainCommand, fx *Effects
 	for _, name := range names {
 		c.endDrain(now, name, reason, fx)
 	}
+	c.unlatch(cmd.Router)
 }
 
 // endDrain puts a router back into service. One that still serves, because nobody has taken its role yet, has it again.

@@ -30,12 +30,34 @@ func (c *Core) watchAllows(now vrrp.Instant, r *router, w *watch) (why string, a
 	case cause == vrrp.CauseRelease && c.released(now, r, w), c.resumes(now, r, w):
 		return "", now
 	}
+	letGo := c.letGo(now, w)
+	if letGo <= now && c.released(now, r, w) {
+		return "", now
+	}
 	j := c.judgeSite(now, w)
 	why, again = c.observed(now, w, &j)
 	if why == "" {
 		why, again = w.damped(now)
 	}
+	if letGo > now {
+		again = min(again, letGo)
+	}
 	return why, again
+}
+
+// letGo returns from when on what a witness says counts as a release by a site that cannot tell this node itself: all of its
+// nodes that the witness hears say that they do not serve and could not. By then a node that it does not hear has fenced
+// itself, unless it talks to this one. vrrp.Never: no witness says so. Without this a site that lives, hears the witness and
+// cannot serve would keep the watcher from taking over for ever: it is not silent.
+func (c *Core) letGo(now vrrp.Instant, w *watch) vrrp.Instant {
+	fence := w.cfg.FenceAfter + c.takeAfter(w) - w.cfg.TakeoverAfter
+	at := vrrp.Never
+	for _, p := range w.witnesses {
+		if p.letGo != vrrp.Never && p.fresh(now) {
+			at = min(at, p.letGo.Add(fence+heartbeatSlack))
+		}
+	}
+	return at
 }
 
 // observed says what is missing of the observation that allows a takeover: for T_take nobody has heard of the site, the quorum

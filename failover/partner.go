@@ -29,6 +29,7 @@ type partner struct {
 	heardSite bool         // it has been heard in the partner's present life
 	quiet     bool         // and not for quietFactor heartbeats before the newest answer
 	downSince vrrp.Instant // since when its own verdict is "down"
+	letGo     vrrp.Instant // since when it has heard the site say without interruption that it has let go; Never: it does not
 }
 
 // sentRequest is when a request was sent, for whoever answers it.
@@ -151,6 +152,12 @@ func (c *Core) heartbeatReplied(now vrrp.Instant, in *HeartbeatReplied, fx *Effe
 			// The age was measured when the answer was made: to count it from now is on the safe side.
 			p.silentAt, p.heardSite, p.quiet = max(p.silentAt, now.Add(-h.Age)), true, h.Age > quietFactor*p.interval
 		}
+	}
+	// Of a site that is silent nobody knows what it does.
+	if !p.released() || now.Sub(p.silentAt) > quietFactor*p.interval {
+		p.letGo = vrrp.Never
+	} else if p.letGo == vrrp.Never || !was {
+		p.letGo = now
 	}
 	for i := range in.Reply.Services {
 		k := &in.Reply.Services[i]

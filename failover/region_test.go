@@ -425,6 +425,21 @@ func (w *regions) check(name string, ok bool) {
 	}})
 }
 
+// loseUpstream ends the sessions of nodes that track them.
+func (w *regions) loseUpstream(names ...string) {
+	for _, name := range names {
+		n := w.nodes[name]
+		cfg := *n.cfg
+		cfg.Hash, cfg.Routers = name+"2", slices.Clone(cfg.Routers)
+		cfg.Routers[0].Tracks = []failover.Track{{Tracker: failover.Tracker{Kind: failover.TrackBGP, Name: "EDGE"}}}
+		n.cfg = &cfg
+		w.step(name, failover.Reconfigured{Config: &cfg})
+		n.down = true
+		w.session(n)
+		w.batch(n)
+	}
+}
+
 const (
 	byM1 = "m1 role+address+route"
 	byM2 = "m2 role+address+route"
@@ -541,6 +556,14 @@ func TestRegions(t *testing.T) {
 			w.batch(w.nodes["m1"])
 			w.run(6 * time.Second)
 			w.want(byM1)
+		}},
+		{"a mainland that tells only the witness that it has let go is replaced as one that is silent", func(w *regions) {
+			w.sever("mainland>hk", "hk>mainland")
+			w.loseUpstream("m1", "m2")
+			w.run(16 * time.Second)
+			w.want("")
+			w.run(4 * time.Second)
+			w.want(byHK)
 		}},
 		{"a watcher that is started again while the mainland is dead goes on where it was", func(w *regions) {
 			w.kill("m1", "m2")

@@ -131,7 +131,7 @@ func (c *Core) watcherSelf(watch string) string {
 
 // adopt returns the partner of p's configuration, with what is known of it if its address and keys are the same.
 func (g *region) adopt(old *region, now vrrp.Instant, p partner) *partner {
-	p.next, p.downSince = now, vrrp.Never
+	p.next, p.downSince, p.letGo = now, vrrp.Never, vrrp.Never
 	if o := old.partner(p.cfg.ID); o != nil && o.about == p.about && o.self == p.self && o.cfg.Address == p.cfg.Address {
 		cfg, fence, interval := p.cfg, p.fence, p.interval
 		p = *o

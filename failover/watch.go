@@ -213,6 +213,16 @@ func (w *watch) tookOver(now vrrp.Instant, r *router) {
 	w.latched = w.latched || w.penalty > float64(w.cfg.Suppress) && w.cfg.Suppress > 0
 }
 
+// unlatch forgets the takeovers of the watchers of a router, or of all for an empty name: a person has looked at them.
+func (c *Core) unlatch(router string) {
+	for _, r := range c.routers {
+		if w := c.watchOf(r); w != nil && w.latched && (router == "" || router == r.cfg.Name) {
+			w.latched, w.penalty = false, 0
+			c.region.dirty, c.dirty = true, true
+		}
+	}
+}
+
 // damped says why another takeover has to wait, and until when.
 func (w *watch) damped(now vrrp.Instant) (why string, again vrrp.Instant) {
 	if w.latched {
