@@ -4,11 +4,19 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"failoverd/integration/lab"
 )
 
 // The configuration files of the demo are examples that people copy: check accepts them.
 func TestDemoConfigurationIsClean(t *testing.T) {
-	status, stdout, stderr := cli(t, nil, "demo", "--show-config")
+	for _, s := range lab.Scenarios() {
+		t.Run(s.Name, func(t *testing.T) { demoConfigurationIsClean(t, s.Name) })
+	}
+}
+
+func demoConfigurationIsClean(t *testing.T, scenario string) {
+	status, stdout, stderr := cli(t, nil, "demo", "--show-config", "--scenario", scenario)
 	if status != 0 || stderr != "" {
 		t.Fatalf("exit status %d, %s", status, stderr)
 	}
@@ -27,8 +35,16 @@ func TestDemoConfigurationIsClean(t *testing.T) {
 			t.Errorf("%s: exit status %d\n%s", head, status, stderr)
 		}
 	}
-	if checked != 3 {
-		t.Errorf("%d configuration files, want those of three nodes:\n%s", checked, stdout)
+	if want := map[string]int{"local": 3, "guarded": 4}[scenario]; checked != want {
+		t.Errorf("%d configuration files, want those of %d nodes:\n%s", checked, want, stdout)
+	}
+}
+
+// A scenario that does not exist is refused with those that do.
+func TestDemoUnknownScenario(t *testing.T) {
+	status, _, stderr := cli(t, nil, "demo", "--show-config", "--scenario", "apocalypse")
+	if status != 1 || !strings.Contains(stderr, `scenario "apocalypse": want one of local, guarded`) {
+		t.Errorf("exit status %d, %q", status, stderr)
 	}
 }
 

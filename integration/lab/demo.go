@@ -23,6 +23,8 @@ type DemoOptions struct {
 	ShowConfig bool
 	// Verbose adds every advertisement and BGP session to the timeline.
 	Verbose bool
+	// Scenario is the name of one of Scenarios; empty: the first.
+	Scenario string
 	// Out takes the timeline and the result, Err what went wrong; nil: standard output and standard error.
 	Out, Err io.Writer
 }
@@ -34,9 +36,8 @@ const (
 )
 
 // Demo builds two sites, an upstream and a client inside network namespaces of its own, runs real agents there, and
-// plays: steady state, crash of the mainland's master and its return, power cut of the whole mainland, its return. It
-// prints a timeline, then what the client saw beside what theory allows, and returns the exit status: 0 when every
-// verdict holds, 1 when one does not or something is missing, 130 when ctx ended first.
+// plays one of Scenarios. It prints a timeline, then what the client saw beside what theory allows, and returns the exit
+// status: 0 when every verdict holds, 1 when one does not or something is missing, 130 when ctx ended first.
 //
 // An ordinary user is moved into a user namespace, by starting this program again with the same arguments; see
 // EnterUserNamespace. Nothing is left behind when Demo returns.
@@ -51,8 +52,12 @@ func Demo(ctx context.Context, opts DemoOptions) (exit int) {
 		fmt.Fprintln(opts.Err, "failoverd: demo:", err)
 		return demoFailed
 	}
+	sc, err := findScenario(opts.Scenario)
+	if err != nil {
+		return fail(err)
+	}
 	if opts.ShowConfig {
-		if err := showConfig(opts.Out); err != nil {
+		if err := showConfig(opts.Out, sc); err != nil {
 			return fail(err)
 		}
 		return 0
@@ -78,7 +83,7 @@ func Demo(ctx context.Context, opts DemoOptions) (exit int) {
 			exit = fail(err)
 		}
 	}()
-	r, err := tell(ctx, l, opts)
+	r, err := tell(ctx, l, sc, opts)
 	switch {
 	case ctx.Err() != nil && !r.ok():
 		fmt.Fprintln(opts.Err, "failoverd: demo: interrupted")
@@ -98,10 +103,11 @@ func Demo(ctx context.Context, opts DemoOptions) (exit int) {
 
 // tell plays the story in an empty lab and prints it. The error is about printing; what went wrong in the story is in
 // the report.
-func tell(ctx context.Context, l *Lab, opts DemoOptions) (*report, error) {
+func tell(ctx context.Context, l *Lab, sc *scenario, opts DemoOptions) (*report, error) {
 	start := time.Now()
-	r := &report{}
-	w := &world{lab: l, machines: newMachines()}
+	r := &report{crashes: sc.crashes}
+	w := sc.world()
+	w.lab = l
 	line := newTimeline(opts.Out, opts.JSON, start)
 	n := newNarrator(w, line, opts.Verbose)
 	r.err = firstError(w.build, w.observe)
@@ -110,7 +116,7 @@ func tell(ctx context.Context, l *Lab, opts DemoOptions) (*report, error) {
 		ended := make(chan struct{})
 		go func() { defer close(ended); n.run(narrating) }()
 		s := &story{ctx: ctx, world: w, narrator: n, line: line, binary: opts.Binary, report: r}
-		r.err = s.play()
+		r.err = s.play(sc.acts(s))
 		stop()
 		<-ended
 		r.late = w.probe.Late()
@@ -127,14 +133,14 @@ func tell(ctx context.Context, l *Lab, opts DemoOptions) (*report, error) {
 }
 
 // showConfig prints the files that the demo would run with.
-func showConfig(out io.Writer) error {
-	machines := newMachines()
-	for _, m := range machines {
-		if _, err := fmt.Fprintf(out, "# %s.conf: failoverd run -f %s.conf\n%s\n", m.name, m.name, m.config(machines)); err != nil {
+func showConfig(out io.Writer, sc *scenario) error {
+	w := sc.world()
+	for _, m := range w.agents() {
+		if _, err := fmt.Fprintf(out, "# %s.conf: failoverd run -f %s.conf\n%s\n", m.name, m.name, w.config(m)); err != nil {
 			return err
 		}
 	}
-	b, err := json.MarshalIndent(upstreamConfig(machines), "", "  ")
+	b, err := json.MarshalIndent(upstreamConfig(w.machines), "", "  ")
 	if err != nil {
 		return err
 	}

@@ -61,6 +61,23 @@ func checkNothingLeft(t *testing.T, cmd *exec.Cmd, dir string) {
 	}
 }
 
+// demoResult is the last line of `demo --json`.
+type demoResult struct {
+	Type     string `json:"type"`
+	OK       bool   `json:"ok"`
+	Verdicts []struct {
+		Outage  float64 `json:"outage_ms"`
+		Serving string  `json:"serving"`
+	} `json:"verdicts"`
+}
+
+func resultOf(t *testing.T, out string) (last demoResult) {
+	t.Helper()
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	check(t, json.Unmarshal([]byte(lines[len(lines)-1]), &last))
+	return last
+}
+
 func TestDemo(t *testing.T) {
 	cmd, dir := demo(t, "--json")
 	var out, stderr bytes.Buffer
@@ -72,16 +89,7 @@ func TestDemo(t *testing.T) {
 		t.Fatalf("%v\n%s", err, stderr.String())
 	}
 	checkNothingLeft(t, cmd, dir)
-	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	var last struct {
-		Type     string `json:"type"`
-		OK       bool   `json:"ok"`
-		Verdicts []struct {
-			Outage  float64 `json:"outage_ms"`
-			Serving string  `json:"serving"`
-		} `json:"verdicts"`
-	}
-	check(t, json.Unmarshal([]byte(lines[len(lines)-1]), &last))
+	last := resultOf(t, out.String())
 	if last.Type != "result" || !last.OK || len(last.Verdicts) != 5 {
 		t.Fatalf("result %+v", last)
 	}
@@ -94,6 +102,34 @@ func TestDemo(t *testing.T) {
 	for _, i := range []int{1, 3} {
 		if last.Verdicts[i].Outage < 2000 {
 			t.Errorf("act %d: outage of %v ms, want at least two advertisement intervals", i+1, last.Verdicts[i].Outage)
+		}
+	}
+}
+
+// TestGuardedDemo: the path between the regions is cut and nobody loses a probe; the mainland dies and Hong Kong takes over
+// within the bound that it prints; the mainland returns and nobody loses a probe.
+func TestGuardedDemo(t *testing.T) {
+	cmd, dir := demo(t, "--json", "--scenario", "guarded")
+	var out, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &stderr
+	start := time.Now()
+	err := cmd.Run()
+	t.Logf("took %v\n%s", time.Since(start), out.String())
+	if err != nil {
+		t.Fatalf("%v\n%s", err, stderr.String())
+	}
+	checkNothingLeft(t, cmd, dir)
+	if !strings.Contains(out.String(), "witness sg says up") {
+		t.Error("it does not say why nothing happens when the path is cut")
+	}
+	last := resultOf(t, out.String())
+	if last.Type != "result" || !last.OK || len(last.Verdicts) != 4 {
+		t.Fatalf("result %+v", last)
+	}
+	for i, want := range []string{"m1", "m1", "hk", "m1"} {
+		v := last.Verdicts[i]
+		if v.Serving != want || (v.Outage > 0) != (want == "hk") {
+			t.Errorf("act %d: %s serves after %v ms, want %s", i+1, v.Serving, v.Outage, want)
 		}
 	}
 }
@@ -126,8 +162,14 @@ func TestDemoInterrupted(t *testing.T) {
 }
 
 func TestDemoConfigurationIsGood(t *testing.T) {
+	for scenario, want := range map[string]int{"": 3, "local": 3, "guarded": 4} {
+		t.Run("scenario "+scenario, func(t *testing.T) { demoConfigurationIsGood(t, scenario, want) })
+	}
+}
+
+func demoConfigurationIsGood(t *testing.T, scenario string, want int) {
 	var out bytes.Buffer
-	if code := lab.Demo(t.Context(), lab.DemoOptions{ShowConfig: true, Out: &out}); code != 0 {
+	if code := lab.Demo(t.Context(), lab.DemoOptions{ShowConfig: true, Scenario: scenario, Out: &out}); code != 0 {
 		t.Fatalf("exit status %d", code)
 	}
 	files := strings.Split(out.String(), "# ")
@@ -143,8 +185,8 @@ func TestDemoConfigurationIsGood(t *testing.T) {
 			t.Errorf("%s: %v", name, said)
 		}
 	}
-	if n != 3 {
-		t.Errorf("%d configuration files in\n%s", n, out.String())
+	if n != want {
+		t.Errorf("%d configuration files, want %d, in\n%s", n, want, out.String())
 	}
 }
 

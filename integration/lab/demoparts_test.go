@@ -56,6 +56,7 @@ func TestVerdict(t *testing.T) {
 func TestReportIsOnlyGoodWhenComplete(t *testing.T) {
 	good := func() *report {
 		return &report{
+			crashes:  true,
 			verdicts: []verdict{{Event: "steady state", Serving: "m1", Expected: "m1"}},
 			lease:    &leaseCheck{gone: 3 * time.Second, bound: 4 * time.Second},
 		}
@@ -71,6 +72,7 @@ func TestReportIsOnlyGoodWhenComplete(t *testing.T) {
 		{"the address stays", func(r *report) { r.lease.gone = 0 }, false},
 		{"the address stays too long", func(r *report) { r.lease.gone = 5 * time.Second }, false},
 		{"nobody looked at the address", func(r *report) { r.lease = nil }, false},
+		{"no crash, no address to look at", func(r *report) { r.crashes, r.lease = false, nil }, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := good()

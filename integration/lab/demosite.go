@@ -3,6 +3,7 @@ package lab
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -77,8 +78,8 @@ func (m *machine) skew() time.Duration { return time.Duration(256-m.priority) * 
 // activeDown returns Active_Down_Interval: how long the machine waits for an Active router that fell silent.
 func (m *machine) activeDown() time.Duration { return 3*demoAdvert + m.skew() }
 
-// config returns the machine's configuration file.
-func (m *machine) config(all []*machine) string {
+// localConfig returns the machine's configuration file where VRRP alone decides.
+func (m *machine) localConfig(all []*machine) string {
 	return fmt.Sprintf(`global_defs {
     router_id %[1]s
     vrrp_version 3
@@ -161,9 +162,12 @@ func upstreamConfig(all []*machine) gobgp.RouterConfig {
 //	                                    client
 //
 // The mainland's links run through switches, so that a power cut is silence and not a lost carrier.
+//
+// With a witness, a fourth site hangs on wan: sg, 10.2.0.0/24.
 type world struct {
 	lab              *Lab
 	machines         []*machine
+	witness          *machine // nil: VRRP alone decides between the sites
 	wan, up, client  *Node
 	upstream         atomic.Pointer[Process]
 	probe            *Probe
@@ -200,6 +204,9 @@ func (w *world) build() (err error) {
 		if err := w.install(m, lan); err != nil {
 			return err
 		}
+	}
+	if err := w.installWitness(); err != nil {
+		return err
 	}
 	if err := w.lab.Connect(w.client, "eth0", w.up, "clients"); err != nil {
 		return err
@@ -243,8 +250,6 @@ func (w *world) install(m *machine, lan *Switch) (err error) {
 	if _, err := isp.Plug(w.up, "to-"+m.name); err != nil {
 		return err
 	}
-	m.state = w.lab.dir + "/" + m.name
-	m.status = Status(m.state + "/status.sock")
 	return firstError(
 		func() error { return m.node.AddAddress("lan0", m.lan.String()+"/24") },
 		func() error { return m.node.AddAddress("isp0", m.peering.String()+"/30") },
@@ -252,8 +257,32 @@ func (w *world) install(m *machine, lan *Switch) (err error) {
 		func() error { return m.node.AddRoute(m.far, m.gateway) },
 		func() error { return m.node.AddRoute(demoClients, m.upstream) },
 		func() error { _, err := m.node.Respond(); return err },
-		func() error { m.conf, err = w.lab.WriteFile(m.name+".conf", m.config(w.machines)); return err },
+		func() error { return w.configure(m) },
 	)
+}
+
+// configure writes a machine's configuration file, and says where its agent answers.
+func (w *world) configure(m *machine) (err error) {
+	m.state = w.lab.dir + "/" + m.name
+	m.status = Status(m.state + "/status.sock")
+	m.conf, err = w.lab.WriteFile(m.name+".conf", w.config(m))
+	return err
+}
+
+// config returns the configuration file of a machine.
+func (w *world) config(m *machine) string {
+	if w.witness == nil {
+		return m.localConfig(w.machines)
+	}
+	return w.guardedConfig(m)
+}
+
+// agents are all that run failoverd.
+func (w *world) agents() []*machine {
+	if w.witness == nil {
+		return w.machines
+	}
+	return append(slices.Clone(w.machines), w.witness)
 }
 
 func firstError(steps ...func() error) error {

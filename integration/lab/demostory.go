@@ -28,8 +28,8 @@ const (
 )
 
 // play tells the whole story. It stops at the first act that cannot be finished.
-func (s *story) play() error {
-	for _, act := range []func() error{s.start, s.steady, s.crash, s.repair, s.powerCut, s.powerReturn} {
+func (s *story) play(acts []func() error) error {
+	for _, act := range acts {
 		if err := act(); err != nil {
 			return err
 		}
@@ -93,13 +93,13 @@ func (s *story) act(m *machine, v verdict, do func() (time.Time, error)) error {
 
 func (s *story) start() error {
 	w := s.world
-	s.step("start: the upstream, and failoverd on m1 (priority 200), m2 (150) and hk (100)")
+	s.step("start: the upstream, and failoverd on m1 (priority 200), m2 (150) and hk (100)%s", w.beside())
 	up, err := w.up.StartUpstream([]string{s.binary, "demo-upstream"}, nil, upstreamConfig(w.machines))
 	if err != nil {
 		return err
 	}
 	w.upstream.Store(up)
-	for _, m := range w.machines {
+	for _, m := range w.agents() {
 		if err := w.boot(m, s.binary); err != nil {
 			return err
 		}
@@ -200,15 +200,18 @@ func (s *story) powerReturn() error {
 		Event: "return of the mainland", Bound: handover, Margin: demoMargin,
 		Theory: "hk withdraws while m1, whose BGP session is up, programs the address and announces",
 	}
-	return s.act(s.world.machine("m1"), v, func() (time.Time, error) {
-		s.step("power returns on the mainland: m1 and m2 boot")
-		at := time.Now()
-		err := s.world.powerOn(s.mainland())
-		for _, m := range s.mainland() {
-			err = errors.Join(err, s.world.boot(m, s.binary))
-		}
-		return at, err
-	})
+	return s.act(s.world.machine("m1"), v, s.bootMainland)
+}
+
+// bootMainland gives the mainland its power back, and returns when that was.
+func (s *story) bootMainland() (time.Time, error) {
+	s.step("power returns on the mainland: m1 and m2 boot")
+	at := time.Now()
+	err := s.world.powerOn(s.mainland())
+	for _, m := range s.mainland() {
+		err = errors.Join(err, s.world.boot(m, s.binary))
+	}
+	return at, err
 }
 
 // sessionEnded reports whether the upstream has given up its session with a machine. The wire does not show it: the

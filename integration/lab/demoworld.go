@@ -49,7 +49,7 @@ func (w *world) kill(m *machine) error {
 // died returns an error when a process that is meant to run has ended: no need to wait for what it should bring about.
 func (w *world) died() error {
 	all := []*Process{w.upstream.Load()}
-	for _, m := range w.machines {
+	for _, m := range w.agents() {
 		if m.alive {
 			all = append(all, m.proc.Load())
 		}
