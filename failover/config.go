@@ -3,7 +3,8 @@
 // as values (Effects); package failover/daemon connects it to sockets, netlink and gobgp.
 //
 // Read Config (what is wanted), Core (the single owner of all state), Effects (what comes out) and Snapshot (what
-// people see), in that order.
+// people see), in that order. What one site knows of another begins in region.go and regionstate.go: terms (term.go), the
+// authority of the own site (authority.go), the life of a watched one (watch.go), and who may take a role (election.go).
 package failover
 
 import (
