@@ -122,7 +122,10 @@ func (f *fileCheck) take(l look) time.Duration {
 	f.noteWatch(l.watchErr)
 	again := f.again
 	f.again = false
-	if wait := f.unsettled(l.blank); wait > 0 {
+	switch wait := f.unsettled(l.blank); {
+	case wait > 0 && again:
+		return 0 // it was written meanwhile
+	case wait > 0:
 		return wait
 	}
 	switch {
