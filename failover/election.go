@@ -32,6 +32,7 @@ func (c *Core) watchAllows(now vrrp.Instant, r *router, w *watch) (why string, a
 	}
 	letGo := c.letGo(now, w)
 	if letGo <= now && c.released(now, r, w) {
+		r.fsm.NoteRelease()
 		return "", now
 	}
 	j := c.judgeSite(now, w)

@@ -57,6 +57,14 @@ func (r *Router) Seize(now Instant) Effect {
 // Pending says what a router that is ready would become Active for.
 func (r *Router) Pending() Cause { return r.downCause }
 
+// NoteRelease tells a router that is ready that the Active router has released the role, which was heard another way than by
+// an advertisement.
+func (r *Router) NoteRelease() {
+	if r.ready {
+		r.downCause = CauseRelease
+	}
+}
+
 // Refuse counts a packet that somebody who knows more than the router has refused on its behalf.
 func (r *Router) Refuse(why wire.DropReason) { r.drops[why]++ }
 
