@@ -26,13 +26,15 @@ site m {
   virtual_ipaddress { 10.0.0.1/24 }
   unicast_src_ip 10.3.0.1
   unicast_peer { 10.1.0.1 }
-  watch_site m }
+  watch_site m site h }
 watch_site m {
   key K
   listen 0.0.0.0
   witness sg 203.0.113.200
   STATEMENT
 }
+site h { witness sg 203.0.113.200
+  key K }
 `
 	inGuarded = `bgp_speaker S { local_as 64500 router_id 192.0.2.9 allow_prefix { 198.51.100.0/24 } neighbor 192.0.2.1 { remote_as 64501 hold_time 6 } }
 site m { watcher 203.0.113.2
@@ -170,6 +172,8 @@ func TestRegionTraps(t *testing.T) {
 		{"owner that watches", watch + strings.Replace(instance("watch_site m"), "priority 50", "priority 255", 1), "error: priority 255 takes over at once, so there is nothing that watch_site m could hold back"},
 		{"default priority", watch + strings.Replace(instance("watch_site m"), "priority 50", "", 1), "warning: vrrp_instance V has no priority, which means 100 on every node: write one that is below all those at site m, with their weights, or they tie across regions"},
 		{"high priority", watch + strings.Replace(instance("watch_site m"), "priority 50", "priority 200", 1), "warning: priority 200 is high for a watcher: it must be below those of all nodes of site m, with their weights, which this file does not know"},
+		{"a watcher that nothing ends", watch + instance("watch_site m"), "warning: vrrp_instance V lives by no site: once it has taken over, nothing ends its role if it is cut off from site m and the witnesses; give it a site block of its own with a witness, and site NAME here"},
+		{"the verdict alone, in a group", strings.Replace(watch, "listen", "takeover_on_site_down\n listen", 1) + "vrrp_sync_group G { group { V } }\n" + instance("watch_site m"), "warning: takeover_on_site_down of watch_site m has no effect on vrrp_instance V: the site must be able to learn of the newer term here (want listen and key_file), and members of a vrrp_sync_group are left out"},
 		{"hears nobody", watch + "vrrp_instance V { interface e0\n virtual_router_id 7\n priority 50\n virtual_ipaddress { 10.0.0.1/24 }\n watch_site m }\n", "warning: vrrp_instance V watches site m and has no unicast_peer there: it would never hear the site's advertisements"},
 		{"site without witness", "site hk { watcher 10.0.0.2\n key KEY }\n" + watch + instance("watch_site m\nsite hk"), "warning: vrrp_instance V takes over for site m only while somebody acknowledges site hk, which has no witness: those who are watched may be the only ones that could"},
 		{"no lease", "global_defs { vip_lease 0 }\nsite a { watcher 10.0.0.2\n key KEY }\n" + instance("site a"), "error: vip_lease 0: vrrp_instance V belongs to site a, whose addresses must end by themselves when the agent does"},

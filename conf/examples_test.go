@@ -3,6 +3,7 @@ package conf_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -23,7 +24,7 @@ func parseExample(t *testing.T, node, file string) *failover.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files := conf.FileMap{"f": string(text), "/etc/failoverd/region.key": key + "\n"}
+	files := conf.FileMap{"f": string(text), "/etc/failoverd/region.key": key + "\n", "/etc/failoverd/vrrp.key": strings.ToUpper(key)}
 	cfg, diags := conf.Parse("f", files, conf.Env{HostName: node, ConfigID: node}, conf.Options{})
 	if cfg == nil || len(diags) > 0 {
 		t.Fatalf("%s as %s: %s", file, node, lines(diags))

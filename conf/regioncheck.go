@@ -118,7 +118,10 @@ func (d *decoder) checkRegion(in *instance, r *failover.RouterConfig, cfg *failo
 		return
 	}
 	if g.Watch != "" {
-		d.checkWatcher(in, r)
+		d.checkWatcher(in, r, cfg)
+	}
+	if g.Watch != "" && g.Site == "" && len(cfg.Watches) > 0 && len(watchNamed(cfg, g.Watch).Witnesses) > 0 {
+		d.warnf(in.watch.at, "vrrp_instance %s lives by no site: once it has taken over, nothing ends its role if it is cut off from site %s and the witnesses; give it a site block of its own with a witness, and site NAME here", in.name.Text, g.Watch)
 	}
 	if g.Site != "" && d.global.vipLease.ok && d.global.vipLease.value == failover.NoLease && len(r.Addresses) > 0 {
 		d.errorf(d.global.vipLease.at, "vip_lease 0: vrrp_instance %s belongs to site %s, whose addresses must end by themselves when the agent does", in.name.Text, g.Site)
@@ -129,6 +132,16 @@ func (d *decoder) checkRegion(in *instance, r *failover.RouterConfig, cfg *failo
 	}
 	d.checkOverlap(in, r, cfg)
 	d.checkUpstreams(r)
+}
+
+// watchNamed returns the watched site of that name, which an instance names.
+func watchNamed(cfg *failover.Config, name string) *failover.WatchConfig {
+	for i := range cfg.Watches {
+		if cfg.Watches[i].Name == name {
+			return &cfg.Watches[i]
+		}
+	}
+	return &failover.WatchConfig{}
 }
 
 // uselessRegionWords warns about words that need another site.
@@ -149,7 +162,7 @@ const highWatcher = 200
 
 // checkWatcher is about an instance that takes over for another site. What the priorities there are, no single file knows:
 // that nobody has chosen one, or a very high one, it does.
-func (d *decoder) checkWatcher(in *instance, r *failover.RouterConfig) {
+func (d *decoder) checkWatcher(in *instance, r *failover.RouterConfig, cfg *failover.Config) {
 	g, p := &r.Region, r.VRRP.Priority
 	switch {
 	case g.Self == g.Watch:
@@ -162,6 +175,9 @@ func (d *decoder) checkWatcher(in *instance, r *failover.RouterConfig) {
 			in.name.Text, p, g.Watch)
 	case p >= highWatcher:
 		d.warnf(in.priority.at, "priority %d is high for a watcher: it must be below those of all nodes of site %s, with their weights, which this file does not know", p, g.Watch)
+	}
+	if w := watchNamed(cfg, g.Watch); w.OnSiteDown && (in.group != nil || !w.Listen.IsValid()) {
+		d.warnf(in.watch.at, "takeover_on_site_down of watch_site %s has no effect on vrrp_instance %s: the site must be able to learn of the newer term here (want listen and key_file), and members of a vrrp_sync_group are left out", g.Watch, in.name.Text)
 	}
 	if !r.VRRP.Unicast && len(r.VRRP.Watchers) == 0 {
 		d.warnf(in.watch.at, "vrrp_instance %s watches site %s and has no unicast_peer there: it would never hear the site's advertisements", in.name.Text, g.Watch)

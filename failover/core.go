@@ -182,7 +182,7 @@ func (c *Core) Receive(now vrrp.Instant, link LinkID, p *wire.Packet, fx *Effect
 		return why
 	}
 	c.awake(now, fx) // before: who stood still must not answer a rival as if it still served
-	if c.ignores(now, r, p.Priority) {
+	if c.ignores(now, r, p) {
 		r.fsm.Refuse(wire.DropStaleTerm)
 		return wire.DropStaleTerm
 	}

@@ -41,7 +41,7 @@ func (c *Core) describeWatch(now vrrp.Instant, w *watch) WatchStatus {
 	}
 	why, _ := c.observed(now, w, &j)
 	if why == "" {
-		why, _ = w.damped(now)
+		why, _ = w.damped(now, j.silentSince)
 	}
 	if barred, ready := c.heldBack(w); ready {
 		why = barred

@@ -2,9 +2,11 @@ package failover
 
 import (
 	"fmt"
+	"time"
 
 	"failoverd/failover/heartbeat"
 	"failoverd/vrrp"
+	"failoverd/vrrp/wire"
 )
 
 // mayTake says why r, whose time has come by the rules of VRRP, must not take the role yet; empty: it may. again is when time
@@ -38,7 +40,7 @@ func (c *Core) watchAllows(now vrrp.Instant, r *router, w *watch) (why string, a
 	j := c.judgeSite(now, w)
 	why, again = c.observed(now, w, &j)
 	if why == "" {
-		why, again = w.damped(now)
+		why, again = w.damped(now, j.silentSince)
 	}
 	if letGo > now {
 		again = min(again, letGo)
@@ -130,7 +132,11 @@ func (c *Core) resumes(now vrrp.Instant, r *router, w *watch) bool {
 // siteAllows is mayTake for a router of the service's own site. Its authority has been looked at already.
 func (c *Core) siteAllows(now vrrp.Instant, r *router, s *site) (why string, again vrrp.Instant) {
 	// Whoever had the role before may have lost it to another site meanwhile: that was asked for after its last sign of life.
-	if h := r.fsm.Heard(); s.word == authorityValid && s.sent < h.At && r.fsm.Pending() != vrrp.CausePreempt {
+	since := r.fsm.Heard().At
+	if t := c.termOf(r); t.Holder != "" && t.Holder != r.cfg.Region.Self {
+		since = max(since, r.takeover.silence) // another site has it: nobody here was told of its end
+	}
+	if s.word == authorityValid && s.sent < since && r.fsm.Pending() != vrrp.CausePreempt {
 		for _, p := range s.partners {
 			p.ask(now)
 		}
@@ -149,7 +155,8 @@ type bar struct {
 	holder string // the other site; empty: no bar
 	what   barKind
 	wait   string       // the speaker without a session
-	again  vrrp.Instant // when time alone may take it away; vrrp.Never: it does not
+	clean  vrrp.Instant // when this node has been all right for long enough
+	again  vrrp.Instant // when time alone may take it away
 }
 
 type barKind uint8
@@ -158,6 +165,7 @@ const (
 	barNoPreempt barKind = iota
 	barSession
 	barClean
+	barSilent
 )
 
 // words says what the bar is.
@@ -170,63 +178,110 @@ func (b bar) words(now vrrp.Instant) string {
 	case b.what == barSession:
 		return fmt.Sprintf("site %s has the role, and speaker %s has no established session", b.holder, b.wait)
 	}
-	return fmt.Sprintf("site %s has the role, and this node must have been all right for %s more (failback_clean)", b.holder, plainSeconds(b.again.Sub(now)))
+	if b.what == barSilent {
+		return fmt.Sprintf("site %s had the role and is silent: what it may have left behind ends by itself in %s", b.holder, plainSeconds(b.again.Sub(now)))
+	}
+	return fmt.Sprintf("site %s has the role, and this node must have been all right for %s more (failback_clean)", b.holder, plainSeconds(b.clean.Sub(now)))
 }
 
 // failback returns what keeps r from taking the role back from another site that has it.
 func (c *Core) failback(now vrrp.Instant, r *router) bar {
-	holder, alive := c.otherHolder(now, r)
-	if !alive {
+	t := c.termOf(r)
+	if t.Holder == "" || t.Holder == r.cfg.Region.Self {
 		return bar{}
 	}
+	life := c.holderLife(now, r, t.Holder)
+	if r.fsm.Ready() && r.fsm.Pending() == vrrp.CauseSilence {
+		life.lately = life.heard >= r.takeover.silence // by somebody else, and since it fell silent here
+	}
+	gone := life.heard.Add(c.goneAfter(r))
 	clean := r.clean.Add(r.cfg.Region.FailbackClean)
 	switch speaker := c.waitsFor(r); {
+	case life.released || now >= gone:
+		return bar{}
+	case !life.lately:
+		return bar{holder: t.Holder, what: barSilent, again: gone}
 	case !r.cfg.VRRP.Preempt:
-		return bar{holder: holder, what: barNoPreempt, again: vrrp.Never}
+		return bar{holder: t.Holder, what: barNoPreempt, again: gone}
 	case speaker != "":
-		return bar{holder: holder, what: barSession, wait: speaker, again: vrrp.Never}
+		return bar{holder: t.Holder, what: barSession, wait: speaker, again: gone}
 	case now < clean:
-		return bar{holder: holder, what: barClean, again: clean}
+		return bar{holder: t.Holder, what: barClean, clean: clean, again: min(clean, gone)}
 	}
 	return bar{}
 }
 
-// otherHolder returns the site that holds the term of r's service, and whether anybody has heard it lately.
-func (c *Core) otherHolder(now vrrp.Instant, r *router) (site string, alive bool) {
-	t := c.termOf(r)
-	if t.Holder == "" || t.Holder == r.cfg.Region.Self {
-		return "", false
-	}
-	if h := r.fsm.Heard(); h.Address.IsValid() && h.Priority > 0 && r.cfg.remote(h.Address) && now.Sub(h.At) <= r.fsm.ActiveDownInterval() {
-		return t.Holder, true
-	}
-	for _, p := range c.region.partners {
-		if p.about == r.cfg.Region.Home && p.fresh(now) && p.hears(now, t.Holder, r.service().Service) {
-			return t.Holder, true
+// goneAfter is how long another site that has the role must have been silent before it counts as gone: until it has fenced
+// itself, its upstream has dropped the route of a dead one, and its kernel the addresses (safety.md section 6.4). What the other
+// site has configured is taken to be what this one has.
+func (c *Core) goneAfter(r *router) time.Duration {
+	var hold, lease, fence, beat time.Duration
+	for i := range r.cfg.Announce {
+		if s := c.cfg.Speaker(r.cfg.Announce[i].Speaker); s != nil {
+			for j := range s.Neighbors {
+				hold = max(hold, s.Neighbors[j].HoldTime)
+			}
 		}
 	}
-	return t.Holder, false
+	for i := range r.cfg.Addresses {
+		lease = max(lease, r.cfg.Addresses[i].Lease)
+	}
+	if s := c.region.site; s != nil {
+		fence, beat = s.cfg.FenceAfter, s.cfg.Heartbeat
+	}
+	return max(fence, hold, lease+KernelSlop) + WithdrawTime + 2*beat
 }
 
-// hears reports whether a partner has said that it is the holder of a service and serves, or that it hears the holder.
-func (p *partner) hears(now vrrp.Instant, holder string, s heartbeat.Service) bool {
+// life is what is known of the site that holds a term.
+type life struct {
+	heard    vrrp.Instant // when anybody heard it serve last; 0: nobody has
+	lately   bool         // that was a moment ago: it will learn of a newer term
+	released bool         // it has said that it does not serve
+}
+
+// holderLife gathers what advertisements and partners say of the site that holds the term of r's service.
+func (c *Core) holderLife(now vrrp.Instant, r *router, holder string) (l life) {
+	if h := r.fsm.Heard(); h.Address.IsValid() && h.Priority > 0 && r.cfg.remote(h.Address) {
+		l.heard, l.lately = h.At, now.Sub(h.At) <= r.fsm.ActiveDownInterval()
+	}
+	for _, p := range c.region.partners {
+		if p.about != r.cfg.Region.Home || !p.answered {
+			continue
+		}
+		at, serves := p.hears(holder, r.service().Service)
+		switch {
+		case at == 0:
+		case serves:
+			l.heard = max(l.heard, at)
+			l.lately = l.lately || now.Sub(at) <= quietFactor*p.interval+maxRTT
+		default:
+			l.released = l.released || p.fresh(now)
+		}
+	}
+	return l
+}
+
+// hears returns when the partner, in its newest answer, heard of the holder of a service last, and whether that served; 0: it
+// has not heard of it.
+func (p *partner) hears(holder string, s heartbeat.Service) (at vrrp.Instant, serves bool) {
+	came := p.at.Add(p.rtt)
 	if p.reply.Site == holder {
 		k, _ := p.knows(s)
-		return k.State == heartbeat.Active || k.State == heartbeat.Draining
+		return came, k.State == heartbeat.Active || k.State == heartbeat.Draining
 	}
 	for i := range p.reply.Sites {
 		if h := &p.reply.Sites[i]; h.Site == holder {
-			return h.Age+now.Sub(p.at) <= quietFactor*p.interval+maxRTT && !h.Released
+			return came.Add(-h.Age), !h.Released
 		}
 	}
-	return false
+	return 0, false
 }
 
 // ignores reports whether an advertisement must not make r yield: it comes from a site whose term is over and that has not
 // claimed a newer one, although its nodes do that before they serve. A node that stood still sends such, until it is told.
-func (c *Core) ignores(now vrrp.Instant, r *router, priority uint8) bool {
-	w := c.watchOf(r)
-	if w == nil || r.fsm.State() != vrrp.Active || priority == 0 || priority < r.fsm.Priority() || c.termOf(r).Holder != r.cfg.Region.Self {
+func (c *Core) ignores(now vrrp.Instant, r *router, p *wire.Packet) bool {
+	w, priority := c.watchOf(r), p.Priority
+	if w == nil || !r.cfg.remote(p.Src) || r.fsm.State() != vrrp.Active || priority == 0 || priority < r.fsm.Priority() || c.termOf(r).Holder != r.cfg.Region.Self {
 		return false
 	}
 	spoke, lately := false, false
@@ -236,8 +291,8 @@ func (c *Core) ignores(now vrrp.Instant, r *router, priority uint8) bool {
 			lately = lately || now.Sub(s.at) <= quietFactor*w.cfg.Heartbeat
 		}
 	}
-	if !spoke {
-		return false // it does not speak the channel: plain VRRP
+	if !spoke || r.fsm.Overhear(p) != wire.Accepted {
+		return false // it does not speak the channel: plain VRRP; and what is refused anyhow changes nothing
 	}
 	if w.ignoring == vrrp.Never || now.Sub(w.ignoredAt) > r.fsm.ActiveDownInterval() {
 		w.ignoring = now

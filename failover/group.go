@@ -145,6 +145,8 @@ func (c *Core) shareRole(now vrrp.Instant, g *group, fx *Effects) {
 			ready++
 		}
 	}
+	// Asked once: what the first one does must not bar the others.
+	together := out == nil && leader == nil && ready > 0 && active+ready == len(g.members) && !c.anyBarred(now, g)
 	for _, r := range g.members {
 		switch {
 		case out != nil:
@@ -154,7 +156,7 @@ func (c *Core) shareRole(now vrrp.Instant, g *group, fx *Effects) {
 			c.demote(now, r, g.patience(leader, r), "", c.newHandover(now, r, "the sync group leaves the role"), fx)
 		case leader != nil:
 			c.demote(now, r, g.patience(leader, r), "", nil, fx)
-		case ready > 0 && active+ready == len(g.members) && !c.anyBarred(now, g):
+		case together:
 			c.apply(now, r, r.fsm.Promote(now), fx)
 		}
 	}

@@ -418,6 +418,20 @@ func (w *regions) watchOnSiteDown() {
 	w.step("hk", failover.Reconfigured{Config: &cfg})
 }
 
+// another gives a node a second router, of another VRID.
+func (w *regions) another(name string, vrid uint8) {
+	n := w.nodes[name]
+	cfg := *n.cfg
+	cfg.Hash += "+"
+	r := cfg.Routers[0]
+	r.Name, r.VRRP.Key.VRID, r.Announce = "SECOND", vrid, nil
+	r.VRRP.Addresses = []netip.Addr{addr("198.51.100.11")}
+	r.Addresses = []failover.Address{{Prefix: netip.MustParsePrefix("198.51.100.11/32"), Interface: "eth0", Lease: 3 * time.Second}}
+	cfg.Routers = append(slices.Clone(cfg.Routers), r)
+	n.cfg = &cfg
+	w.step(name, failover.Reconfigured{Config: &cfg})
+}
+
 // check is the result of a health check of the watcher.
 func (w *regions) check(name string, ok bool) {
 	w.step("hk", failover.TrackerReported{Report: failover.TrackerReport{
@@ -639,6 +653,42 @@ func TestRegions(t *testing.T) {
 			w.want(byHK)
 			w.run(20 * time.Second)
 			w.want(byM1)
+		}},
+		{"a mainland that is cut off while it waits leaves the role to the site that serves", func(w *regions) {
+			w.kill("m1", "m2")
+			w.run(25 * time.Second)
+			w.start("m1", "m2")
+			w.run(4 * time.Second)
+			w.sever("mainland>hk", "hk>mainland", "mainland>sg", "sg>mainland")
+			for range 200 {
+				w.run(100 * time.Millisecond)
+				w.want(byHK)
+			}
+		}},
+		{"a watcher that falls silent with the role is replaced when what it may have left has ended", func(w *regions) {
+			w.kill("m1", "m2")
+			w.run(25 * time.Second)
+			w.start("m1", "m2")
+			w.run(4 * time.Second)
+			w.kill("hk")
+			w.run(11 * time.Second)
+			w.want("")
+			w.run(2 * time.Second)
+			w.want(byM1)
+		}},
+		{"one death of a site is one takeover, whatever number of routers watch it", func(w *regions) {
+			w.another("hk", 78)
+			w.run(10 * time.Second)
+			w.kill("m1", "m2")
+			w.run(22 * time.Second)
+			for i, r := range w.status("hk").Routers {
+				if r.State != "MASTER" {
+					w.t.Errorf("router %d is %s: %s", i, r.State, r.Waiting)
+				}
+			}
+			if s := w.status("hk").Watches[0]; s.Penalty > 1000 || s.Latched {
+				w.t.Errorf("%+v", s)
+			}
 		}},
 		{"takeovers are damped", func(w *regions) {
 			for range 3 {

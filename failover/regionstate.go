@@ -242,7 +242,7 @@ func (c *Core) seize(now vrrp.Instant, r *router, w *watch, fx *Effects) {
 		c.region.due = min(c.region.due, at)
 		return
 	}
-	if why, again := w.damped(now); why != "" {
+	if why, again := w.damped(now, j.silentSince); why != "" {
 		c.region.due = min(c.region.due, max(again, now+1))
 		return
 	}

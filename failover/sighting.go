@@ -83,7 +83,9 @@ func (c *Core) reply(now vrrp.Instant, q *heartbeat.Request, noted bool) heartbe
 
 // heard says which sites were heard about a service's home, the home first.
 func (c *Core) heard(now vrrp.Instant, about string) (list []heartbeat.Heard) {
-	for _, s := range c.region.seen[about] {
+	seen := slices.Clone(c.region.seen[about])
+	slices.SortStableFunc(seen, func(a, b *sighting) int { return later(a.site != about) - later(b.site != about) })
+	for _, s := range seen {
 		i := 0
 		for i < len(list) && list[i].Site != s.site {
 			i++
@@ -99,11 +101,16 @@ func (c *Core) heard(now vrrp.Instant, about string) (list []heartbeat.Heard) {
 		for service := range s.states {
 			h.Released = h.Released && !s.mayHave(now, service)
 		}
-		if list[i].Site == about {
-			list[0], list[i] = list[i], list[0]
-		}
 	}
 	return list
+}
+
+// later is 1 for what goes behind.
+func later(behind bool) int {
+	if behind {
+		return 1
+	}
+	return 0
 }
 
 // mayHave reports whether the node may have a service by now, after what it said last. One that could have had it cannot

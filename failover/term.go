@@ -101,6 +101,6 @@ func (c *Core) claim(now vrrp.Instant, r *router, fx *Effects) {
 	}
 	c.learn(now, r.service(), heartbeat.Term{Epoch: t.Epoch + 1, Holder: r.cfg.Region.Self}, "claimed by this node", fx)
 	if w := c.watchOf(r); w != nil {
-		w.tookOver(now, r)
+		c.tookOver(now, w, r)
 	}
 }

@@ -202,10 +202,23 @@ func (d *damping) at(now vrrp.Instant, halfLife time.Duration) float64 {
 	return d.penalty * halved(now.Sub(d.took), halfLife)
 }
 
+// episodeSpan is within what time several routers take over for the same reason: their timers differ by an interval and their
+// skews.
+const episodeSpan = 5 * time.Second
+
+// sameEpisode reports whether a takeover at now is for the reason that the last one was for: the site, heard at heard last, has
+// not been heard since. All routers that watch it go one after the other.
+func (w *watch) sameEpisode(now, heard vrrp.Instant) bool {
+	return w.took != 0 && (heard <= w.took || now.Sub(w.took) <= episodeSpan)
+}
+
 // tookOver takes note of a takeover on account of the site's silence or verdict; one that the site has asked for by releasing
 // the role does not count.
-func (w *watch) tookOver(now vrrp.Instant, r *router) {
+func (c *Core) tookOver(now vrrp.Instant, w *watch, r *router) {
 	if r.why != vrrp.CauseSilence.String() && r.why != vrrp.CauseSiteDown.String() {
+		return
+	}
+	if j := c.judgeSite(now, w); w.sameEpisode(now, j.silentSince) {
 		return
 	}
 	w.penalty = w.at(now, w.cfg.HalfLife) + perTakeover
@@ -223,8 +236,11 @@ func (c *Core) unlatch(router string) {
 	}
 }
 
-// damped says why another takeover has to wait, and until when.
-func (w *watch) damped(now vrrp.Instant) (why string, again vrrp.Instant) {
+// damped says why another takeover has to wait, and until when. heard is when the site was heard last.
+func (w *watch) damped(now, heard vrrp.Instant) (why string, again vrrp.Instant) {
+	if w.sameEpisode(now, heard) {
+		return "", now
+	}
 	if w.latched {
 		if p := w.at(now, w.cfg.HalfLife); p > float64(w.cfg.Reuse) {
 			wait := timeToHalve(p/float64(max(w.cfg.Reuse, 1)), w.cfg.HalfLife)

@@ -137,6 +137,19 @@ func (s *authentication) verify(p *wire.Packet, wall int64) wire.DropReason {
 	}
 	o := s.judge(p, wire.SequenceAt(wall))
 	s.outcomes[o]++
+	return s.verdict(o)
+}
+
+// preview is verify without the counters.
+func (s *authentication) preview(p *wire.Packet, wall int64) wire.DropReason {
+	if s.cfg == nil {
+		return wire.Accepted
+	}
+	return s.verdict(s.judge(p, wire.SequenceAt(wall)))
+}
+
+// verdict says what an outcome means in the mode.
+func (s *authentication) verdict(o Outcome) wire.DropReason {
 	if o == AuthMissing && s.cfg.Mode != HMACEnforce {
 		return wire.Accepted
 	}

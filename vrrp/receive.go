@@ -43,7 +43,7 @@ func (r *Router) check(p *wire.Packet) wire.DropReason {
 	case c.OwnerIgnoresAdverts && c.Priority == wire.PriorityOwner && r.state == Active:
 		return wire.DropOwner
 	}
-	return r.vet(p)
+	return r.vet(p, r.auth.verify)
 }
 
 // Overhear says what would become of a packet if the router ran, whatever its state: somebody who has left the role and
@@ -55,11 +55,11 @@ func (r *Router) Overhear(p *wire.Packet) wire.DropReason {
 	case p.Src == r.source:
 		return wire.DropOwnSource
 	}
-	return r.vet(p)
+	return r.vet(p, r.auth.preview)
 }
 
-// vet is the part of check that does not depend on the state.
-func (r *Router) vet(p *wire.Packet) wire.DropReason {
+// vet is the part of check that does not depend on the state. authentic is verify or preview.
+func (r *Router) vet(p *wire.Packet, authentic func(*wire.Packet, int64) wire.DropReason) wire.DropReason {
 	c := &r.cfg
 	multicast := p.Dst.IsMulticast()
 	switch {
@@ -83,7 +83,7 @@ func (r *Router) vet(p *wire.Packet) wire.DropReason {
 	case p.VRID != c.Key.VRID || p.Family() != c.Key.Family:
 		return wire.DropVRID
 	}
-	if why := r.auth.verify(p, r.wall); why != wire.Accepted {
+	if why := authentic(p, r.wall); why != wire.Accepted {
 		return why
 	}
 	switch {

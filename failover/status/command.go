@@ -31,6 +31,9 @@ const Refused = http.StatusConflict
 // maxReason is the longest reason, and the longest name of who gives it, in octets.
 const maxReason = 256
 
+// maxFor is the longest drain that ends by itself.
+const maxFor = 10 * 365 * 24 * time.Hour
+
 // commandTimeout is how long a command may take: a switchover waits for its successor for an advertisement interval, which
 // is 41 s at most, and not so long with any that people use.
 const commandTimeout = 38 * time.Second
@@ -122,8 +125,8 @@ func (q *CommandRequest) understand(verb Verb, s *failover.Snapshot) (*Command, 
 	}
 	if q.For != "" {
 		d, err := time.ParseDuration(q.For)
-		if err != nil || d <= 0 {
-			return wrong("for %q: want a duration like 30m or 2h", q.For)
+		if err != nil || d <= 0 || d > maxFor {
+			return wrong("for %q: want a duration like 30m or 2h, at most ten years", q.For)
 		}
 		c.For = d
 	}

@@ -65,7 +65,7 @@ var eventKinds = map[failover.EventKind]string{
 	failover.EventPriority: "priority", failover.EventGroup: "sync_group", failover.EventObjectFailed: "object_failed",
 	failover.EventObjectRestored: "object_restored", failover.EventDevice: "device", failover.EventWatch: "watched_site",
 	failover.EventAuthority: "authority", failover.EventTerm: "term", failover.EventDrain: "drain",
-	failover.EventHandover: "handover", failover.EventTakeover: "takeover",
+	failover.EventHandover: "handover", failover.EventTakeover: "takeover", failover.EventClockSkew: "clock_skew",
 }
 
 // EventKind returns the word for a kind of event. It panics at one that it does not know.

@@ -7,11 +7,12 @@ import (
 )
 
 // Limits of what is authenticated at a listener, in datagrams a second, which are also the sizes of bursts. To refuse one
-// takes 1.2 us for each key (measured), so that a flood costs less than a hundredth of a processor.
+// takes 1.2 us for each key (measured), so that a flood of strangers costs less than a hundredth of a processor, and one that
+// borrows a known address, which must not starve its owner, a twentieth.
 const (
-	knownRate    = 5000 // for each source that has sent something genuine
-	strangerRate = 200  // for each other source
-	allRate      = 5000 // for all of those together
+	knownRate    = 50000 // for each source that has sent something genuine
+	strangerRate = 200   // for each other source
+	allRate      = 5000  // for all of those together
 )
 
 // maxKnown is how many sources are known, strangerSlots how many buckets the others share. Sources that meet in one by
