@@ -2,6 +2,8 @@ package failover
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"failoverd/vrrp"
 )
@@ -14,6 +16,11 @@ func (c *Core) describeRegions(now vrrp.Instant, s *Snapshot) {
 	}
 	for _, w := range g.watches {
 		s.Watches = append(s.Watches, c.describeWatch(now, w))
+	}
+	for _, about := range slices.Sorted(maps.Keys(g.seen)) {
+		for _, n := range g.seen[about] {
+			s.Heard = append(s.Heard, n.describe(now, about))
+		}
 	}
 	for _, p := range g.partners {
 		s.Partners = append(s.Partners, p.describe(now))
@@ -46,6 +53,11 @@ func (c *Core) describeWatch(now vrrp.Instant, w *watch) WatchStatus {
 	if barred, ready := c.heldBack(w); ready {
 		why = barred
 	}
+	for _, r := range c.routers {
+		if r.cfg.Region.Watch == w.cfg.Name && r.fsm.State() == vrrp.Active {
+			why = "" // it has the role
+		}
+	}
 	out.Held = why
 	if since := max(j.silentSince, j.contact, j.quorumSince); since != vrrp.Never {
 		out.ObservedMS = min(millis(now.Sub(since)), out.TakeoverMS)
@@ -54,14 +66,11 @@ func (c *Core) describeWatch(now vrrp.Instant, w *watch) WatchStatus {
 		ago := millis(now.Sub(j.silentSince))
 		out.HeardMSAgo = &ago
 	}
-	for _, s := range c.region.seen[w.cfg.Name] {
-		out.Nodes = append(out.Nodes, s.describe(now))
-	}
 	return out
 }
 
-func (s *sighting) describe(now vrrp.Instant) NodeStatus {
-	out := NodeStatus{Site: s.site, Node: s.node, HeardMSAgo: millis(now.Sub(s.at)), States: make(map[string]string, len(s.states))}
+func (s *sighting) describe(now vrrp.Instant, about string) NodeStatus {
+	out := NodeStatus{About: about, Site: s.site, Node: s.node, HeardMSAgo: millis(now.Sub(s.at)), States: make(map[string]string, len(s.states))}
 	for k, st := range s.states {
 		out.States[fmt.Sprintf("%d/%d", k.Family, k.VRID)] = st.String()
 	}

@@ -145,6 +145,9 @@ func (c *Core) endDrain(now vrrp.Instant, name, reason string, fx *Effects) {
 		return
 	}
 	r.drained = nil
+	if r.fsm.Ready() {
+		r.takeover.silence = now // what was known when it became ready is old
+	}
 	c.settleJoint(r)
 	fx.about(r, Event{Kind: EventDrain, At: now, To: "undrained", Reason: reason})
 	if h := r.handover; h != nil && h.heard == vrrp.Never && r.group == nil {

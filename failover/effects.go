@@ -107,7 +107,12 @@ const (
 	EventHandover                        // a router hands its role over; To "waiting", "over", "failed", Reason
 	EventTakeover                        // all of a takeover is in place; Phases, Took
 	EventClockSkew                       // the clock of a sender is about to leave the window of auth_hmac; Peer, To, Reason
+
+	numEventKinds
 )
+
+// NumEventKinds is the number of kinds.
+const NumEventKinds = int(numEventKinds)
 
 // Event is something that people should be able to read about later.
 type Event struct {

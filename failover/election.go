@@ -77,8 +77,7 @@ func (c *Core) observed(now vrrp.Instant, w *watch, j *siteJudgement) (why strin
 	}
 	take := c.takeAfter(w)
 	if at := max(j.silentSince, j.contact, j.quorumSince).Add(take); now < at {
-		return fmt.Sprintf("%s looks down, observed for %s of %s (%s was heard %s ago)", name, plainSeconds(take-at.Sub(now)),
-			plainSeconds(take), j.lastBy, plainSeconds(now.Sub(j.silentSince))), at
+		return fmt.Sprintf("%s looks down, observed for %s of %s (%s)", name, plainSeconds(take-at.Sub(now)), plainSeconds(take), j.lastSign(now)), at
 	}
 	return "", now
 }
@@ -132,11 +131,11 @@ func (c *Core) resumes(now vrrp.Instant, r *router, w *watch) bool {
 // siteAllows is mayTake for a router of the service's own site. Its authority has been looked at already.
 func (c *Core) siteAllows(now vrrp.Instant, r *router, s *site) (why string, again vrrp.Instant) {
 	// Whoever had the role before may have lost it to another site meanwhile: that was asked for after its last sign of life.
-	since := r.fsm.Heard().At
-	if t := c.termOf(r); t.Holder != "" && t.Holder != r.cfg.Region.Self {
-		since = max(since, r.takeover.silence) // another site has it: nobody here was told of its end
+	since := r.takeover.silence
+	if r.fsm.Pending() != vrrp.CausePreempt { // whoever is preempted is heard all the time
+		since = max(since, r.fsm.Heard().At)
 	}
-	if s.word == authorityValid && s.sent < since && r.fsm.Pending() != vrrp.CausePreempt {
+	if s.word == authorityValid && s.sent < since {
 		for _, p := range s.partners {
 			p.ask(now)
 		}

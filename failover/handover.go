@@ -201,8 +201,16 @@ func (c *Core) handoverDue(now vrrp.Instant, r *router, fx *Effects) {
 	case h.heard == vrrp.Never:
 		c.tellHandover(now, r, "over", fmt.Sprintf("nobody has taken the role within %v", h.until.Sub(h.since)), fx)
 	case h.why != "":
-		c.tellHandover(now, r, "over", fmt.Sprintf("%s has taken the role", h.successor), fx)
+		c.tellHandover(now, r, "over", h.taker()+" has taken the role", fx)
 	}
+}
+
+// taker names the successor.
+func (h *handover) taker() string {
+	if h.successor.IsValid() {
+		return h.successor.String()
+	}
+	return "another site"
 }
 
 // abandon ends the handover of a router that must not serve any more.
@@ -244,7 +252,14 @@ func (c *Core) overtaken(now vrrp.Instant, r *router, t heartbeat.Term, fx *Effe
 	h, overlap := r.handover, r.cfg.Region.HandoverOverlap
 	switch {
 	case h != nil && overlap == 0:
-		c.abandon(now, r, vrrp.CauseTerm.String(), fx)
+		if h.order != nil {
+			c.succeeded(now, h.order, fx) // that is whom it was to be handed to
+		}
+		r.handover = nil
+		c.settleJoint(r)
+		r.release(now)
+		c.dirty = true
+		c.tellHandover(now, r, "over", fmt.Sprintf("site %s has taken the role", t.Holder), fx)
 	case h != nil && h.heard == vrrp.Never:
 		h.heard, h.grace, h.outside = now, overlap, true
 		c.handedOver(now, r, fx)

@@ -217,7 +217,7 @@ func (c *Core) tellAllowed(now vrrp.Instant, r *router, fx *Effects) {
 	j := c.judgeSite(now, w)
 	reason := r.fsm.Pending().String()
 	if r.fsm.Pending() == vrrp.CauseSilence {
-		reason = fmt.Sprintf("observed for %s: %s was heard %s ago", plainSeconds(c.takeAfter(w)), j.lastBy, plainSeconds(now.Sub(j.silentSince)))
+		reason = fmt.Sprintf("observed for %s; %s", plainSeconds(c.takeAfter(w)), j.lastSign(now))
 		if c.resumes(now, r, w) {
 			reason = "this node had the role, and nobody has taken it since"
 		}
@@ -256,7 +256,10 @@ func (c *Core) noteWatch(now vrrp.Instant, w *watch, fx *Effects) {
 	j := c.judgeSite(now, w)
 	held, ready := c.heldBack(w)
 	kind := ""
-	if ready && held != "" {
+	switch {
+	case ready && w.dampens(now, j.silentSince):
+		kind = "damped"
+	case ready && held != "":
 		kind = "held back"
 	}
 	verdict := j.verdict.String()

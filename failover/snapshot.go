@@ -32,6 +32,8 @@ type Snapshot struct {
 	Sites    []SiteStatus    `json:"sites,omitempty"`
 	Watches  []WatchStatus   `json:"watched_sites,omitempty"`
 	Partners []PartnerStatus `json:"partners,omitempty"`
+	// Heard are the nodes that send heartbeats here.
+	Heard []NodeStatus `json:"heard_nodes,omitempty"`
 	// Listeners are the sockets where heartbeats of others arrive.
 	Listeners []ListenerStatus `json:"heartbeat_listeners,omitempty"`
 	// Recovery is the worst-case recovery time of each failure, computed from the configuration.
@@ -181,12 +183,11 @@ type WatchStatus struct {
 	// Penalty is that of damping; Latched: it holds takeovers back.
 	Penalty int  `json:"penalty"`
 	Latched bool `json:"latched,omitempty"`
-	// Nodes are those of the site that send heartbeats.
-	Nodes []NodeStatus `json:"nodes,omitempty"`
 }
 
 // NodeStatus is a node of another site as its heartbeats have it.
 type NodeStatus struct {
+	About      string            `json:"about"` // the site whose services it speaks of
 	Site       string            `json:"site"`
 	Node       string            `json:"node"`
 	HeardMSAgo float64           `json:"heard_ms_ago"`

@@ -86,7 +86,7 @@ type siteJudgement struct {
 
 // judgeSite asks everybody.
 func (c *Core) judgeSite(now vrrp.Instant, w *watch) siteJudgement {
-	j := siteJudgement{quorumSince: vrrp.Never, silentSince: w.since, lastBy: "nobody since the start", contact: c.contact(now, w)}
+	j := siteJudgement{quorumSince: vrrp.Never, silentSince: w.since, lastBy: "", contact: c.contact(now, w)}
 	var since []vrrp.Instant
 	vote := func(name string, v heartbeat.Verdict, at vrrp.Instant, reason string) {
 		x := Vote{Name: name, Verdict: v, Says: v.String(), Reason: reason}
@@ -116,6 +116,14 @@ func (c *Core) judgeSite(now vrrp.Instant, w *watch) siteJudgement {
 	}
 	j.decide(w, since)
 	return j
+}
+
+// lastSign says when the site was heard last, and by whom.
+func (j *siteJudgement) lastSign(now vrrp.Instant) string {
+	if j.lastBy == "" {
+		return fmt.Sprintf("nobody has heard it since this node began to listen, %s ago", plainSeconds(now.Sub(j.silentSince)))
+	}
+	return fmt.Sprintf("last sign of life: %s, %s ago", j.lastBy, plainSeconds(now.Sub(j.silentSince)))
 }
 
 // heard takes note that the site was heard at an instant.
@@ -236,6 +244,12 @@ func (c *Core) unlatch(router string) {
 	}
 }
 
+// dampens reports whether another takeover has to wait because of those before.
+func (w *watch) dampens(now, heard vrrp.Instant) bool {
+	why, _ := w.damped(now, heard)
+	return why != ""
+}
+
 // damped says why another takeover has to wait, and until when. heard is when the site was heard last.
 func (w *watch) damped(now, heard vrrp.Instant) (why string, again vrrp.Instant) {
 	if w.sameEpisode(now, heard) {
@@ -244,12 +258,13 @@ func (w *watch) damped(now, heard vrrp.Instant) (why string, again vrrp.Instant)
 	if w.latched {
 		if p := w.at(now, w.cfg.HalfLife); p > float64(w.cfg.Reuse) {
 			wait := timeToHalve(p/float64(max(w.cfg.Reuse, 1)), w.cfg.HalfLife)
-			return fmt.Sprintf("damped after too many takeovers (penalty %.0f, again below %d, or after failoverd undrain)", p, w.cfg.Reuse), now.Add(wait)
+			return fmt.Sprintf("damped after too many takeovers: for %s more (penalty %.0f, again below %d), or until failoverd undrain",
+				wait.Round(time.Second), p, w.cfg.Reuse), now.Add(wait)
 		}
 		w.latched = false
 	}
 	if w.took != 0 && now < w.took.Add(w.cfg.HoldDown) {
-		return fmt.Sprintf("held down for %s since the last takeover", plainSeconds(w.cfg.HoldDown)), w.took.Add(w.cfg.HoldDown)
+		return fmt.Sprintf("held down for %s more after the last takeover", plainSeconds(w.took.Add(w.cfg.HoldDown).Sub(now))), w.took.Add(w.cfg.HoldDown)
 	}
 	return "", now
 }

@@ -76,6 +76,10 @@ func verbOf(path string) Verb {
 
 // command carries out a command. It goes on when the client goes away.
 func (h *handler) command(w http.ResponseWriter, r *http.Request, verb Verb) {
+	if r.URL.RawQuery != "" {
+		fail(w, http.StatusBadRequest, "%s: what is wanted goes into the body, a JSON object: {\"router\": NAME, ...}", r.URL.Path)
+		return
+	}
 	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBodyBytes))
 	d.DisallowUnknownFields()
 	var q CommandRequest

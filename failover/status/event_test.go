@@ -105,7 +105,7 @@ func TestEvent(t *testing.T) {
 // Every kind of event has a word, and no two have the same one.
 func TestEventKinds(t *testing.T) {
 	seen := map[string]bool{}
-	for k := failover.EventTransition; k <= failover.EventTakeover; k++ {
+	for k := failover.EventTransition; int(k) < failover.NumEventKinds; k++ {
 		if word := EventKind(k); seen[word] {
 			t.Errorf("two kinds are %q", word)
 		} else {

@@ -67,7 +67,7 @@ func (p *printer) header(s *failover.Snapshot, now time.Time) {
 	c := &s.Config
 	p.text(plain, "", fmt.Sprintf("configuration %s (%s), in force for %s", c.File, c.Hash, ago(now, c.LoadedAt)))
 	if a := &s.Agent; a.PacketsDropped > 0 || a.LoopLateMillis >= lateMillis {
-		p.text(yellow, "", fmt.Sprintf("this node is slow: %d packets lost because the queue was full, latest timer %.0f ms late",
+		p.text(yellow, "", fmt.Sprintf("this node was slow: since the start %d packets were lost because the queue was full, and the worst timer was %.0f ms late",
 			a.PacketsDropped, a.LoopLateMillis))
 	}
 	if s.Agent.Stopping {

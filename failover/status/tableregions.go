@@ -14,6 +14,7 @@ func (p *printer) regions(s *failover.Snapshot) {
 	p.sites(s)
 	p.watches(s)
 	p.partners(s.Partners)
+	p.heard(s.Heard)
 	p.listeners(s.Listeners)
 }
 
@@ -117,6 +118,27 @@ func (p *printer) partners(list []failover.PartnerStatus) {
 		rows = append(rows, r)
 	}
 	p.table([]string{"PARTNER", "ADDRESS", "ANSWERED", "RTT", "REFUSED"}, rows)
+}
+
+// heard lists the nodes that send heartbeats here.
+func (p *printer) heard(list []failover.NodeStatus) {
+	if len(list) == 0 {
+		return
+	}
+	p.line("")
+	rows := make([]row, 0, len(list))
+	for i := range list {
+		n := &list[i]
+		var says []string
+		for _, k := range slices.Sorted(maps.Keys(n.States)) {
+			says = append(says, k+" "+n.States[k])
+		}
+		rows = append(rows, row{
+			cells: []cell{{text: clean(n.Node)}, {text: clean(n.Site)}, {text: clean(n.About)}, {text: millis(n.HeardMSAgo) + " ago"}},
+			tail:  cell{text: orDash(strings.Join(says, ", "))},
+		})
+	}
+	p.table([]string{"HEARS NODE", "OF SITE", "ABOUT", "LAST", "SAYS (FAMILY/VRID)"}, rows)
 }
 
 func (p *printer) listeners(list []failover.ListenerStatus) {

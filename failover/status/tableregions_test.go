@@ -23,6 +23,7 @@ func TestRegionsTable(t *testing.T) {
 		{ID: "site mainland/witness sg", Address: "203.0.113.200:7112", AnsweredMSAgo: ms(300), RTTMS: ms(31.4), Outcomes: map[string]uint64{"ok": 9, "wrong_key": 2}},
 		{ID: "site mainland/watcher hk", Address: "203.0.113.130:7112", Error: "connection refused"},
 	}
+	s.Heard = []failover.NodeStatus{{About: "mainland", Site: "hk", Node: "hk1", HeardMSAgo: 450, States: map[string]string{"4/51": "ready", "6/51": "out"}}}
 	s.Listeners = []failover.ListenerStatus{{Address: "0.0.0.0:7112", Open: true, Outcomes: map[string]uint64{"ok": 4, "replay": 1, "flood": 7}}}
 	var b strings.Builder
 	if err := Table(&b, s, TableOptions{}); err != nil {
@@ -41,6 +42,9 @@ PARTNER                   ADDRESS             ANSWERED   RTT     REFUSED
 site mainland/witness sg  203.0.113.200:7112  300ms ago  31.4ms  wrong_key 2
 site mainland/watcher hk  203.0.113.130:7112  never      -       -
     connection refused
+
+HEARS NODE  OF SITE  ABOUT     LAST       SAYS (FAMILY/VRID)
+hk1         hk       mainland  450ms ago  4/51 ready, 6/51 out
 
 HEARTBEATS AT  SOCKET  REFUSED
 0.0.0.0:7112   open    flood 7, replay 1
