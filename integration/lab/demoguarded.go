@@ -98,17 +98,23 @@ func (w *world) mainlandBlocks() (blocks, words string) {
 
 // hongKongBlocks does so for the watcher.
 func (w *world) hongKongBlocks(m *machine) (blocks, words string) {
-	blocks = fmt.Sprintf(`watch_site mainland {
-    witness sg %s
-    key %q
-    listen %s
+	blocks = fmt.Sprintf(`site hongkong {
+    witness sg %[1]s
+    key %[2]q
+    fence_after %[6]g
+    heartbeat %[5]g
+}
+watch_site mainland {
+    witness sg %[1]s
+    key %[2]q
+    listen %[3]s
     down_quorum 1
-    takeover_after %g
-    heartbeat %g
-    fence_after %g
+    takeover_after %[4]g
+    heartbeat %[5]g
+    fence_after %[6]g
     hold_down 10
 }
 `, w.witness.lan, demoKey, m.lan, demoTakeover.Seconds(), demoHeartbeat.Seconds(), demoFence.Seconds())
-	words = fmt.Sprintf("    watch_site mainland\n    handover_overlap %g\n", demoOverlap.Seconds())
+	words = fmt.Sprintf("    watch_site mainland\n    site hongkong\n    handover_overlap %g\n", demoOverlap.Seconds())
 	return blocks, words
 }
