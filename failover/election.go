@@ -235,7 +235,8 @@ func (c *Core) goneAfter(r *router) time.Duration {
 type life struct {
 	heard    vrrp.Instant // when anybody heard it serve last; 0: nobody has
 	lately   bool         // that was a moment ago: it will learn of a newer term
-	released bool         // it has said that it does not serve
+	denied   vrrp.Instant // when it has said last that it does not serve; 0: never
+	released bool         // that was a moment ago, and after heard
 }
 
 // holderLife gathers what advertisements and partners say of the site that holds the term of r's service.
@@ -253,10 +254,11 @@ func (c *Core) holderLife(now vrrp.Instant, r *router, holder string) (l life) {
 		case serves:
 			l.heard = max(l.heard, at)
 			l.lately = l.lately || now.Sub(at) <= quietFactor*p.interval+maxRTT
-		default:
-			l.released = l.released || p.fresh(now)
+		case p.fresh(now):
+			l.denied = max(l.denied, at)
 		}
 	}
+	l.released = l.denied > l.heard
 	return l
 }
 
@@ -265,7 +267,10 @@ func (c *Core) holderLife(now vrrp.Instant, r *router, holder string) (l life) {
 func (p *partner) hears(holder string, s heartbeat.Service) (at vrrp.Instant, serves bool) {
 	came := p.at.Add(p.rtt)
 	if p.reply.Site == holder {
-		k, _ := p.knows(s)
+		k, ok := p.knows(s)
+		if !ok || k.Holder != holder {
+			return 0, false // it has said so before it took the role
+		}
 		return came, k.State == heartbeat.Active || k.State == heartbeat.Draining
 	}
 	for i := range p.reply.Sites {

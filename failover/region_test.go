@@ -665,6 +665,21 @@ func TestRegions(t *testing.T) {
 				w.want(byHK)
 			}
 		}},
+		{"a router that is put back into service just after another site has taken the role leaves it there for failback_clean", func(w *regions) {
+			for _, name := range []string{"m1", "m2"} {
+				w.step(name, failover.DrainCommand{Router: "SERVICE"})
+			}
+			for !strings.Contains(w.serving(), "hk role") {
+				w.run(5 * time.Millisecond)
+			}
+			w.step("m1", failover.UndrainCommand{Router: "SERVICE"})
+			for range 40 {
+				w.run(100 * time.Millisecond)
+				w.want(byHK)
+			}
+			w.run(6 * time.Second)
+			w.want(byM1)
+		}},
 		{"a watcher that falls silent with the role is replaced when what it may have left has ended", func(w *regions) {
 			w.kill("m1", "m2")
 			w.run(25 * time.Second)

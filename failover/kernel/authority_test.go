@@ -76,8 +76,9 @@ func TestAuthorityIsADeadlineOfTheWorker(t *testing.T) {
 		r.worker.Set(failover.DesiredAddresses{Generation: 1, Addresses: []failover.Address{a}, Until: r.in(2 * time.Second)})
 		within(t, soon, "present", func() bool { return r.present(1, a.Key()) })
 		within(t, soon, "gone", func() bool { return shows(k) })
-		if took := time.Since(began).Round(time.Millisecond); took != 2*time.Second {
-			t.Errorf("gone after %v, want 2 s", took)
+		// It is looked for every millisecond, before or after the worker in the same instant.
+		if late := time.Since(began).Round(time.Millisecond) - 2*time.Second; late < 0 || late > time.Millisecond {
+			t.Errorf("gone %v after the end of the authority", late)
 		}
 		k.mu.Lock()
 		writes := len(k.writes)

@@ -279,6 +279,9 @@ func (r *reconciler) noticeLosses(now time.Time) {
 				m.index = 0
 			}
 		}
+		if _, there := r.have.names[it.Interface]; !there {
+			m.restoring = false // it went with its interface, as it turns out: the news of that came in two parts
+		}
 		if m.losses.held(now) {
 			m.blocked = true
 			m.failure = fmt.Sprintf("removed by somebody else %d times, next attempt %v after the last time",

@@ -107,6 +107,9 @@ func (w *World) goOn(n *node, _ Fault) {
 	}
 	n.speaker.hang(false)
 	if n.agent != nil {
+		if n.agent.frozen {
+			n.idle = n.local() // until now, whether or not anybody has looked meanwhile
+		}
 		n.agent.unfreeze()
 	}
 }

@@ -103,6 +103,9 @@ func (r *rules) limit(first int) time.Duration {
 	case r.paused && r.faults > 1:
 		// Nobody can tell a machine that was paused and is isolated: its own authority ends.
 		return w.fence + w.exchange() + w.overlap
+	case first == island && r.hangs && r.faults == 2:
+		// And who stands still just then hears of nothing: its addresses end by themselves, and its routes.
+		return max(w.exchange()+w.overlap, w.lease+leaseRounding+kernelSlop)
 	case first == island || r.paused || w.onDown:
 		// The home site takes its own back, or goes on where it was: whoever is to stop hears of it by the next heartbeat.
 		return w.exchange() + w.overlap
