@@ -4,7 +4,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 )
@@ -14,18 +13,37 @@ func TestReadmeExamples(t *testing.T) {
 	text, err := os.ReadFile("../README.md")
 	must(t, err)
 	n := 0
-	for _, m := range regexp.MustCompile("(?s)\n```\n(.*?)\n```\n").FindAllSubmatch(text, -1) {
-		if !strings.Contains(string(m[1]), "vrrp_instance") {
+	for _, example := range codeBlocks(string(text)) {
+		if !strings.Contains(example, "vrrp_instance") {
 			continue
 		}
 		n++
 		file := filepath.Join(t.TempDir(), "failoverd.conf")
-		must(t, os.WriteFile(file, append(m[1], '\n'), 0o600))
+		must(t, os.WriteFile(file, []byte(example), 0o600))
 		if out, err := exec.Command(binary, "check", "--strict", "-f", file).CombinedOutput(); err != nil {
-			t.Errorf("example %d: %v: %s\n%s", n, err, out, m[1])
+			t.Errorf("example %d: %v: %s\n%s", n, err, out, example)
 		}
 	}
 	if n < 3 {
 		t.Errorf("%d examples found, want at least 3", n)
 	}
+}
+
+// codeBlocks returns the code blocks of a text that name no language.
+func codeBlocks(text string) (blocks []string) {
+	var block []string
+	inside, plain := false, false
+	for line := range strings.Lines(text) {
+		switch mark := strings.TrimRight(line, "\n"); {
+		case !inside && strings.HasPrefix(mark, "```"):
+			inside, plain, block = true, mark == "```", nil
+		case inside && mark == "```":
+			if inside = false; plain {
+				blocks = append(blocks, strings.Join(block, ""))
+			}
+		case inside:
+			block = append(block, line)
+		}
+	}
+	return blocks
 }
