@@ -80,13 +80,12 @@ func matrixCases() map[bool][]matrixCase {
 }
 
 // TestCutMatrix makes the cuts of the table and looks who serves, who announces, and for how long nobody or both did. Some
-// regions work on it side by side.
+// regions work on it side by side; no other test does, which would be late then.
 func TestCutMatrix(t *testing.T) {
-	t.Parallel()
 	notShort(t)
 	cases := matrixCases()
 	var workers sync.WaitGroup
-	for witness, regions := range map[bool]int{true: 3, false: 2} {
+	for witness, regions := range map[bool]int{true: 2, false: 1} {
 		queue := make(chan matrixCase, len(cases[witness]))
 		for _, c := range cases[witness] {
 			queue <- c
@@ -151,25 +150,31 @@ func (c *regionConfig) observation() time.Duration { return c.takeover() + 4*tim
 // mostTries is how often a case is tried on a machine that is too busy for it.
 const mostTries = 3
 
-// stoodStill reports whether Hong Kong says that it was not running while it looked at the mainland. Such a look does not
-// count, and the observation begins anew: rightly so, but it says nothing about the cut.
-func (r *region) stoodStill() bool {
+// stoodStill reports whether Hong Kong says that it was not running while it looked at the mainland, now or in its log more
+// often than before. Such a look does not count, and the observation begins anew: rightly so, but it says nothing about the cut.
+func (r *region) stoodStill(before int) bool {
+	if r.stops() > before {
+		return true
+	}
 	s := r.hk.state()
 	return s.snapshot != nil && slices.ContainsFunc(s.snapshot.Watches, func(w failover.WatchStatus) bool {
 		return slices.ContainsFunc(w.Votes, func(v failover.Vote) bool { return strings.Contains(v.Reason, "stood still") })
 	})
 }
 
+// stops is how often Hong Kong has said so.
+func (r *region) stops() int { return strings.Count(r.hk.agent.proc.Log(), "stood still") }
+
 // try makes the cuts of a case and judges what comes of it, unless the machine was too busy and this is not the last try.
 // The cut falls at any phase of the heartbeats.
 func (r *region) try(c matrixCase, last bool) (conclusive bool) {
 	r.t.Helper()
 	time.Sleep(rand.N(r.config.heartbeat))
-	at := time.Now()
+	at, stops := time.Now(), r.stops()
 	r.make(c.cuts...)
 	time.Sleep(time.Until(at.Add(r.config.observation())))
 	to := time.Now()
-	if !last && r.masters() != c.want.masters && r.stoodStill() {
+	if !last && r.stoodStill(stops) {
 		r.t.Logf("to be tried again: MASTER %s, and this machine was too busy to look:\n%s", r.masters(), r.describe())
 		return false
 	}
