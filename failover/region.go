@@ -4,9 +4,8 @@ import (
 	"net/netip"
 	"time"
 
-	"failoverd/vrrp"
-
 	"failoverd/failover/heartbeat"
+	"failoverd/vrrp"
 )
 
 // SiteConfig is a site block: what isolation from the rest of the world means to the nodes of this site. A node has at most
