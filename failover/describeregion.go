@@ -38,7 +38,7 @@ func (c *Core) describeSite(now vrrp.Instant, st *site) SiteStatus {
 }
 
 func (c *Core) describeWatch(now vrrp.Instant, w *watch) WatchStatus {
-	j, take := c.judgeSite(now, w), c.takeAfter(w)
+	j, take := c.judgeSite(now, w, nil), c.takeAfter(w)
 	out := WatchStatus{
 		Name: w.cfg.Name, Verdict: j.verdict.String(), Votes: j.votes, Down: j.down, Quorum: w.cfg.DownQuorum,
 		TakeoverMS: millis(take), Contact: j.contact != vrrp.Never, Penalty: int(w.at(now, w.cfg.HalfLife)), Latched: w.latched,

@@ -33,11 +33,11 @@ func (c *Core) watchAllows(now vrrp.Instant, r *router, w *watch) (why string, a
 		return "", now
 	}
 	letGo := c.letGo(now, w)
-	if letGo <= now && c.released(now, r, w) {
+	if letGo <= now && c.ended(now, r, w) {
 		r.fsm.NoteRelease()
 		return "", now
 	}
-	j := c.judgeSite(now, w)
+	j := c.judgeSite(now, w, r)
 	why, again = c.observed(now, w, &j)
 	if why == "" {
 		why, again = w.damped(now, j.silentSince)
@@ -48,16 +48,18 @@ func (c *Core) watchAllows(now vrrp.Instant, r *router, w *watch) (why string, a
 	return why, again
 }
 
-// letGo returns from when on what a witness says counts as a release by a site that cannot tell this node itself: all of its
-// nodes that the witness hears say that they do not serve and could not. By then a node that it does not hear has fenced
-// itself, unless it talks to this one. vrrp.Never: no witness says so. Without this a site that lives, hears the witness and
-// cannot serve would keep the watcher from taking over for ever: it is not silent.
+// letGo returns from when on what a witness says counts as a release by a site that cannot tell this node itself, or whose
+// holder of the role died while the others could not take it: none of the nodes that the witness hears serves or could. By then
+// a node that it does not hear has fenced itself, unless it talks to this one, and what a dead one has left behind is gone
+// T_take after its last word. vrrp.Never: no witness says so. Without this a site that lives, hears the witness and cannot serve
+// would keep the watcher from taking over for ever: it is not silent.
 func (c *Core) letGo(now vrrp.Instant, w *watch) vrrp.Instant {
-	fence := w.cfg.FenceAfter + c.takeAfter(w) - w.cfg.TakeoverAfter
+	take := c.takeAfter(w)
+	fence := w.cfg.FenceAfter + take - w.cfg.TakeoverAfter + heartbeatSlack
 	at := vrrp.Never
 	for _, p := range w.witnesses {
 		if p.letGo != vrrp.Never && p.fresh(now) {
-			at = min(at, p.letGo.Add(fence+heartbeatSlack))
+			at = min(at, p.letGo.Add(max(fence, take-fence)))
 		}
 	}
 	return at
@@ -86,6 +88,21 @@ func (c *Core) observed(now vrrp.Instant, w *watch, j *siteJudgement) (why strin
 // release that is heard is not enough, for it may be that of one router among several, or of one that a cut has made believe
 // that it is alone.
 func (c *Core) released(now vrrp.Instant, r *router, w *watch) bool {
+	return c.everybodySays(now, r, w, releasedAll)
+}
+
+// ended reports whether nobody of the site can be serving, by what its nodes and the witnesses say.
+func (c *Core) ended(now vrrp.Instant, r *router, w *watch) bool {
+	return c.everybodySays(now, r, w, endedAll)
+}
+
+func releasedAll(h *heartbeat.Heard) bool { return h.Released }
+
+func endedAll(h *heartbeat.Heard) bool { return h.Ended }
+
+// everybodySays reports whether no node of the site that this one has heard lately may have the service, and whether all
+// witnesses that hear the site say it.
+func (c *Core) everybodySays(now vrrp.Instant, r *router, w *watch, it func(*heartbeat.Heard) bool) bool {
 	if len(w.witnesses) > 0 && c.contact(now, w) == vrrp.Never {
 		return false
 	}
@@ -96,18 +113,18 @@ func (c *Core) released(now vrrp.Instant, r *router, w *watch) bool {
 		}
 	}
 	for _, p := range w.witnesses {
-		if p.fresh(now) && p.heardSite && !p.released() && now.Sub(p.silentAt) <= take {
+		if p.fresh(now) && p.heardSite && !p.says(it) && now.Sub(p.silentAt) <= take {
 			return false
 		}
 	}
 	return true
 }
 
-// released reports whether all nodes of the site in question have told the partner that they let go of everything.
-func (p *partner) released() bool {
+// says reports whether something is true of the site in question as the partner has heard it.
+func (p *partner) says(it func(*heartbeat.Heard) bool) bool {
 	for i := range p.reply.Sites {
 		if h := &p.reply.Sites[i]; h.Site == p.about {
-			return h.Released
+			return it(h)
 		}
 	}
 	return false

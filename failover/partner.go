@@ -29,7 +29,7 @@ type partner struct {
 	heardSite bool         // it has been heard in the partner's present life
 	quiet     bool         // and not for quietFactor heartbeats before the newest answer
 	downSince vrrp.Instant // since when its own verdict is "down"
-	letGo     vrrp.Instant // since when it has heard the site say without interruption that it has let go; Never: it does not
+	letGo     vrrp.Instant // since when nobody of the site can serve by what it has heard of it; Never: somebody can
 }
 
 // sentRequest is when a request was sent, for whoever answers it.
@@ -154,7 +154,7 @@ func (c *Core) heartbeatReplied(now vrrp.Instant, in *HeartbeatReplied, fx *Effe
 		}
 	}
 	// Of a site that is silent nobody knows what it does.
-	if !p.released() || now.Sub(p.silentAt) > quietFactor*p.interval {
+	if !p.says(endedAll) || now.Sub(p.silentAt) > quietFactor*p.interval {
 		p.letGo = vrrp.Never
 	} else if p.letGo == vrrp.Never || !was {
 		p.letGo = now

@@ -114,6 +114,30 @@ func TestRegions(t *testing.T) {
 			w.run(4 * time.Second)
 			w.want(byHK)
 		}},
+		{"a mainland whose holder is dead and whose other router cannot serve is replaced as one that is silent", func(w *regions) {
+			w.loseUpstream("m2")
+			w.run(5 * time.Second)
+			w.want(byM1)
+			w.kill("m1")
+			w.run(15 * time.Second)
+			w.want("")
+			w.run(6 * time.Second)
+			w.want(byHK)
+			w.start("m1")
+			w.run(30 * time.Second)
+			w.want(byM1)
+		}},
+		{"so it is if nobody but the other router is heard by the watcher, and m1 by the witness alone", func(w *regions) {
+			w.loseUpstream("m2")
+			w.sever("m1>hk")
+			w.run(60 * time.Second)
+			w.want(byM1)
+			w.kill("m1")
+			w.run(15 * time.Second)
+			w.want("")
+			w.run(6 * time.Second)
+			w.want(byHK)
+		}},
 		{"a watcher that is started again while the mainland is dead goes on where it was", func(w *regions) {
 			w.kill("m1", "m2")
 			w.run(25 * time.Second)

@@ -214,7 +214,7 @@ func (c *Core) tellAllowed(now vrrp.Instant, r *router, fx *Effects) {
 	if w == nil {
 		return
 	}
-	j := c.judgeSite(now, w)
+	j := c.judgeSite(now, w, r)
 	reason := r.fsm.Pending().String()
 	if r.fsm.Pending() == vrrp.CauseSilence {
 		reason = fmt.Sprintf("observed for %s; %s", plainSeconds(c.takeAfter(w)), j.lastSign(now))
@@ -234,7 +234,7 @@ func (c *Core) seize(now vrrp.Instant, r *router, w *watch, fx *Effects) {
 	speaks := slices.ContainsFunc(c.region.seen[w.cfg.Name], func(s *sighting) bool {
 		return s.site == w.cfg.Name && s.fence > 0 && now.Sub(s.at) <= quietFactor*w.cfg.Heartbeat
 	})
-	j := c.judgeSite(now, w)
+	j := c.judgeSite(now, w, r)
 	if !speaks || j.contact == vrrp.Never || j.quorumSince == vrrp.Never {
 		return
 	}
@@ -253,7 +253,7 @@ func (c *Core) seize(now vrrp.Instant, r *router, w *watch, fx *Effects) {
 
 // noteWatch tells of a change of what a watched site looks like, and of what holds a takeover back.
 func (c *Core) noteWatch(now vrrp.Instant, w *watch, fx *Effects) {
-	j := c.judgeSite(now, w)
+	j := c.judgeSite(now, w, nil)
 	held, ready := c.heldBack(w)
 	kind := ""
 	switch {

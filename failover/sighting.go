@@ -63,7 +63,7 @@ func (c *Core) see(now vrrp.Instant, q *heartbeat.Request) bool {
 func (c *Core) reply(now vrrp.Instant, q *heartbeat.Request, noted bool) heartbeat.Reply {
 	a := heartbeat.Reply{Site: c.cfg.self(), Node: c.cfg.node(), About: q.About, ID: q.ID, Noted: noted, Sites: c.heard(now, q.About)}
 	if w := c.region.watch(q.About); w != nil {
-		v := c.judgeSite(now, w)
+		v := c.judgeSite(now, w, nil)
 		if a.Verdict = v.verdict; a.Verdict == heartbeat.Down {
 			a.VerdictAge = max(now.Sub(v.quorumSince), 0)
 		}
@@ -94,12 +94,13 @@ func (c *Core) heard(now vrrp.Instant, about string) (list []heartbeat.Heard) {
 			if len(list) == heartbeat.MaxSites {
 				continue
 			}
-			list = append(list, heartbeat.Heard{Site: s.site, Age: now.Sub(s.at), Released: true})
+			list = append(list, heartbeat.Heard{Site: s.site, Age: now.Sub(s.at), Released: true, Ended: true})
 		}
 		h := &list[i]
 		h.Age = min(h.Age, now.Sub(s.at))
 		for service := range s.states {
 			h.Released = h.Released && !s.mayHave(now, service)
+			h.Ended = h.Ended && !s.mayServe(now, service)
 		}
 	}
 	return list
@@ -120,9 +121,37 @@ func (s *sighting) mayHave(now vrrp.Instant, service heartbeat.Service) bool {
 	case heartbeat.Active, heartbeat.Draining:
 		return age <= heartbeat.ReleasedWithin
 	case heartbeat.Ready:
-		return s.fence == 0 && age <= heartbeat.ReleasedWithin || s.fence > 0 && age <= s.fence+heartbeatSlack
+		return s.unfenced(age)
 	}
 	return false
+}
+
+// mayServe reports whether the node may be serving by now: unlike mayHave, what a dead one has left behind does not count.
+func (s *sighting) mayServe(now vrrp.Instant, service heartbeat.Service) bool {
+	return s.states[service] != heartbeat.Out && s.unfenced(now.Sub(s.at))
+}
+
+// declines reports whether the node says, as late as can be expected, that it cannot have the service of r, or any for nil: then
+// its life is not that of the service, whose holder may have died.
+func (s *sighting) declines(now vrrp.Instant, r *router, beat time.Duration) bool {
+	if len(s.states) == 0 || now.Sub(s.at) > quietFactor*beat {
+		return false
+	}
+	if r != nil {
+		return s.states[r.service().Service] == heartbeat.Out
+	}
+	for _, st := range s.states {
+		if st != heartbeat.Out {
+			return false
+		}
+	}
+	return true
+}
+
+// unfenced reports whether a node that has said something so long ago may still act on it: it has not fenced itself, and one
+// that never does counts for ReleasedWithin.
+func (s *sighting) unfenced(age time.Duration) bool {
+	return s.fence == 0 && age <= heartbeat.ReleasedWithin || s.fence > 0 && age <= s.fence+heartbeatSlack
 }
 
 // readyOutside reports whether a node of another site has said lately that it could take the role of r.

@@ -84,8 +84,8 @@ type siteJudgement struct {
 	contact     vrrp.Instant // since when this node has been in contact; Never: it is not
 }
 
-// judgeSite asks everybody.
-func (c *Core) judgeSite(now vrrp.Instant, w *watch) siteJudgement {
+// judgeSite asks everybody. r is the router whose service it is about; nil: all of the site.
+func (c *Core) judgeSite(now vrrp.Instant, w *watch, r *router) siteJudgement {
 	j := siteJudgement{quorumSince: vrrp.Never, silentSince: w.since, lastBy: "", contact: c.contact(now, w)}
 	var since []vrrp.Instant
 	vote := func(name string, v heartbeat.Verdict, at vrrp.Instant, reason string) {
@@ -110,7 +110,7 @@ func (c *Core) judgeSite(now vrrp.Instant, w *watch) siteJudgement {
 	}
 	j.heard(w.advert, "an advertisement")
 	for _, s := range c.region.seen[w.cfg.Name] {
-		if s.site == w.cfg.Name {
+		if s.site == w.cfg.Name && !s.declines(now, r, w.cfg.Heartbeat) {
 			j.heard(s.at, "a heartbeat of "+s.node)
 		}
 	}
@@ -226,7 +226,7 @@ func (c *Core) tookOver(now vrrp.Instant, w *watch, r *router) {
 	if r.why != vrrp.CauseSilence.String() && r.why != vrrp.CauseSiteDown.String() {
 		return
 	}
-	if j := c.judgeSite(now, w); w.sameEpisode(now, j.silentSince) {
+	if j := c.judgeSite(now, w, r); w.sameEpisode(now, j.silentSince) {
 		return
 	}
 	w.penalty = w.at(now, w.cfg.HalfLife) + perTakeover

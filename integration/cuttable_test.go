@@ -12,6 +12,7 @@ const (
 	stays    ending = iota // nothing happens to it
 	moved                  // to the other router of the mainland
 	released               // to HK, because the mainland says that it cannot serve
+	orphaned               // to HK, at the latest after takeover_after: whoever could have released the role may have died with it
 	silence                // to HK, after takeover_after
 	fenced                 // the mainland ends it after fence_after, HK begins after takeover_after
 	ends                   // nobody serves until the cut is mended
@@ -22,6 +23,7 @@ var endingText = [...]string{
 	stays:    "no probe is lost",
 	moved:    "as long as the power cut of a node",
 	released: "as long as the loss of the uplink",
+	orphaned: "at most as long as the power cut of the site",
 	silence:  "as long as the power cut of the site",
 	fenced:   "from `fence_after` at the earliest to the end of a power cut of the site",
 	ends:     "until it is mended",
@@ -47,6 +49,7 @@ func on(who string, e ending) expectation { return expectation{who, who, e} }
 var (
 	onM1, onM2                  = on("m1", stays), on("m2", moved)
 	hkReleased, hkSilence, none = on("hk", released), on("hk", silence), on("-", ends)
+	hkOrphaned                  = on("hk", orphaned)
 	hkFenced                    = on("hk", fenced)
 	bothHold                    = on("m1 m2", stays)
 	absent                      expectation
@@ -82,7 +85,7 @@ var cutTable = []cutRow{
 	{[]*cut{cutUplinkM, cutUplinkK}, none, none, false, "no site has an upstream"},
 	{[]*cut{cutUplinkM, cutWitnessM}, hkSilence, absent, false, "HK hears the mainland give the role away, and waits for as long as what the witness heard last may hold"},
 	{[]*cut{cutUplinkM, cutWitnessK}, none, absent, false, "HK hears the mainland give the role away, and has nobody to ask whether it hears all of it"},
-	{[]*cut{cutUplinkM, cutNode}, hkReleased, hkReleased, false, "m2 takes the role and loses its session as well"},
+	{[]*cut{cutUplinkM, cutNode}, hkOrphaned, hkOrphaned, false, "m2 takes the role and loses its session as well, or loses it first: then the role died with m1"},
 	{[]*cut{cutUplinkM, cutSite}, hkSilence, hkSilence, false, "as the power alone"},
 
 	{[]*cut{cutBetween, cutUplinkK}, onM1, onM1, false, ""},

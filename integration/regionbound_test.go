@@ -36,6 +36,8 @@ func (r *region) bounds(e ending) (least, most time.Duration) {
 	case released:
 		// Both routers of the mainland lose their sessions within the hold time, m2 perhaps after it has taken the role.
 		return 0, c.hold + c.activeDown(150) + c.skew(100) + voteTime + last + slack
+	case orphaned:
+		return 0, c.takeover() + voteTime + last + slack
 	case silence:
 		return c.takeover() - c.heartbeat, c.takeover() + voteTime + last + slack
 	case fenced:
@@ -81,7 +83,7 @@ func (r *region) checkEnding(e ending, took time.Duration) {
 		r.checkPrinted(r.m1, failover.NodePower, took)
 	case released:
 		r.checkPrinted(r.m1, failover.UplinkLoss, took)
-	case silence, fenced:
+	case orphaned, silence, fenced:
 		r.checkPrinted(r.hk, failover.SitePower, took)
 	}
 }

@@ -90,6 +90,9 @@ type Heard struct {
 	// Released: none of the nodes of the site serves or could serve, as far as they have said so. What a node said counts for
 	// as long as it may act on it: for ReleasedWithin if it served, or if isolation does not stop it.
 	Released bool
+	// Ended: none of them can be serving any more, because each has said so or has fenced itself meanwhile. One that served
+	// until it fell silent may have left a route behind, which its upstream drops on its own. Released implies it.
+	Ended bool
 }
 
 // ReleasedWithin is how long what a node said of itself counts for Heard.Released that does not end by itself.

@@ -41,7 +41,7 @@ func longest(n int) *Reply {
 	name := func(i int) string { return fmt.Sprintf("%032d", i) }
 	r := &Reply{Site: name(0), Node: name(0), About: name(1), Verdict: Down, VerdictAge: time.Hour}
 	for i := range MaxSites {
-		r.Sites = append(r.Sites, Heard{Site: name(2 + i), Age: time.Hour, Released: true})
+		r.Sites = append(r.Sites, Heard{Site: name(2 + i), Age: time.Hour, Released: true, Ended: true})
 	}
 	for i := range n {
 		r.Services = append(r.Services, Knowledge{
@@ -132,8 +132,9 @@ func drawReply(t *rapid.T, r *Request) *Reply {
 		Noted: rapid.Bool().Draw(t, "noted"),
 	}
 	for range rapid.IntRange(0, MaxSites).Draw(t, "sites") {
+		life := rapid.IntRange(0, lifeReleased).Draw(t, "life")
 		a.Sites = append(a.Sites, Heard{
-			Site: drawSite.Draw(t, "heard"), Age: drawDuration.Draw(t, "heard age"), Released: rapid.Bool().Draw(t, "released"),
+			Site: drawSite.Draw(t, "heard"), Age: drawDuration.Draw(t, "heard age"), Ended: life >= lifeEnded, Released: life == lifeReleased,
 		})
 	}
 	for _, e := range r.Entries {

@@ -10,7 +10,7 @@ import (
 //	length and name of the node, verdict and whether it was noted 1, age of the verdict 4, number of sites 1, number of services 1
 //	number of names 1, length and octets of each
 //	site 1, about 1                                                     references to names
-//	for each site that was heard: name 1, released 1, age 4
+//	for each site that was heard: name 1, 0 or ended 1 or released 2, age 4
 //	for each service: family and state 1, VRID 1, successors 1, holder 1, epoch 8, tenure 4
 const (
 	heardLen     = 6
@@ -62,6 +62,9 @@ func (r *Reply) check(t *names) error {
 		if r.Sites[i].Site == "" {
 			return fmt.Errorf("%w: a site without a name was heard", ErrMessage)
 		}
+		if s := &r.Sites[i]; s.Released && !s.Ended {
+			return fmt.Errorf("%w: site %s has released everything, but not ended it", ErrMessage, s.Site)
+		}
 	}
 	var seen services
 	for i := range r.Services {
@@ -85,11 +88,8 @@ func (r *Reply) append(b []byte, h header) ([]byte, error) {
 	b = t.append(b)
 	b = append(b, t.index(r.Site), t.index(r.About))
 	for i := range r.Sites {
-		s, released := &r.Sites[i], byte(0)
-		if s.Released {
-			released = 1
-		}
-		b = appendAge(append(b, t.index(s.Site), released), s.Age)
+		s := &r.Sites[i]
+		b = appendAge(append(b, t.index(s.Site), s.packLife()), s.Age)
 	}
 	for i := range r.Services {
 		k := &r.Services[i]
@@ -121,13 +121,30 @@ func parseReply(b []byte) (header, Reply, bool) {
 	return h, r, true
 }
 
+// What a site that was heard may still have, in its octet.
+const (
+	lifeEnded    = 1
+	lifeReleased = 2
+)
+
+func (h *Heard) packLife() byte {
+	switch {
+	case h.Released:
+		return lifeReleased
+	case h.Ended:
+		return lifeEnded
+	}
+	return 0
+}
+
 func readHeard(rd *reader, t *names, n int) []Heard {
 	if n == 0 {
 		return nil
 	}
 	sites := make([]Heard, n)
 	for i := range sites {
-		sites[i] = Heard{Site: t.name(rd.octet()), Released: rd.atMost(1) == 1, Age: rd.duration()}
+		site, life := t.name(rd.octet()), rd.atMost(lifeReleased)
+		sites[i] = Heard{Site: site, Ended: life >= lifeEnded, Released: life == lifeReleased, Age: rd.duration()}
 	}
 	return sites
 }
