@@ -161,6 +161,19 @@ func TestSnapshotAge(t *testing.T) {
 	if p.snapshotAt != 1000 {
 		t.Errorf("due at %d, want no later than before", p.snapshotAt)
 	}
+	const now = vrrp.Instant(time.Hour)
+	for _, tt := range []struct{ took, soonest, latest time.Duration }{
+		{100 * time.Microsecond, snapshotGap, snapshotMax},
+		{30 * time.Millisecond, 600 * time.Millisecond, snapshotMax},
+		{80 * time.Millisecond, 1600 * time.Millisecond, 1600 * time.Millisecond},
+		{600 * time.Millisecond, snapshotWorst, snapshotWorst}, // the machine stood still
+	} {
+		p.took(now, tt.took)
+		if p.soonest != now.Add(tt.soonest) || p.snapshotAt != now.Add(tt.latest) {
+			t.Errorf("after one that took %v: not before %v, at the latest after %v, want %v and %v",
+				tt.took, p.soonest.Sub(now), p.snapshotAt.Sub(now), tt.soonest, tt.latest)
+		}
+	}
 }
 
 // A step of the wall clock must not make a snapshot look older or newer than it is.

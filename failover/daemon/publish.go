@@ -10,10 +10,12 @@ import (
 )
 
 // Snapshots are published after a change, but not more often than snapshotGap or than takes a twentieth of the loop's
-// time, and at least every snapshotMax.
+// time, and at least every snapshotMax. One that took long because the machine stood still does not make the next one wait
+// for longer than snapshotWorst: what people see would be old for as long.
 const (
-	snapshotGap = 20 * time.Millisecond
-	snapshotMax = time.Second
+	snapshotGap   = 20 * time.Millisecond
+	snapshotMax   = time.Second
+	snapshotWorst = 2 * time.Second
 )
 
 // publisher is the part of the loop that is about its snapshots.
@@ -28,6 +30,12 @@ type publisher struct {
 // publishSoon asks for a snapshot after a change.
 func (p *publisher) publishSoon(now vrrp.Instant) {
 	p.snapshotAt = min(p.snapshotAt, max(now, p.soonest))
+}
+
+// took plans the next snapshots after one that was begun at now.
+func (p *publisher) took(now vrrp.Instant, d time.Duration) {
+	gap := min(20*d, snapshotWorst)
+	p.soonest, p.snapshotAt = now.Add(max(snapshotGap, gap)), now.Add(max(snapshotMax, gap))
 }
 
 // published is a snapshot with the configuration that it is about. Both are immutable.
@@ -66,7 +74,5 @@ func (l *loop) publish(now vrrp.Instant) {
 	s.Agent.PacketsDropped, s.Agent.Batches = l.agent.lost.Load(), l.batches
 	l.agent.journal.describe(&s.Agent)
 	l.agent.published.Store(&published{s, l.core.Config()})
-	took := monotonic().Sub(now)
-	l.soonest = now.Add(max(snapshotGap, 20*took))
-	l.snapshotAt = now.Add(max(snapshotMax, 20*took))
+	l.took(now, monotonic().Sub(now))
 }
