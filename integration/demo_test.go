@@ -2,6 +2,7 @@ package integration
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -54,28 +55,33 @@ func checkNothingLeft(t *testing.T, cmd *exec.Cmd, dir string) {
 	if err := syscall.Kill(-cmd.Process.Pid, 0); err == nil {
 		t.Error("processes of the demo's group are still running")
 	}
-	names, _ := filepath.Glob("/run/netns/fo-*")
+	names, _ := filepath.Glob(fmt.Sprintf("/run/netns/fo-%d-*", cmd.Process.Pid))
 	for _, n := range names {
-		if strings.Contains(n, "-m1") || strings.Contains(n, "-hk") {
-			t.Errorf("left behind: %s", n)
-		}
+		t.Errorf("left behind: %s", n)
 	}
 }
 
-// TestDemo plays the demo as root and as an ordinary user: every verdict holds, and nothing is left.
+// TestDemo plays the scenarios of the demo, as root and as an ordinary user: every verdict holds, and nothing is left.
 func TestDemo(t *testing.T) {
-	for name, credential := range map[string]*syscall.Credential{
-		"root":          nil,
-		"ordinary user": {Uid: 65534, Gid: 65534},
+	t.Parallel()
+	nobody := &syscall.Credential{Uid: 65534, Gid: 65534}
+	for _, tt := range []struct {
+		scenario, user string
+		credential     *syscall.Credential
+		verdicts       int
+	}{
+		{"guarded", "root", nil, 4},
+		{"local", "ordinary user", nobody, 5},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(tt.scenario+", "+tt.user, func(t *testing.T) {
+			t.Parallel()
 			if os.Getuid() != 0 {
 				t.Skip("SKIPPED, NOT PASSED: needs root to choose the user")
 			}
-			if credential != nil {
-				skipWithoutUserNamespaces(t, credential)
+			if tt.credential != nil {
+				skipWithoutUserNamespaces(t, tt.credential)
 			}
-			cmd, out, dir := demo(t, credential, "--json")
+			cmd, out, dir := demo(t, tt.credential, "--json", "--scenario", tt.scenario)
 			err := cmd.Wait()
 			lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 			var r demoResult
@@ -85,8 +91,8 @@ func TestDemo(t *testing.T) {
 			for _, v := range r.Verdicts {
 				t.Logf("%-45s outage %8.1f ms, bound %8.1f + %.0f ms, served by %s", v.Event, v.OutageMS, v.BoundMS, v.MarginMS, v.Serving)
 			}
-			if err != nil || !r.OK || len(r.Verdicts) < 5 {
-				t.Errorf("exit %v, ok %t:\n%s", err, r.OK, out)
+			if err != nil || !r.OK || len(r.Verdicts) < tt.verdicts {
+				t.Errorf("exit %v, ok %t, %d verdicts, want %d:\n%s", err, r.OK, len(r.Verdicts), tt.verdicts, out)
 			}
 			checkNothingLeft(t, cmd, dir)
 		})
@@ -105,6 +111,7 @@ func skipWithoutUserNamespaces(t *testing.T, c *syscall.Credential) {
 
 // TestDemoInterrupted: Ctrl-C in the middle cleans up.
 func TestDemoInterrupted(t *testing.T) {
+	t.Parallel()
 	cmd, out, dir := demo(t, nil)
 	time.Sleep(5 * time.Second)
 	must(t, syscall.Kill(-cmd.Process.Pid, syscall.SIGINT))
