@@ -74,13 +74,13 @@ func verbOf(path string) Verb {
 	return ""
 }
 
-// command carries out a command. It goes on when the client goes away.
-func (h *handler) command(w http.ResponseWriter, r *http.Request, verb Verb) {
+// command carries out the command that a body asks for. It goes on when the client goes away.
+func (h *handler) command(w http.ResponseWriter, r *http.Request, verb Verb, body []byte) {
 	if r.URL.RawQuery != "" {
 		fail(w, http.StatusBadRequest, "%s: what is wanted goes into the body, a JSON object: {\"router\": NAME, ...}", r.URL.Path)
 		return
 	}
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBodyBytes))
+	d := json.NewDecoder(bytes.NewReader(body))
 	d.DisallowUnknownFields()
 	var q CommandRequest
 	if err := d.Decode(&q); err != nil && err != io.EOF {

@@ -46,7 +46,7 @@ func TestCommands(t *testing.T) {
 		{"a long reason", "drain", `{"reason": "` + strings.Repeat("x", 257) + `"}`, two, nil, 422, "at most 256"},
 		{"not JSON", "drain", `drain it`, two, nil, 400, "read the drain request"},
 		{"unknown words", "drain", `{"rooter": "DB"}`, two, nil, 400, "unknown field"},
-		{"too long", "drain", `{"reason": "` + strings.Repeat("x", 8000) + `"}`, two, nil, 400, "too large"},
+		{"too long", "drain", `{"reason": "` + strings.Repeat("x", 8000) + `"}`, two, nil, 413, "at most 4096 octets"},
 		{"refused", "switchover", `{"router": "DB"}`, two, &Command{Verb: Switchover, Router: "DB", By: me}, 409, "DB is BACKUP, not MASTER"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

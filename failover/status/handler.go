@@ -60,21 +60,21 @@ func newHandler(src Source) *handler {
 
 // ServeHTTP implements http.Handler.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w = &reply{w, r.Context()}
 	if r.URL.Path == planPath {
 		if allow(w, r, http.MethodPost) {
 			h.plan(w, r)
 		}
 		return
 	}
-	if verb := verbOf(r.URL.Path); verb != "" {
-		if allow(w, r, http.MethodPost) {
-			h.command(w, r, verb)
-		}
+	body, ok := read(w, r, maxBodyBytes)
+	if !ok {
 		return
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, maxBodyBytes)
-	if _, err := io.Copy(io.Discard, r.Body); err != nil {
-		fail(w, http.StatusRequestEntityTooLarge, "request body: at most %d octets, none are needed", maxBodyBytes)
+	if verb := verbOf(r.URL.Path); verb != "" {
+		if allow(w, r, http.MethodPost) {
+			h.command(w, r, verb, body)
+		}
 		return
 	}
 	name, isRouter := strings.CutPrefix(r.URL.Path, statusPath+"/")
@@ -95,6 +95,29 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, "no such path %q: try %s, %s/NAME, %s, %s, %s, %s, /v1/%s, /v1/%s or /v1/%s", path, statusPath, statusPath,
 			healthzPath, eventsPath, reloadPath, planPath, Drain, Undrain, Switchover)
 	}
+}
+
+// read reads the body of a request, most octets of it at most, and answers when it is longer: after having read on for a
+// while, because a client that cannot finish its writing never reads the answer.
+func read(w http.ResponseWriter, r *http.Request, most int64) (body []byte, ok bool) {
+	tooLong := func() ([]byte, bool) {
+		fail(w, http.StatusRequestEntityTooLarge, "%s: request body: at most %d octets", r.URL.Path, most)
+		return nil, false
+	}
+	if r.ContentLength > most && r.Header.Get("Expect") != "" {
+		return tooLong() // it asks before it writes (RFC 9110 section 10.1.1)
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, most+1))
+	switch {
+	case err != nil:
+		fail(w, http.StatusBadRequest, "%s: read the request body: %s", r.URL.Path, err)
+		return nil, false
+	case int64(len(body)) > most:
+		io.CopyN(io.Discard, r.Body, maxDrained)
+		return tooLong()
+	}
+	owe(r.Context())
+	return body, true
 }
 
 // withSnapshot hands f a copy of the snapshot that knows its age. Both times of an agent have a monotonic reading, so that

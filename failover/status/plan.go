@@ -48,9 +48,15 @@ func (h *handler) plan(w http.ResponseWriter, r *http.Request) {
 		defer func() { <-h.planning }()
 	case <-r.Context().Done():
 		return
+	case <-left(r.Context()):
+		return
+	}
+	body, ok := read(w, r, maxPlan)
+	if !ok {
+		return
 	}
 	var q PlanRequest
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxPlan)).Decode(&q); err != nil {
+	if err := json.Unmarshal(body, &q); err != nil {
 		fail(w, http.StatusBadRequest, "read the plan request: %s", err)
 		return
 	}

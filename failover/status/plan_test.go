@@ -46,7 +46,7 @@ func TestPlanRefused(t *testing.T) {
 	if code, head, body := request(t, path, http.MethodGet, planPath, nil); code != http.StatusMethodNotAllowed || head.Get("Allow") != http.MethodPost {
 		t.Errorf("GET: %d %s", code, body)
 	}
-	if code, _, body := request(t, path, http.MethodPost, planPath, bytes.NewReader(bytes.Repeat([]byte(" "), maxPlan+1))); code != http.StatusBadRequest {
+	if code, _, body := request(t, path, http.MethodPost, planPath, bytes.NewReader(bytes.Repeat([]byte(" "), maxPlan+1))); code != http.StatusRequestEntityTooLarge {
 		t.Errorf("too much: %d %s", code, body)
 	}
 }

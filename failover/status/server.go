@@ -4,7 +4,7 @@
 // It decides nothing and changes nothing but through Source. A reader gets the last published snapshot and never waits
 // for the agent's loop. Read Server first, then the routes in handler.go.
 //
-// Goroutines: Serve runs the accept loop; net/http runs one per connection, at most maxConnections. When Serve returns,
+// Goroutines: Serve runs the accept loop; net/http runs one per connection, at most maxConnections (see guests). When Serve returns,
 // every connection is closed; only a reload that was under way may take a little longer.
 package status
 
@@ -14,9 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
-	"sync"
 	"time"
 
 	"failoverd/failover"
@@ -30,9 +28,11 @@ const (
 	maxConnections = 64
 	maxHeaderBytes = 8 << 10
 	maxBodyBytes   = 4 << 10
-	headerTimeout  = 5 * time.Second
-	readTimeout    = 10 * time.Second
-	idleTimeout    = 30 * time.Second
+	// maxDrained is how much of a body that is too long is read and thrown away, so that its sender lives to read the answer.
+	maxDrained    = 32 << 20
+	headerTimeout = 5 * time.Second
+	readTimeout   = 10 * time.Second
+	idleTimeout   = 30 * time.Second
 	// reloadTimeout is the longest that a reload may take. A client stays connected that long, so it is part of the
 	// write timeout.
 	reloadTimeout = 30 * time.Second
@@ -58,6 +58,7 @@ type Source interface {
 // Server answers requests on a Unix socket. New makes one, Serve runs it.
 type Server struct {
 	socket *socket
+	guests *guests
 	http   *http.Server
 }
 
@@ -74,9 +75,11 @@ func New(path string, src Source, log *slog.Logger) (*Server, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	h := newHandler(src)
-	return &Server{socket: s, http: &http.Server{
+	g := newGuests(s, maxConnections)
+	return &Server{socket: s, guests: g, http: &http.Server{
 		Handler:           h,
-		ConnContext:       withPeer,
+		ConnContext:       withGuest,
+		ConnState:         g.state,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       readTimeout,
@@ -98,7 +101,7 @@ func (s *Server) Serve(ctx context.Context) error {
 			s.http.Close()
 		}
 	})
-	err := s.http.Serve(&limitListener{Listener: s.socket, free: make(chan struct{}, maxConnections)})
+	err := s.http.Serve(s.guests)
 	if !stop() {
 		<-stopped
 	}
@@ -112,45 +115,3 @@ func (s *Server) Serve(ctx context.Context) error {
 
 // Close removes the socket of a server that is not going to be served. After Serve it does nothing.
 func (s *Server) Close() error { return s.socket.Close() }
-
-// limitListener bounds the number of open connections: one too many is told so and closed at once, because a queue
-// would let idle clients lock everybody out.
-type limitListener struct {
-	net.Listener
-	free chan struct{} // one element per open connection
-}
-
-const busyAnswer = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\n" +
-	"Content-Length: 33\r\n\r\n" + `{"error":"too many connections"}` + "\n"
-
-// Accept implements net.Listener.
-func (l *limitListener) Accept() (net.Conn, error) {
-	for {
-		c, err := l.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		select {
-		case l.free <- struct{}{}:
-			return &limitConn{Conn: c, free: l.free}, nil
-		default:
-			c.SetWriteDeadline(time.Now().Add(time.Second))
-			c.Write([]byte(busyAnswer))
-			c.Close()
-		}
-	}
-}
-
-// limitConn gives its place back when it is closed, once: net/http closes a connection more than once.
-type limitConn struct {
-	net.Conn
-	free chan struct{}
-	once sync.Once
-}
-
-// Close implements net.Conn.
-func (c *limitConn) Close() error {
-	err := c.Conn.Close()
-	c.once.Do(func() { <-c.free })
-	return err
-}
