@@ -107,6 +107,8 @@ const (
 	EventHandover                        // a router hands its role over; To "waiting", "over", "failed", Reason
 	EventTakeover                        // all of a takeover is in place; Phases, Took
 	EventClockSkew                       // the clock of a sender is about to leave the window of auth_hmac; Peer, To, Reason
+	EventStart                           // the agent has started; To the hash of its configuration, Object the file, Reason its version
+	EventStop                            // the agent begins to stop (To "begun"), or is at the end (To "complete"); Reason
 
 	numEventKinds
 )

@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"failoverd/failover/daemon"
 )
@@ -39,8 +42,8 @@ const impatience = time.Second
 // supervise runs the agent and turns signals into calls: SIGTERM and SIGINT end it in order, a second one, at least
 // impatience later, calls abort; SIGHUP reloads. It returns what Run returns.
 func supervise(ctx context.Context, a agent, signals <-chan os.Signal, log *slog.Logger, abort func()) error {
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }()
 	// Signals that come while one reload runs ask for one more, however many they are.
@@ -70,7 +73,7 @@ func supervise(ctx context.Context, a agent, signals <-chan os.Signal, log *slog
 				}
 			case ctx.Err() == nil:
 				stopped = time.Now()
-				stop()
+				stop(errors.New("signal " + signalName(s)))
 				// After the call: a log that nobody reads must not keep a signal from acting.
 				log.Info("signal received", "signal", s.String(), "action", "stop")
 			case time.Since(stopped) >= impatience:
@@ -79,6 +82,16 @@ func supervise(ctx context.Context, a agent, signals <-chan os.Signal, log *slog
 			}
 		}
 	}
+}
+
+// signalName returns a signal's name, as in SIGTERM.
+func signalName(s os.Signal) string {
+	if n, ok := s.(syscall.Signal); ok {
+		if name := unix.SignalName(n); name != "" {
+			return name
+		}
+	}
+	return s.String()
 }
 
 // dumper writes a file for each element of the channel, until ctx ends.

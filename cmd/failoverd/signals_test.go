@@ -21,6 +21,7 @@ type fakeAgent struct {
 	stopping  time.Duration // from the end of ctx to the return of Run
 	reloading time.Duration
 	err       error
+	cause     error // why it was told to
 
 	reloads int
 	dumps   []daemon.Dump
@@ -28,6 +29,7 @@ type fakeAgent struct {
 
 func (a *fakeAgent) Run(ctx context.Context) error {
 	<-ctx.Done()
+	a.cause = context.Cause(ctx)
 	time.Sleep(a.stopping)
 	return a.err
 }
@@ -127,6 +129,13 @@ func TestSupervise(t *testing.T) {
 				}
 				if got := time.Since(start); got != c.end {
 					t.Errorf("ended after %v, want %v", got, c.end)
+				}
+				want := "signal SIGTERM"
+				if slices.ContainsFunc(c.signals[:1], func(a at) bool { return a.signal == syscall.SIGINT }) {
+					want = "signal SIGINT"
+				}
+				if c.agent.cause == nil || c.agent.cause.Error() != want {
+					t.Errorf("the agent is told to stop because of %v, want %s", c.agent.cause, want)
 				}
 				synctest.Wait()
 				if c.agent.reloads != c.reloads || aborts != c.aborts || !strings.Contains(log.String(), c.log) {

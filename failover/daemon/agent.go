@@ -196,7 +196,7 @@ func (a *Agent) load() (cfg *failover.Config, warnings []string, err error) {
 	return cfg, warnings, nil
 }
 
-// Run works until ctx ends, then stops in order: the roles are released, the routes withdrawn, the addresses removed.
+// Run works until ctx ends, whose cause (context.Cause) is told as the reason, then stops in order: the roles are released, the routes withdrawn, the addresses removed.
 // It returns nil after an orderly stop, within three seconds, the time that routers wait for their successors, and that of notify scripts (notify.StopPatience) and of a shutdown_script. It does not start, and the error wraps status.ErrInUse,
 // while another agent serves the same status socket or runs in the same network namespace. It panics, and so ends the process at once, when the loop does:
 // leases end what is left then.
@@ -212,7 +212,8 @@ func (a *Agent) Run(ctx context.Context) error {
 		a.startupScript(ctx)
 		err = a.start(work)
 	}
-	if err == nil {
+	started := err == nil
+	if started {
 		err = a.loop.run(ctx)
 	}
 	// Nothing of this is deferred: after a panic it would only delay the end of the process.
@@ -220,6 +221,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	cancel()
 	err = errors.Join(err, a.loop.close())
 	a.shutdownScript(ctx)
+	if started {
+		a.loop.tell(ended(a.loop.stopAt, err))
+	}
 	a.notify.close()
 	return err
 }
@@ -283,8 +287,7 @@ func (a *Agent) start(ctx context.Context) error {
 	if p := &cfg.Process; p.RealTime > 0 || p.NoSwap {
 		l.crew.spawn("real time", func() { a.realTime(ctx, p) })
 	}
-	a.log.Info("started", "file", a.opts.File, "config", cfg.Hash, "version", a.opts.Version,
-		"routers", len(cfg.Routers), "speakers", len(cfg.Speakers))
+	l.tell(a.started(cfg))
 	return nil
 }
 

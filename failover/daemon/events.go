@@ -2,7 +2,9 @@ package daemon
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"time"
 
 	"failoverd/failover"
 )
@@ -42,6 +44,41 @@ var eventLog = map[failover.EventKind]struct {
 	failover.EventTakeover:       {slog.LevelInfo, "takeover complete"},
 	failover.EventDevice:         {slog.LevelError, "device or packet filter not as it should be"},
 	failover.EventClockSkew:      {slog.LevelWarn, "the clock of another router is about to be too far from ours"},
+	failover.EventStart:          {slog.LevelInfo, "started"},
+	failover.EventStop:           {slog.LevelInfo, "agent stop"},
+}
+
+// What EventStop says.
+const (
+	stopBegun    = "begun"
+	stopComplete = "complete"
+)
+
+// tell logs an event of the agent's own life, and enters it into the journal.
+func (l *loop) tell(e failover.Event) {
+	e.At = monotonic()
+	logEvent(l.agent.log, &e)
+	l.agent.journal.put([]failover.Event{e})
+}
+
+// started describes an agent that has started with cfg.
+func (a *Agent) started(cfg *failover.Config) failover.Event {
+	return failover.Event{
+		Kind: failover.EventStart, To: cfg.Hash, Object: a.opts.File,
+		Reason: fmt.Sprintf("version %s; virtual routers %d, speakers %d", a.opts.Version, len(cfg.Routers), len(cfg.Speakers)),
+	}
+}
+
+// ended describes the end of an agent that has asked for it at begin (zero: nobody has), with an error or without.
+func ended(begin time.Time, err error) failover.Event {
+	e := failover.Event{Kind: failover.EventStop, To: stopComplete}
+	if !begin.IsZero() {
+		e.Took = time.Since(begin)
+	}
+	if err != nil {
+		e.Reason = err.Error()
+	}
+	return e
 }
 
 // logEvent writes one event; attributes that do not apply are left out.
@@ -57,6 +94,8 @@ func logEvent(log *slog.Logger, e *failover.Event) {
 		how.level = slog.LevelWarn
 	case e.Kind == failover.EventTracker && e.To != "failed" && e.To != "unknown", e.Kind == failover.EventDevice && e.Reason == "":
 		how.level = slog.LevelInfo
+	case e.Kind == failover.EventStop && e.To == stopComplete && e.Reason != "":
+		how.level = slog.LevelError
 	}
 	attrs := make([]slog.Attr, 0, 8)
 	add := func(key, value string) {

@@ -268,7 +268,7 @@ type running struct {
 	agent *Agent
 	log   *testLog
 	file  string
-	stop  context.CancelFunc
+	stop  context.CancelCauseFunc
 	ended chan error
 }
 
@@ -297,7 +297,7 @@ func (l *lab) start(text string, change ...func(*Options)) *running {
 	for _, f := range change {
 		f(&o)
 	}
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, stop := context.WithCancelCause(context.Background())
 	r.stop = stop
 	made := make(chan error, 1)
 	go func() {
@@ -314,7 +314,7 @@ func (l *lab) start(text string, change ...func(*Options)) *running {
 		l.t.Fatal(err)
 	}
 	l.t.Cleanup(func() {
-		stop()
+		stop(nil)
 		if l.t.Failed() {
 			l.t.Logf("log:\n%s", r.log)
 		}
@@ -326,7 +326,7 @@ func (l *lab) start(text string, change ...func(*Options)) *running {
 func (r *running) end() (time.Duration, error) {
 	r.t.Helper()
 	begin := time.Now()
-	r.stop()
+	r.stop(nil)
 	select {
 	case err := <-r.ended:
 		return time.Since(begin), err

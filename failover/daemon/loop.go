@@ -60,6 +60,7 @@ type loop struct {
 	stopping bool
 	parting  bool      // nobody waits for a successor any more: everything else may end
 	stopped  bool      // the core says that the orderly stop is complete
+	stopAt   time.Time // when the orderly stop was asked for; zero: nobody has
 	limit    time.Time // Run ends then at the latest; zero: nobody has asked for the stop
 
 	readyAt    vrrp.Instant // the start is complete then at the latest; Never: it is
@@ -273,10 +274,13 @@ func (l *loop) step(in failover.Input) {
 func (l *loop) stop(ctx context.Context) {
 	l.agent.notify.stopping()
 	reason := "the agent stops"
+	e := failover.Event{Kind: failover.EventStop, To: stopBegun}
 	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) {
-		reason = err.Error()
+		e.Reason = err.Error()
+		reason += ": " + e.Reason
 	}
-	l.agent.log.Info("stopping", "reason", reason)
+	l.stopAt = time.Now()
+	l.tell(e)
 	now := l.now()
 	l.stopping, l.readyAt = true, vrrp.Never
 	l.core.Step(now, failover.Stop{Reason: reason}, &l.fx)

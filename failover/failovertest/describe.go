@@ -140,7 +140,7 @@ var eventWords = map[failover.EventKind]string{
 	failover.EventTakeover: "takeover",
 	failover.EventInterval: "interval", failover.EventLate: "late", failover.EventReconfigured: "reconfigured",
 	failover.EventWatch: "watch", failover.EventAuthority: "authority", failover.EventTerm: "term", failover.EventDrain: "drain",
-	failover.EventHandover: "handover",
+	failover.EventHandover: "handover", failover.EventStart: "start", failover.EventStop: "stop",
 }
 
 // describeEvent returns "log KIND SUBJECT: FROM > TO, REASON".

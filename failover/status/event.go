@@ -66,6 +66,7 @@ var eventKinds = map[failover.EventKind]string{
 	failover.EventObjectRestored: "object_restored", failover.EventDevice: "device", failover.EventWatch: "watched_site",
 	failover.EventAuthority: "authority", failover.EventTerm: "term", failover.EventDrain: "drain",
 	failover.EventHandover: "handover", failover.EventTakeover: "takeover", failover.EventClockSkew: "clock_skew",
+	failover.EventStart: "start", failover.EventStop: "stop",
 }
 
 // EventKind returns the word for a kind of event. It panics at one that it does not know.
