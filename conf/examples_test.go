@@ -20,16 +20,78 @@ var exampleNodes = []struct{ node, file string }{
 // parseExample reads an example as one of its nodes, with a key in place.
 func parseExample(t *testing.T, node, file string) *failover.Config {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("examples", "region", file+".conf"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	files := conf.FileMap{"f": string(text), "/etc/failoverd/region.key": key + "\n", "/etc/failoverd/vrrp.key": strings.ToUpper(key)}
-	cfg, diags := conf.Parse("f", files, conf.Env{HostName: node, ConfigID: node}, conf.Options{})
+	cfg, diags := parseExampleFile(t, node, "region/"+file+".conf")
 	if cfg == nil || len(diags) > 0 {
 		t.Fatalf("%s as %s: %s", file, node, lines(diags))
 	}
 	return cfg
+}
+
+func parseExampleFile(t *testing.T, node, file string) (*failover.Config, []conf.Diagnostic) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("examples", file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := conf.FileMap{"f": string(text), "/etc/failoverd/region.key": key + "\n", "/etc/failoverd/vrrp.key": strings.ToUpper(key)}
+	return conf.Parse("f", files, conf.Env{HostName: node, ConfigID: node}, conf.Options{})
+}
+
+// recipes are the files of conf/docs/recipes.md, with the nodes that read each and the warnings that are meant to be there.
+var recipes = []struct {
+	file     string
+	nodes    []string
+	warnings []string
+}{
+	{"ecmp/router.conf", []string{"r1", "r2"}, nil},
+}
+
+// TestRecipes: each file is without an error as each of its nodes, says no more than it is meant to, and means the same
+// after the formatter.
+func TestRecipes(t *testing.T) {
+	for _, r := range recipes {
+		for _, node := range r.nodes {
+			t.Run(r.file+" as "+node, func(t *testing.T) {
+				cfg, diags := parseExampleFile(t, node, r.file)
+				if cfg == nil {
+					t.Fatal(lines(diags))
+				}
+				if len(r.nodes) > 1 && cfg.RouterID != node {
+					t.Errorf("router_id %q", cfg.RouterID)
+				}
+				if len(diags) != len(r.warnings) {
+					t.Errorf("%d findings, want %d:\n%s", len(diags), len(r.warnings), lines(diags))
+				}
+				for i := range min(len(diags), len(r.warnings)) {
+					if text := diags[i].String(); !strings.Contains(text, "warning") || !strings.Contains(text, r.warnings[i]) {
+						t.Errorf("%s: want a warning about %q", text, r.warnings[i])
+					}
+				}
+				checkRoundTrip(t, cfg)
+			})
+		}
+	}
+}
+
+// TestEveryExampleIsTested: no file of an example is left out of the tables above.
+func TestEveryExampleIsTested(t *testing.T) {
+	tested := map[string]bool{}
+	for _, n := range exampleNodes {
+		tested["region/"+n.file+".conf"] = true
+	}
+	for _, r := range recipes {
+		tested[r.file] = true
+	}
+	files, err := filepath.Glob(filepath.Join("examples", "*", "*.conf"))
+	if err != nil || len(files) < len(recipes) {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	for _, f := range files {
+		name, err := filepath.Rel("examples", f)
+		if err != nil || !tested[filepath.ToSlash(name)] {
+			t.Errorf("%s is in no table", f)
+		}
+	}
 }
 
 // TestRegionExamples: each file is without a fault as each of its nodes, and means what it says.

@@ -50,15 +50,15 @@ type agent struct {
 	dir  string
 }
 
-// startAgent writes a configuration and runs failoverd with it on a node.
-func startAgent(t *testing.T, l *lab.Lab, node *lab.Node, conf string) *agent {
+// startAgent writes a configuration and runs failoverd with it, and with further arguments, on a node.
+func startAgent(t *testing.T, l *lab.Lab, node *lab.Node, conf string, args ...string) *agent {
 	t.Helper()
 	path, err := l.WriteFile(node.Name()+".conf", conf)
 	must(t, err)
 	dir := filepath.Join(l.Dir(), node.Name()+".state")
 	must(t, os.MkdirAll(dir, 0o755))
 	p, err := node.Start(lab.Command{
-		Name: "failoverd-" + node.Name(), Argv: []string{binary, "run", "-f", path}, Env: []string{"FAILOVERD_STATE_DIR=" + dir},
+		Name: "failoverd-" + node.Name(), Argv: append([]string{binary, "run", "-f", path}, args...), Env: []string{"FAILOVERD_STATE_DIR=" + dir},
 	})
 	must(t, err)
 	return &agent{t: t, node: node, proc: p, conf: path, dir: dir, api: lab.Status(filepath.Join(dir, "status.sock"))}
