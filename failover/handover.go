@@ -18,8 +18,9 @@ const (
 	// HandoverGrace is how long a router goes on after it has heard its successor: until that one's addresses are in
 	// (0.1 ms each, and a few milliseconds of scheduling on a busy machine), and its gratuitous ARP is out.
 	HandoverGrace = 50 * time.Millisecond
-	// HandoverRouteGrace is that of a router that announces routes: the successor's UPDATE follows its addresses, and the
-	// neighbor has to choose it and put it into its tables, which BIRD and FRR take up to 100 ms for.
+	// HandoverRouteGrace is that of a router that announces routes, or has virtual routes, which a routing daemon may
+	// export: the successor's UPDATE follows its addresses, and the neighbor has to choose it and put it into its tables,
+	// which BIRD and FRR take up to 100 ms for.
 	HandoverRouteGrace = 300 * time.Millisecond
 	// HandoverMargin is how much later than by its timer a successor may be heard.
 	HandoverMargin = 200 * time.Millisecond
@@ -95,7 +96,7 @@ func (r *router) grace(successor netip.Addr) (d time.Duration, outside bool) {
 	switch {
 	case slices.Contains(r.cfg.Region.Remote, successor):
 		return r.cfg.Region.HandoverOverlap, true
-	case r.cfg.Announces(RoleActive):
+	case r.cfg.Announces(RoleActive), len(r.cfg.Routes) > 0:
 		return HandoverRouteGrace, false
 	}
 	return HandoverGrace, false
