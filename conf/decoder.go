@@ -16,19 +16,20 @@ type decoder struct {
 	// extra is what belongs to the configuration besides its text: the content of password files.
 	extra []string
 
-	global    globals
-	instances []*instance
-	groups    []*syncGroup
-	scripts   []*script
-	files     []*trackFile
-	processes []*process
-	checks    []*healthCheck
-	delays    []linkDelay
-	static    kernelDrafts
-	speakers  []*speaker
-	sites     []*site
-	watches   []*watch
-	witness   *witnessServer
+	global      globals
+	instances   []*instance
+	groups      []*syncGroup
+	scripts     []*script
+	files       []*trackFile
+	processes   []*process
+	checks      []*healthCheck
+	checkGroups []*checkGroup
+	delays      []linkDelay
+	static      kernelDrafts
+	speakers    []*speaker
+	sites       []*site
+	watches     []*watch
+	witness     *witnessServer
 
 	defined map[[2]string]Token           // by kind and name
 	tracked map[failover.Tracker]*tracked // by kind and name

@@ -86,6 +86,7 @@ func Statuses() map[string]map[string]string {
 	add(out, "neighbor", neighborWords)
 	add(out, "bgp_announce", announceWords)
 	add(out, "health_check", checkWords)
+	add(out, "check_group", checkGroupWords)
 	add(out, "http", httpWords)
 	add(out, "bgp_route", routeWords)
 	add(out, "site", siteWords)

@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"slices"
 	"time"
 
 	"failoverd/failover"
@@ -42,4 +43,22 @@ func (p *printer) probe(o *failover.Probe) {
 			p.when(o.OriginAS != 0, "origin_as", o.OriginAS)
 		})
 	}
+}
+
+// checkGroup writes a check group.
+func (p *printer) checkGroup(cfg *failover.Config, g *failover.CheckGroupConfig) {
+	words := map[failover.TrackerKind]string{
+		failover.TrackCheck: "health_check", failover.TrackScript: "vrrp_script", failover.TrackProcess: "vrrp_track_process",
+		failover.TrackFile: "vrrp_track_file",
+	}
+	p.block("check_group "+name(g.Name), func() {
+		p.line(g.RuleText())
+		for _, m := range g.Members {
+			word := words[m.Kind]
+			if m.Kind == failover.TrackCheck && slices.ContainsFunc(cfg.CheckGroups, func(o failover.CheckGroupConfig) bool { return o.Name == m.Name }) {
+				word = "check_group"
+			}
+			p.line(word, name(m.Name))
+		}
+	})
 }

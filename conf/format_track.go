@@ -80,6 +80,9 @@ func (p *printer) trackers(cfg *failover.Config) {
 	for i := range cfg.Checks {
 		p.check(&cfg.Checks[i])
 	}
+	for i := range cfg.CheckGroups {
+		p.checkGroup(cfg, &cfg.CheckGroups[i])
+	}
 	if len(cfg.LinkDelays) > 0 {
 		p.block("interface_up_down_delays", func() {
 			for _, n := range slices.Sorted(maps.Keys(cfg.LinkDelays)) {

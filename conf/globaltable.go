@@ -39,6 +39,7 @@ var trackedBlocks = []row[struct{}]{
 	word("vrrp_track_file", func(d *decoder, _ struct{}, c *cursor) { d.trackFile(c) }),
 	word("vrrp_track_process", func(d *decoder, _ struct{}, c *cursor) { d.trackProcess(c) }),
 	word("health_check", func(d *decoder, _ struct{}, c *cursor) { d.healthCheck(c) }),
+	word("check_group", func(d *decoder, _ struct{}, c *cursor) { d.checkGroup(c) }),
 	word("interface_up_down_delays", func(d *decoder, _ struct{}, c *cursor) { d.linkDelays(c) }),
 	word("net_namespace", func(d *decoder, _ struct{}, c *cursor) { d.namespace(c) }),
 }

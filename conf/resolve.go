@@ -21,6 +21,7 @@ func (d *decoder) resolve() *failover.Config {
 	}
 	d.joinGroups()
 	d.lookupTracks()
+	d.resolveMembers()
 	for _, in := range d.instances {
 		cfg.Routers = append(cfg.Routers, d.resolveInstance(in, cfg))
 	}

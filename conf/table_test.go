@@ -15,7 +15,7 @@ import (
 var inventory = map[string]map[string]string{
 	"root": {
 		"supported": `global_defs vrrp_instance vrrp_sync_group vrrp_script track_file vrrp_track_file vrrp_track_process
-			static_ipaddress static_routes static_rules interface_up_down_delays net_namespace bgp_speaker site watch_site witness_server health_check`,
+			static_ipaddress static_routes static_rules interface_up_down_delays net_namespace bgp_speaker site watch_site witness_server health_check check_group`,
 		"ignored":  `linkbeat_use_polling linkbeat_interfaces use_pid_dir child_wait_time`,
 		"later":    `instance`,
 		"harmless": `garp_group`,
@@ -82,6 +82,10 @@ var inventory = map[string]map[string]string{
 		"supported": `tcp http icmp bgp_route interval fall_interval timeout rise fall source interface max_rtt max_loss window`,
 		"later":     "dns grpc prometheus",
 		"refused":   "script",
+	},
+	"check_group": {
+		"supported": `all any at_least health_check check_group vrrp_script vrrp_track_process vrrp_track_file track_file`,
+		"refused":   "weight",
 	},
 	"http":      {"supported": "status body_match method host insecure server_name"},
 	"bgp_route": {"supported": "speaker origin_as"},
@@ -176,6 +180,7 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 		"root": "%", "vrrp_instance": minimal("A", 1, "%"), "vrrp_sync_group": "vrrp_sync_group G {\n%\n}",
 		"virtual_ipaddress": minimal("A", 1, "virtual_ipaddress {\n10.0.0.1 %\n}"),
 		"health_check":      "health_check x {\n%\n}",
+		"check_group":       "check_group x {\n%\n}",
 	}
 	for place, byStatus := range inventory {
 		for _, w := range strings.Fields(byStatus["refused"]) {

@@ -228,6 +228,7 @@ func (d *decoder) resolveProcess(p *process) failover.ProcessConfig {
 
 // resolveTrackers returns what routers depend on. What none does is left out.
 func (d *decoder) resolveTrackers(cfg *failover.Config) {
+	d.resolveCheckGroups(cfg)
 	for _, s := range d.scripts {
 		before := len(d.uses)
 		if out := d.resolveScript(s); s.wanted {

@@ -3,6 +3,7 @@ package failover
 import (
 	"time"
 
+	"failoverd/failover/heartbeat"
 	"failoverd/vrrp"
 )
 
@@ -19,6 +20,30 @@ type CheckStatus struct {
 	Since *time.Time `json:"since,omitempty"`
 }
 
+// CheckGroupStatus is one check_group, whoever uses it.
+type CheckGroupStatus struct {
+	Name string `json:"name"`
+	Rule string `json:"rule"` // all, any or at_least N
+	Need int    `json:"need"` // how many members must be up
+	// Verdict is up, down or unknown. Known: there was a result; a group has none while it waits for the first one of a
+	// member that decides it.
+	Known   bool   `json:"known"`
+	Verdict string `json:"verdict"`
+	// Reason says how many members are up, and what is wrong with the others.
+	Reason string `json:"reason,omitempty"`
+	// Since is when the results began that led to the verdict; nil: there was none yet.
+	Since   *time.Time          `json:"since,omitempty"`
+	Members []GroupMemberStatus `json:"members"`
+}
+
+// GroupMemberStatus is a member of a check group.
+type GroupMemberStatus struct {
+	Kind    string `json:"kind"` // track_check, track_script, track_process or track_file
+	Name    string `json:"name"`
+	Verdict string `json:"verdict"` // up, down or unknown
+	Reason  string `json:"reason,omitempty"`
+}
+
 // describeChecks describes all health checks, in the configuration's order.
 func (c *Core) describeChecks(wall func(vrrp.Instant) time.Time) []CheckStatus {
 	var list []CheckStatus
@@ -28,6 +53,34 @@ func (c *Core) describeChecks(wall func(vrrp.Instant) time.Time) []CheckStatus {
 		if t := c.trackers[Tracker{TrackCheck, cfg.Name}]; t != nil && t.known {
 			since := wall(t.sinceAt)
 			st.Known, st.OK, st.Unknown, st.Reason, st.Since = true, t.ok, t.unknown, t.latest, &since
+		}
+		list = append(list, st)
+	}
+	return list
+}
+
+// describeCheckGroups describes all check groups, in the configuration's order.
+func (c *Core) describeCheckGroups(wall func(vrrp.Instant) time.Time) []CheckGroupStatus {
+	var list []CheckGroupStatus
+	for i := range c.cfg.CheckGroups {
+		g := &c.cfg.CheckGroups[i]
+		name := Tracker{TrackCheck, g.Name}
+		t := c.trackers[name]
+		if t == nil {
+			continue
+		}
+		o := t.opinion(name)
+		st := CheckGroupStatus{Name: g.Name, Rule: g.RuleText(), Need: g.Need(), Known: t.known, Verdict: o.verdict.String(), Reason: o.reason}
+		if t.known {
+			since := wall(t.sinceAt)
+			st.Since = &since
+		}
+		for _, m := range g.Members {
+			o := c.trackers[m].opinion(m)
+			if o.verdict == heartbeat.Up {
+				o.reason = ""
+			}
+			st.Members = append(st.Members, GroupMemberStatus{m.Kind.String(), m.Name, o.verdict.String(), o.reason})
 		}
 		list = append(list, st)
 	}

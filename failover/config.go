@@ -78,6 +78,8 @@ type Config struct {
 	WitnessServer *WitnessServerConfig
 	// Checks are the health checks that at least one router or site uses.
 	Checks []CheckConfig
+	// CheckGroups are the check groups that at least one router, site or other group uses.
+	CheckGroups []CheckGroupConfig
 	// EventLog is the file that events are appended to; empty: the default of the command line.
 	EventLog string
 

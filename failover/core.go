@@ -62,12 +62,14 @@ type Core struct {
 	objects    objects // routes and rules
 	groupsTold groupsTold
 	trackers   map[Tracker]*tracked
-	lulls      []lull   // changes of interfaces that do not count yet
-	groups     []*group // in configuration order
-	drains     map[string]*Drain
-	drainEnds  vrrp.Instant // when the first of them ends by itself
-	unsettled  bool         // one of them is stale
-	takingOver bool         // the takeover of one router at least is not complete
+	// checkGroups are in an order in which each comes after its members.
+	checkGroups []*CheckGroupConfig
+	lulls       []lull   // changes of interfaces that do not count yet
+	groups      []*group // in configuration order
+	drains      map[string]*Drain
+	drainEnds   vrrp.Instant // when the first of them ends by itself
+	unsettled   bool         // one of them is stale
+	takingOver  bool         // the takeover of one router at least is not complete
 
 	stopping bool
 	stopAt   vrrp.Instant // the orderly stop is declared complete then, whatever is missing

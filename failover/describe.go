@@ -29,6 +29,7 @@ func (c *Core) Snapshot(now vrrp.Instant, wall func(vrrp.Instant) time.Time) *Sn
 	s.Groups = c.describeGroups(wall)
 	c.describeStatic(s)
 	s.Checks = c.describeChecks(wall)
+	s.CheckGroups = c.describeCheckGroups(wall)
 	c.describeRegions(now, s)
 	s.Recovery = c.describeRecovery()
 	for i := range c.cfg.Speakers {

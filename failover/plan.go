@@ -52,6 +52,7 @@ func Plan(old, next *Config) []PlanEntry {
 	plan = append(plan, planGroups(old, next)...)
 	plan = append(plan, planTrackers(old, next)...)
 	plan = append(plan, planChecks(old, next)...)
+	plan = append(plan, planCheckGroups(old, next)...)
 	plan = append(plan, planSpeakers(old, next)...)
 	plan = append(plan, planRegions(old, next)...)
 	plan = append(plan, planStatic(old, next)...)

@@ -35,3 +35,22 @@ func planChecks(old, next *Config) []PlanEntry {
 			}
 		})
 }
+
+var checkGroupParameters = []parameter[CheckGroupConfig]{
+	value("rule", "at once", (*CheckGroupConfig).RuleText),
+	list("member", listMeans{"counts as soon as there is a result", "does not count any more", "", ""}, func(g *CheckGroupConfig) (items []item) {
+		for _, m := range g.Members {
+			items = append(items, item{m.String(), m.String()})
+		}
+		return items
+	}),
+}
+
+// planCheckGroups says what becomes of every check_group.
+func planCheckGroups(old, next *Config) []PlanEntry {
+	name := func(g *CheckGroupConfig) string { return g.Name }
+	return planObjects("check_group", "it has a verdict as soon as its members do", "nothing goes by it any more",
+		objectsOf(old.CheckGroups, name), objectsOf(next.CheckGroups, name), func(o, n *CheckGroupConfig, e *PlanEntry) {
+			e.Changes, e.Notes = compareAll(checkGroupParameters, o, n), note("its verdict is made anew of what its members say now")
+		})
+}

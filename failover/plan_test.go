@@ -85,6 +85,7 @@ router D eth0/4/54 priority 255
 		o.Routers[0].Tracks = []failover.Track{{Tracker: failover.Tracker{Kind: failover.TrackBGP, Name: "EDGE"}, Weight: -40}}
 		n.Routers[0].Tracks = []failover.Track{{Tracker: failover.Tracker{Kind: failover.TrackCheck, Name: "new"}, Weight: -30}}
 	}},
+	{name: "check groups", old: planBase + "check_group same all check a\ncheck_group other any check a check b\ncheck_group gone all check a\n", next: planBase + "check_group same all check a\ncheck_group other at_least 2 check a script s check c\ncheck_group new all check a\n"},
 	{name: "secrets", old: planBase, next: planBase, change: secrets},
 	{name: "next start", old: planBase, next: planBase, change: func(_, n *failover.Config) {
 		n.StatusSocket, n.Process = "/run/other.sock", failover.ProcessSettings{NetNamespace: "red", RealTime: 50, NoSwap: true}

@@ -24,21 +24,43 @@ func (p *prospect) takeover(b *budget, w *WatchConfig, late time.Duration, why s
 // has said so often enough.
 func (p *prospect) evidence(w *WatchConfig) (first, known time.Duration, why string) {
 	first, why = w.Heartbeat, fmt.Sprintf("heartbeat %s: the last sign of life may be that much younger than the failure", sec(w.Heartbeat))
-	for _, name := range w.Checks {
-		for i := range p.cfg.Checks {
-			if c := &p.cfg.Checks[i]; c.Name == name {
-				if late := c.Interval + c.Timeout; late > first {
-					first, why = late, fmt.Sprintf("health_check %s: interval %s until it looks, and timeout %s until it knows", name, sec(c.Interval), sec(c.Timeout))
-				}
-				again := c.FallInterval
-				if again == 0 {
-					again = c.Interval
-				}
-				known = max(known, c.Interval+time.Duration(max(c.Fall-1, 0))*max(again, c.Timeout)+c.Timeout)
+	for _, c := range p.cfg.looking(w.Checks) {
+		if late := c.Interval + c.Timeout; late > first {
+			first, why = late, fmt.Sprintf("health_check %s: interval %s until it looks, and timeout %s until it knows", c.Name, sec(c.Interval), sec(c.Timeout))
+		}
+		known = max(known, c.verdictTime())
+	}
+	return first, known, why
+}
+
+// verdictTime is the longest time from a failure to the verdict.
+func (c *CheckConfig) verdictTime() time.Duration {
+	again := c.FallInterval
+	if again == 0 {
+		again = c.Interval
+	}
+	return c.Interval + time.Duration(max(c.Fall-1, 0))*max(again, c.Timeout) + c.Timeout
+}
+
+// looking returns the health checks of those names, and those that check groups of those names are made of.
+func (c *Config) looking(names []string) (checks []*CheckConfig) {
+	wanted := make(map[string]bool)
+	for _, name := range names {
+		wanted[name] = true
+	}
+	for ordered := c.groupsOrdered(); len(ordered) > 0; ordered = ordered[:len(ordered)-1] {
+		if g := ordered[len(ordered)-1]; wanted[g.Name] {
+			for _, m := range g.Members {
+				wanted[m.Name] = wanted[m.Name] || m.Kind == TrackCheck
 			}
 		}
 	}
-	return first, known, why
+	for i := range c.Checks {
+		if wanted[c.Checks[i].Name] {
+			checks = append(checks, &c.Checks[i])
+		}
+	}
+	return checks
 }
 
 // lastNode is about a node of the watched site that was its last one.

@@ -25,9 +25,10 @@ type Snapshot struct {
 	StaticAddresses []AddressStatus `json:"static_addresses,omitempty"`
 	StaticObjects   []ObjectStatus  `json:"static_objects,omitempty"`
 
-	Checks   []CheckStatus   `json:"health_checks,omitempty"`
-	Speakers []SpeakerStatus `json:"speakers"`
-	Links    []LinkStatus    `json:"links"`
+	Checks      []CheckStatus      `json:"health_checks,omitempty"`
+	CheckGroups []CheckGroupStatus `json:"check_groups,omitempty"`
+	Speakers    []SpeakerStatus    `json:"speakers"`
+	Links       []LinkStatus       `json:"links"`
 	// Sites are the site block, Watches the watch_site blocks, Partners whom heartbeats are exchanged with.
 	Sites    []SiteStatus    `json:"sites,omitempty"`
 	Watches  []WatchStatus   `json:"watched_sites,omitempty"`

@@ -51,6 +51,7 @@ func (c *Core) adoptTrackers() {
 	for _, name := range c.cfg.regionChecks() {
 		adopt(Tracker{TrackCheck, name})
 	}
+	c.adoptCheckGroups(adopt)
 	for name, t := range c.trackers {
 		if i := c.interfaces[name.Name]; name.Kind == TrackInterface && i != nil {
 			t.see(i)
@@ -59,6 +60,7 @@ func (c *Core) adoptTrackers() {
 			t.hear(&s.report)
 		}
 	}
+	c.concludeGroups(c.started, nil)
 }
 
 // regionChecks returns the names of the health checks that decide between sites; some may be there twice.
@@ -133,6 +135,7 @@ func (c *Core) trackerReported(now vrrp.Instant, rep *TrackerReport, fx *Effects
 	if news {
 		c.trackerChanged(now, rep.Tracker, t, fx)
 	}
+	c.concludeGroups(now, fx)
 }
 
 // sessionsReported lets those who track a speaker know whether it has an established session.
@@ -162,8 +165,8 @@ func (c *Core) trackerChanged(now vrrp.Instant, name Tracker, t *tracked, fx *Ef
 		e.To = "unknown"
 	}
 	fx.event(e)
+	c.tested(name)
 	for _, r := range t.routers {
-		r.untested = slices.DeleteFunc(r.untested, func(u Tracker) bool { return u == name })
 		c.weigh(now, r, name.String()+" "+e.To, fx)
 		c.evaluate(now, r, fx)
 		c.reschedule(r)

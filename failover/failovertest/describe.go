@@ -213,6 +213,10 @@ func DescribeSnapshot(n *failover.Snapshot) (lines []string) {
 		say("static:")
 		lines = append(lines, describeKernelObjects(n.StaticObjects)...)
 	}
+	for i := range n.CheckGroups {
+		g := &n.CheckGroups[i]
+		say("check group %s %s: %s%s", g.Name, g.Rule, g.Verdict, when(g.Reason != "", " ("+g.Reason+")"))
+	}
 	for i := range n.Speakers {
 		p := &n.Speakers[i]
 		say("%s%s%s: %s", p.Name, when(p.Connected, " connected"), when(p.Error != "", " error: "+p.Error), orNone(p.Announced))

@@ -21,6 +21,7 @@ var trackers = map[string]failover.TrackerKind{
 //	link_delay INTERFACE [down D] [up D]
 //	multicast GROUP
 //	group NAME ROUTER...
+//	check_group NAME all|any|at_least N [script|file|process|check NAME]...
 //	group_notify [master|backup|fault|stop|any PROGRAM]...      of the group before it
 //
 // and lines that follow that of a router:
@@ -43,6 +44,8 @@ func (p *configParser) trackingLine(word string, w *words) (ok bool) {
 	case "group":
 		cfg.Groups = append(cfg.Groups, failover.GroupConfig{Name: w.next(), Members: slices.Clone(*w)})
 		*w = nil
+	case "check_group":
+		cfg.CheckGroups = append(cfg.CheckGroups, p.checkGroup(w))
 	case "group_notify":
 		if len(cfg.Groups) == 0 {
 			return false
@@ -62,6 +65,23 @@ func (p *configParser) trackingLine(word string, w *words) (ok bool) {
 		return false
 	}
 	return true
+}
+
+func (p *configParser) checkGroup(w *words) failover.CheckGroupConfig {
+	g := failover.CheckGroupConfig{Name: w.next()}
+	switch rule := w.next(); rule {
+	case "all":
+	case "any":
+		g.Rule = failover.GroupAny
+	case "at_least":
+		g.Rule, g.AtLeast = failover.GroupAtLeast, p.number(w)
+	default:
+		p.wrong("rule %q", rule)
+	}
+	for len(*w) > 0 {
+		g.Members = append(g.Members, p.tracker(w))
+	}
+	return g
 }
 
 func (p *configParser) linkDelay(w *words) {

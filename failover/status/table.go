@@ -20,7 +20,7 @@ type TableOptions struct {
 	Color bool // only ever true on a terminal
 }
 
-// Table prints a snapshot for people: routers, sync groups, static entries, other sites, health checks, speakers with their neighbors, links. What
+// Table prints a snapshot for people: routers, sync groups, static entries, other sites, health checks and their groups, speakers with their neighbors, links. What
 // there is none of takes no room. What is wrong stands out: a refused configuration comes first, and below a router is
 // named what keeps it from running, what changes its priority, and what is wanted but not there. Text that came from
 // elsewhere is made harmless for a terminal. The error is that of w.
@@ -46,6 +46,10 @@ func Table(w io.Writer, s *failover.Snapshot, o TableOptions) error {
 	if len(s.Checks) > 0 {
 		p.line("")
 		p.checks(s.Checks, now)
+	}
+	if len(s.CheckGroups) > 0 {
+		p.line("")
+		p.checkGroups(s.CheckGroups, now)
 	}
 	if len(s.Speakers) > 0 {
 		p.line("")

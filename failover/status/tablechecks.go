@@ -1,6 +1,7 @@
 package status
 
 import (
+	"fmt"
 	"time"
 
 	"failoverd/failover"
@@ -34,4 +35,44 @@ func checkRow(c *failover.CheckStatus, now time.Time) row {
 		r.notes = append(r.notes, note{verdict.style, c.Reason})
 	}
 	return r
+}
+
+// checkGroups lists the check groups, with those members that are not up.
+func (p *printer) checkGroups(list []failover.CheckGroupStatus, now time.Time) {
+	rows := make([]row, 0, len(list))
+	for i := range list {
+		rows = append(rows, checkGroupRow(&list[i], now))
+	}
+	p.table([]string{"CHECK GROUP", "VERDICT", "SINCE", "UP", "RULE"}, rows)
+}
+
+func checkGroupRow(g *failover.CheckGroupStatus, now time.Time) row {
+	verdict := cell{g.Verdict, map[string]style{"up": green, "down": red}[g.Verdict]}
+	switch {
+	case !g.Known:
+		verdict = cell{"no result yet", yellow}
+	case g.Verdict == "unknown":
+		verdict.style = yellow
+	}
+	since, up := cell{text: "-"}, 0
+	if g.Since != nil {
+		since.text = ago(now, *g.Since)
+	}
+	var notes []note
+	for i := range g.Members {
+		m := &g.Members[i]
+		if m.Verdict == "up" {
+			up++
+			continue
+		}
+		text := m.Kind + " " + m.Name + " is " + m.Verdict
+		if m.Reason != "" {
+			text += ": " + m.Reason
+		}
+		notes = append(notes, note{yellow, text})
+	}
+	return row{
+		cells: []cell{{text: clean(g.Name)}, verdict, since, {text: fmt.Sprintf("%d/%d", up, len(g.Members))}},
+		tail:  cell{text: g.Rule}, notes: shorten(notes, "/v1/status of the status socket"),
+	}
 }
