@@ -29,7 +29,9 @@ const module = "failoverd"
 var rooms = map[string]room{
 	"vrrp/wire": {pure: true},
 	"bgp":       {pure: true},
-	"vrrp":      {pure: true, own: []string{"vrrp/wire"}},
+	// The RPKI to Router protocol, as the packet format is of VRRP: what it means for our announcements is decided above.
+	"bgp/rtr": {pure: true, own: []string{"bgp"}},
+	"vrrp":    {pure: true, own: []string{"vrrp/wire"}},
 	// What the sites say to each other, as the packet format is what routers do: below who decides what it means.
 	"failover/heartbeat": {pure: true},
 	"failover":           {pure: true, own: []string{"vrrp", "vrrp/wire", "bgp", "failover/heartbeat"}},
