@@ -39,6 +39,8 @@ var rooms = map[string]room{
 	"vrrp/link": {own: []string{"vrrp/wire", "vrrp"}, others: []string{
 		"golang.org/x/sys/unix", "golang.org/x/net/", "github.com/mdlayher/arp", "github.com/mdlayher/ndp", "github.com/mdlayher/packet", "github.com/mdlayher/ethernet",
 	}},
+	// Sessions with RPKI caches: sockets and timers for bgp/rtr, with the standard library alone.
+	"bgp/rpki": {own: []string{"bgp", "bgp/rtr"}},
 	"bgp/gobgp": {own: []string{"bgp"}, others: []string{
 		"github.com/osrg/gobgp/v3/api", "google.golang.org/grpc", "google.golang.org/protobuf", "golang.org/x/sys/unix",
 	}},
@@ -60,7 +62,7 @@ var rooms = map[string]room{
 	"failover/notify": {own: []string{"failover", "failover/script"}, others: []string{"golang.org/x/sys/unix"}},
 	"failover/daemon": {
 		own: []string{
-			"failover", "vrrp", "vrrp/wire", "bgp", "conf", "vrrp/link", "bgp/gobgp", "bgp/speaker", "failover/kernel", "failover/status",
+			"failover", "vrrp", "vrrp/wire", "bgp", "conf", "vrrp/link", "bgp/gobgp", "bgp/rpki", "bgp/speaker", "failover/kernel", "failover/status",
 			"failover/health", "failover/notify", "failover/script", "failover/witness", "failover/heartbeat",
 		},
 		others: []string{"github.com/coreos/go-systemd/v22/daemon", "golang.org/x/sys/unix"},

@@ -15,7 +15,7 @@ import (
 const (
 	responseWithin = 30 * time.Second // from a query to the first answer
 	loadWithin     = 5 * time.Minute  // from the first answer to End of Data
-	maxRecords     = 20_000_000       // in one transfer; the world has less than a million VRPs
+	maxRecords     = 5_000_000        // in one transfer; the world has less than a million VRPs
 	maxKept        = 4096             // that cover our prefixes
 	queryGap       = time.Second      // least time between two queries, however often the cache notifies
 	maxBackoff     = 30 * time.Second // between two attempts to connect
@@ -175,7 +175,10 @@ func (s *Session) Disconnected(err error) {
 	}
 	s.tried = true
 	s.attempts++
-	if silent {
+	switch {
+	case silent && s.asking:
+		s.current.known = false // stayrtr hangs up on a session of its last life
+	case silent:
 		// A cache that knows only version 0 may just hang up (RFC 8210 section 7); so may one that is restarting.
 		s.version = Version1 - s.version
 	}

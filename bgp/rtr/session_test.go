@@ -274,6 +274,17 @@ func TestACacheThatHangsUpIsTriedInBothVersions(t *testing.T) {
 	}
 }
 
+func TestACacheThatHangsUpOnASerialQueryIsAskedForEverything(t *testing.T) {
+	c := newCache(t)
+	c.transfer(1, []bgp.VRP{roa4}, nil)
+	for _, want := range []string{"v1 Serial Query 77/1", "v1 Reset Query", "v0 Reset Query"} {
+		c.s.Send()
+		c.reconnect(io.EOF)
+		c.asked(want)
+		c.has(roa4)
+	}
+}
+
 func TestNotifyBeforeTheFirstAnswerIsIgnored(t *testing.T) {
 	c := newCache(t)
 	c.s.Send()
