@@ -3,8 +3,6 @@ package health
 import (
 	"context"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"runtime"
 	"sync/atomic"
 	"testing"
@@ -100,67 +98,6 @@ func BenchmarkConfigure(b *testing.B) {
 	for b.Loop() {
 		m.Configure(cfg)
 	}
-	cancel()
-	if err := <-over; err != nil {
-		b.Fatal(err)
-	}
-}
-
-// BenchmarkThousandChecks measures what a thousand health checks at an interval of a second cost:
-// what the schedule itself does, and with it the probes of each kind against this machine, servers
-// included. cpu-ns/run times 1000 is the cost of a second there.
-func BenchmarkThousandChecks(b *testing.B) {
-	site := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	defer site.Close()
-	for _, bb := range []struct {
-		name  string
-		probe failover.Probe
-		fake  bool
-	}{
-		{"nothing", failover.Probe{}, true},
-		{"tcp", failover.Probe{Kind: failover.ProbeTCP, Target: site.Listener.Addr().String()}, false},
-		{"http", failover.Probe{Kind: failover.ProbeHTTP, Target: site.URL}, false},
-		{"icmp", failover.Probe{Kind: failover.ProbeICMP, Target: "127.0.0.1"}, false},
-	} {
-		b.Run(bb.name, func(b *testing.B) { benchmarkChecks(b, bb.probe, bb.fake) })
-	}
-}
-
-func benchmarkChecks(b *testing.B, probe failover.Probe, fake bool) {
-	m := New(Options{})
-	var runs, failures atomic.Int64
-	target := make(chan struct{})
-	real := m.settings.prober
-	m.settings.prober = func(c *failover.CheckConfig) prober {
-		p := real(c)
-		return func(ctx context.Context) outcome {
-			o := outcome{ok: true, cause: "nothing"}
-			if !fake {
-				o = p(ctx)
-			}
-			if !o.ok && failures.Add(1) < 4 {
-				b.Log(o.reason(1))
-			}
-			if runs.Add(1) == int64(b.N) {
-				close(target)
-			}
-			return o
-		}
-	}
-	cfg := &failover.Config{}
-	for i := range 1000 {
-		c := webCheck()
-		c.Name, c.Probe, c.Interval, c.FallInterval = fmt.Sprintf("c%d", i), probe, second, 0
-		cfg.Checks = append(cfg.Checks, c)
-	}
-	m.Configure(cfg)
-	ctx, cancel := context.WithCancel(b.Context())
-	over := make(chan error, 1)
-	before := cpu(b)
-	go func() { over <- m.Run(ctx, func(failover.TrackerReport) {}) }()
-	<-target
-	b.ReportMetric(float64(cpu(b)-before)/float64(b.N), "cpu-ns/run")
-	b.ReportMetric(float64(failures.Load()), "failures")
 	cancel()
 	if err := <-over; err != nil {
 		b.Fatal(err)

@@ -2,127 +2,168 @@ package health
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
-	"net"
 	"net/netip"
-	"runtime"
-	"sync"
+	"os"
 	"time"
 
-	probing "github.com/prometheus-community/pro-bing"
+	"golang.org/x/net/icmp"
+	"golang.org/x/net/ipv4"
+	"golang.org/x/net/ipv6"
 	"golang.org/x/sys/unix"
 )
 
 // pinger sends an ICMP echo request and waits for the reply. It has a raw socket if it may, and otherwise one of those that
-// net.ipv4.ping_group_range allows.
+// net.ipv4.ping_group_range allows. The socket is connected, so that the kernel sorts out what others are answered, and
+// says why nothing can be sent.
 type pinger struct {
 	host string
 	way  way
 
-	humble bool            // a raw socket was refused
-	before <-chan struct{} // closed when the library has let go of the run before; nil: there was none
+	humble bool // a raw socket was refused
+	seq    uint16
 }
+
+// tokenSize is how much of a request must come back, in octets: nobody can guess it.
+const tokenSize = 16
 
 // probe pings once.
 func (p *pinger) probe(ctx context.Context) outcome {
-	a, err := p.way.resolve(ctx, p.host)
+	all, err := p.way.resolve(ctx, p.host)
 	if err != nil {
 		return p.way.failure(ctx, err)
 	}
-	// What cannot be sent would look like a reply that does not come.
-	if err := p.way.reachable(ctx, a); err != nil {
-		o := p.way.failure(ctx, err)
-		o.blind = true // only this node has had a say
+	o, err := p.echo(ctx, all[0])
+	if !p.humble && refused(err) {
+		p.humble = true
+		o, err = p.echo(ctx, all[0])
+	}
+	if err == nil {
 		return o
 	}
-	if p.before != nil {
-		select {
-		case <-p.before:
-		case <-ctx.Done():
-			return outcome{blind: true, cause: "the ping before does not end"}
-		}
+	if p.humble && refused(err) {
+		return outcome{blind: true, cause: "no permission to ping: CAP_NET_RAW or net.ipv4.ping_group_range is needed"}
 	}
-	o, err := p.echo(ctx, a)
-	if !p.humble && (errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES)) {
-		p.humble = true
-		o, err = p.echo(ctx, a)
-	}
-	if err != nil {
-		o = p.way.failure(ctx, err)
-		if p.humble && (errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES)) {
-			o = outcome{blind: true, cause: "no permission to ping: CAP_NET_RAW or net.ipv4.ping_group_range is needed"}
-		}
-	}
-	return o
+	return p.way.failure(ctx, err)
 }
 
-// echo makes the library ping once. Its own round trip is a difference of wall clocks, which may be set meanwhile, so it
-// is measured here. The library needs up to 100 ms to notice that it has got what it wanted; nobody waits for that.
+// refused reports whether no socket was to be had. That a route is prohibited is something else.
+func refused(err error) bool {
+	var call *os.SyscallError
+	return errors.As(err, &call) && call.Syscall == "socket" && (errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES))
+}
+
+// echo pings an address.
 func (p *pinger) echo(ctx context.Context, a netip.Addr) (outcome, error) {
-	l := probing.New(a.String())
-	l.SetIPAddr(&net.IPAddr{IP: a.AsSlice(), Zone: a.Zone()})
-	l.SetPrivileged(!p.humble)
-	l.Count, l.Interval, l.RecordRtts, l.RecordTTLs = 1, time.Hour, false, false
-	l.InterfaceName = p.way.device
-	if p.way.source.IsValid() {
-		l.Source = p.way.source.String()
+	l, err := p.open(ctx, a.Unmap())
+	if err != nil {
+		return outcome{}, err
 	}
-	var sent time.Time
-	var quit quitter
-	replied := make(chan time.Duration, 1)
-	l.OnSend = func(*probing.Packet) { sent = time.Now() }
-	l.OnRecv = func(*probing.Packet) { replied <- time.Since(sent) } // from the goroutine that sends
-	l.OnSendError = func(_ *probing.Packet, err error) { quit.because(err) }
-	l.SetLogger(&quit)
-
-	over := make(chan error, 1)
-	ended := make(chan struct{})
-	p.before = ended
-	go func() {
-		defer close(ended)
-		err := l.RunWithContext(ctx)
-		over <- errors.Join(quit.reason(), err)
-	}()
-	pong := func(rtt time.Duration) (outcome, error) { return outcome{ok: true, rtt: rtt, cause: "replies"}, nil }
-	select {
-	case rtt := <-replied:
-		return pong(rtt)
-	case err := <-over:
-		select {
-		case rtt := <-replied:
-			return pong(rtt)
-		default:
+	defer l.Close()
+	p.seq++
+	request := echo{six: a.Unmap().Is6(), id: uint16(os.Getpid()), seq: p.seq, anyID: p.humble}
+	_, _ = rand.Read(request.token[:]) // which never fails
+	message, err := request.marshal()
+	if err != nil {
+		return outcome{}, err
+	}
+	sent := time.Now()
+	if _, err := l.Write(message); err != nil {
+		return outcome{}, dialError(l.remote, err)
+	}
+	var buffer [256]byte
+	for {
+		n, err := l.Read(buffer[:])
+		if err != nil && ctx.Err() != nil {
+			return outcome{cause: "no reply"}, nil
 		}
-		if ctx.Err() != nil {
-			err = nil
+		if err != nil {
+			return outcome{}, err
 		}
-		return outcome{cause: "no reply"}, err
+		if request.answeredBy(buffer[:n]) {
+			return outcome{ok: true, rtt: time.Since(sent), cause: "replies"}, nil
+		}
 	}
 }
 
-// quitter is the logger of a ping. The library tries again for ever, at full speed, when the kernel answers EACCES or
-// ENOBUFS; all that it does in between is to log, or to call OnSendError. So whoever calls one of these ends, which the
-// library takes for the end of the ping.
-type quitter struct {
-	probing.NoopLogger
-
-	mu  sync.Mutex
-	err error
+// open returns a socket that hears the replies of an address, and as little else as possible.
+func (p *pinger) open(ctx context.Context, a netip.Addr) (*link, error) {
+	kind, protocol := unix.SOCK_RAW, unix.IPPROTO_ICMP
+	if a.Is6() {
+		protocol = unix.IPPROTO_ICMPV6
+	}
+	if p.humble {
+		kind = unix.SOCK_DGRAM
+	}
+	return p.way.connect(ctx, kind, protocol, netip.AddrPortFrom(a, 0), func(fd int) error {
+		if err := mayBroadcast(fd); err != nil || p.humble {
+			return err
+		}
+		return onlyReplies(fd, a.Is6())
+	})
 }
 
-// because notes the reason and ends the goroutine that calls it.
-func (q *quitter) because(err error) {
-	q.mu.Lock()
-	q.err = err
-	q.mu.Unlock()
-	runtime.Goexit()
+// onlyReplies keeps a raw socket from hearing other messages than echo replies.
+func onlyReplies(fd int, six bool) error {
+	if !six {
+		const filter = 1 // ICMP_FILTER of linux/icmp.h: a bit says that a type is not heard
+		mask := ^(uint32(1) << uint(ipv4.ICMPTypeEchoReply))
+		return os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, unix.SOL_RAW, filter, int(int32(mask))))
+	}
+	filter := unix.ICMPv6Filter{}
+	for i := range filter.Data {
+		filter.Data[i] = ^uint32(0)
+	}
+	reply := uint(ipv6.ICMPTypeEchoReply)
+	filter.Data[reply/32] &^= 1 << (reply % 32)
+	return os.NewSyscallError("setsockopt", unix.SetsockoptICMPv6Filter(fd, unix.IPPROTO_ICMPV6, unix.ICMPV6_FILTER, &filter))
 }
 
-func (q *quitter) reason() error {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.err
+// echo is one request.
+type echo struct {
+	six     bool
+	id, seq uint16
+	token   [tokenSize]byte
+	// anyID: the kernel puts a number of its own in the place of id.
+	anyID bool
 }
 
-// Infof is called before the library sends again to what may be a broadcast address.
-func (q *quitter) Infof(string, ...interface{}) { q.because(unix.EACCES) }
+// marshal returns the message. The kernel computes the checksum of ICMPv6.
+func (e *echo) marshal() ([]byte, error) {
+	m := icmp.Message{Type: ipv4.ICMPTypeEcho, Body: &icmp.Echo{ID: int(e.id), Seq: int(e.seq), Data: e.token[:]}}
+	if e.six {
+		m.Type = ipv6.ICMPTypeEchoRequest
+	}
+	return m.Marshal(nil)
+}
+
+// answeredBy reports whether what a socket has received is the reply. A raw one of IPv4 has the header of the packet before
+// the message.
+func (e *echo) answeredBy(b []byte) bool {
+	reply := byte(ipv4.ICMPTypeEchoReply)
+	if e.six {
+		reply = byte(ipv6.ICMPTypeEchoReply)
+	} else if !e.anyID {
+		b = behindHeader(b)
+	}
+	const header = 8
+	if len(b) < header+tokenSize || b[0] != reply || b[1] != 0 {
+		return false
+	}
+	right := e.anyID || binary.BigEndian.Uint16(b[4:]) == e.id
+	return right && binary.BigEndian.Uint16(b[6:]) == e.seq && [tokenSize]byte(b[header:]) == e.token
+}
+
+// behindHeader returns what follows the header of an IPv4 packet; nil: it has none.
+func behindHeader(b []byte) []byte {
+	if len(b) < ipv4.HeaderLen {
+		return nil
+	}
+	size := int(b[0]&0xf) * 4
+	if size < ipv4.HeaderLen || len(b) < size {
+		return nil
+	}
+	return b[size:]
+}

@@ -1,18 +1,21 @@
 package health
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"regexp"
 	"strconv"
+	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"failoverd/failover"
 )
@@ -22,54 +25,83 @@ const (
 	maxBody = 256 << 10
 	// maxHeader bounds the header of a response, in octets.
 	maxHeader = 64 << 10
+	// maxInterim is how many interim responses (RFC 9110 section 15.2) may come before the one that counts.
+	maxInterim = 5
 )
 
-// web asks for a URL. Each time it opens a connection of its own, so that it is the whole way which is checked, speaks
-// HTTP/1.1, uses no proxy, and takes the first answer: a redirection is a status like any other, because where it leads to
-// is not what was to be checked. Without body_match the body is not read.
+// web asks for a URL. Each time it opens a connection of its own, so that it is the whole way which is checked, uses no
+// proxy, and takes the first answer: a redirection is a status like any other, because where it leads to is not what was to
+// be checked. Without body_match the body is not read.
+//
+// It writes the same octets each time and reads the answer in the goroutine of the run: a client of package net/http
+// would need three more, and three times the time of the processor.
 type web struct {
-	probe     *failover.Probe
-	way       way
-	transport *http.Transport
-	url       *url.URL
-	body      *regexp.Regexp // nil: any
+	probe   *failover.Probe
+	way     way
+	to      target
+	tls     *tls.Config // nil: none
+	request *http.Request
+	text    []byte         // the request, as it is sent
+	body    *regexp.Regexp // nil: any
 }
 
 func httpProber(p *failover.Probe, w way) prober {
 	h, err := newWeb(p, w)
 	if err != nil {
-		o := outcome{blind: true, cause: harmless(err.Error())}
-		return func(context.Context) outcome { return o } // conf lets none of these pass
+		return senseless(err)
 	}
 	return h.ask
 }
 
 func newWeb(p *failover.Probe, w way) (*web, error) {
 	h := &web{probe: p, way: w}
-	var err error
-	if h.url, err = url.Parse(p.Target); err != nil {
-		return nil, err
-	}
 	if p.Body != "" {
+		var err error
 		if h.body, err = regexp.Compile(p.Body); err != nil {
 			return nil, err
 		}
 	}
-	h.transport = &http.Transport{
-		DialContext:        w.dialer("tcp").DialContext,
-		TLSClientConfig:    &tls.Config{InsecureSkipVerify: p.Insecure, ServerName: serverName(p)},
-		DisableKeepAlives:  true,
-		DisableCompression: true, MaxResponseHeaderBytes: maxHeader,
+	u, err := url.Parse(p.Target)
+	if err != nil {
+		return nil, err
 	}
-	return h, nil
+	return h, h.aim(u)
 }
 
-// serverName is the name that certificates must be for: server_name, or host, or, if it is empty, that of the URL.
-func serverName(p *failover.Probe) string {
-	if p.ServerName != "" || p.Host == "" {
-		return p.ServerName
+// aim makes the request for a URL.
+func (h *web) aim(u *url.URL) (err error) {
+	port := u.Port()
+	if u.Scheme == "https" {
+		h.tls = &tls.Config{InsecureSkipVerify: h.probe.Insecure, ServerName: serverName(h.probe, u.Hostname())}
 	}
-	if host, _, err := net.SplitHostPort(p.Host); err == nil {
+	if port == "" {
+		port = map[bool]string{true: "443", false: "80"}[h.tls != nil]
+	}
+	if h.to, err = newTarget(net.JoinHostPort(u.Hostname(), port), 0); err != nil {
+		return err
+	}
+	method := h.probe.Method
+	if method == "" {
+		method = http.MethodGet
+	}
+	h.request = &http.Request{
+		Method: method, URL: u, Host: h.probe.Host, Header: http.Header{"User-Agent": {"failoverd"}}, Close: true,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}
+	var b bytes.Buffer
+	err = h.request.Write(&b)
+	h.text = b.Bytes()
+	return err
+}
+
+// serverName is the name that certificates must be for: server_name, or host, or that of the URL.
+func serverName(p *failover.Probe, def string) string {
+	switch host, _, err := net.SplitHostPort(p.Host); {
+	case p.ServerName != "":
+		return p.ServerName
+	case p.Host == "":
+		return def
+	case err == nil:
 		return host
 	}
 	return p.Host
@@ -77,30 +109,78 @@ func serverName(p *failover.Probe) string {
 
 // ask asks once.
 func (h *web) ask(ctx context.Context) outcome {
-	method := h.probe.Method
-	if method == "" {
-		method = http.MethodGet
-	}
 	begun := time.Now()
-	q := (&http.Request{Method: method, URL: h.url, Host: h.probe.Host, Header: http.Header{"User-Agent": {"failoverd"}}}).WithContext(ctx)
-	a, err := h.transport.RoundTrip(q)
+	l, err := h.way.dial(ctx, unix.SOCK_STREAM, &h.to)
 	if err != nil {
 		return h.failure(ctx, err)
 	}
-	defer a.Body.Close()
+	defer l.Close()
+	o, err := h.converse(l)
+	if err != nil {
+		return h.failure(ctx, err)
+	}
+	if o.ok {
+		o.rtt = time.Since(begun)
+	}
+	return o
+}
+
+// converse sends the request, and judges the answer.
+func (h *web) converse(l *link) (outcome, error) {
+	var conn io.ReadWriter = l
+	if h.tls != nil {
+		c := tls.Client(l, h.tls)
+		if err := c.Handshake(); err != nil { // it ends with the link
+			return outcome{}, err
+		}
+		conn = c
+	}
+	if _, err := conn.Write(h.text); err != nil {
+		return outcome{}, err
+	}
+	r := readers.Get().(*reader)
+	defer r.release()
+	r.from(conn, maxHeader)
+	a, err := h.answer(r)
+	if err != nil {
+		return outcome{}, err
+	}
+	r.limit.N = maxBody // of what is still to be read; the rest is in the buffer
+	return h.judge(a, r)
+}
+
+// answer reads the header of the answer that counts.
+func (h *web) answer(r *reader) (*http.Response, error) {
+	for range maxInterim + 1 {
+		a, err := http.ReadResponse(r.Reader, h.request)
+		if err != nil && r.limit.N <= 0 {
+			return nil, errors.New("the header of the answer is too long")
+		}
+		if err != nil {
+			return nil, err
+		}
+		if a.StatusCode >= 200 || a.StatusCode == http.StatusSwitchingProtocols {
+			return a, nil
+		}
+	}
+	return nil, errors.New("too many interim answers")
+}
+
+// judge says whether an answer, the rest of which comes from r, is what it should be. Of one that is too long the beginning counts.
+func (h *web) judge(a *http.Response, r *reader) (outcome, error) {
 	if !h.right(a.StatusCode) {
-		return outcome{cause: "status " + strconv.Itoa(a.StatusCode)}
+		return outcome{cause: "status " + strconv.Itoa(a.StatusCode)}, nil
 	}
 	if h.body != nil {
 		body, err := io.ReadAll(io.LimitReader(a.Body, maxBody))
-		if err != nil {
-			return h.failure(ctx, err)
+		if err != nil && r.limit.N > 0 {
+			return outcome{}, err
 		}
 		if !h.body.Match(body) {
-			return outcome{cause: "the body does not match", said: harmless(string(body[:min(len(body), maxWords+1)]))}
+			return outcome{cause: "the body does not match", said: harmless(string(body[:min(len(body), maxWords+1)]))}, nil
 		}
 	}
-	return outcome{ok: true, rtt: time.Since(begun), cause: "status " + strconv.Itoa(a.StatusCode)}
+	return outcome{ok: true, cause: "status " + strconv.Itoa(a.StatusCode)}, nil
 }
 
 func (h *web) right(status int) bool {
@@ -114,12 +194,35 @@ func (h *web) right(status int) bool {
 
 // failure gives errors whose text changes from one time to the next a cause that does not.
 func (h *web) failure(ctx context.Context, err error) outcome {
-	var invalid x509.CertificateInvalidError
-	if errors.As(err, &invalid) && invalid.Reason == x509.Expired {
-		return outcome{cause: "the certificate has expired or is not valid yet", said: harmless(fmt.Sprint(invalid))}
+	if o, ok := tlsFailure(err); ok {
+		return o
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return outcome{cause: "the connection was closed before the end of the answer"}
 	}
 	return h.way.failure(ctx, err)
+}
+
+// reader is a buffer for answers of a limited size.
+type reader struct {
+	*bufio.Reader
+	limit io.LimitedReader
+}
+
+// readers are those that nobody uses. There are about as many as probes that run at the same time.
+var readers = sync.Pool{New: func() any {
+	r := &reader{}
+	r.Reader = bufio.NewReader(&r.limit)
+	return r
+}}
+
+// from makes r read from a connection, size octets at most.
+func (r *reader) from(conn io.Reader, size int64) {
+	r.limit = io.LimitedReader{R: conn, N: size}
+	r.Reset(&r.limit)
+}
+
+func (r *reader) release() {
+	r.limit.R = nil
+	readers.Put(r)
 }

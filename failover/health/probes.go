@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"failoverd/bgp"
 	"failoverd/failover"
 )
@@ -16,7 +18,7 @@ type Lookup func(ctx context.Context, speaker string, prefix netip.Prefix) ([]bg
 
 // newProber returns what looks as a health_check says.
 func newProber(c *failover.CheckConfig, lookup Lookup) prober {
-	w := way{c.Source, c.Interface}
+	w := way{source: c.Source, device: c.Interface}
 	switch p := &c.Probe; p.Kind {
 	case failover.ProbeTCP:
 		return tcpProber(p.Target, w)
@@ -32,18 +34,27 @@ func newProber(c *failover.CheckConfig, lookup Lookup) prober {
 }
 
 // tcpProber opens a connection and closes it.
-func tcpProber(target string, w way) prober {
-	dialer := w.dialer("tcp")
+func tcpProber(address string, w way) prober {
+	to, err := newTarget(address, 0)
+	if err != nil {
+		return senseless(err)
+	}
 	return func(ctx context.Context) outcome {
 		begun := time.Now()
-		c, err := dialer.DialContext(ctx, "tcp", target)
+		l, err := w.dial(ctx, unix.SOCK_STREAM, &to)
 		if err != nil {
 			return w.failure(ctx, err)
 		}
 		took := time.Since(begun)
-		_ = c.Close() // it was there
+		_ = l.Close() // it was there
 		return outcome{ok: true, rtt: took, cause: "connected"}
 	}
+}
+
+// senseless stands for a probe that cannot be: conf lets none of these pass.
+func senseless(err error) prober {
+	o := outcome{blind: true, cause: harmless(err.Error())}
+	return func(context.Context) outcome { return o }
 }
 
 // routeProber looks whether a prefix is visible in BGP. Without a session nobody can tell.

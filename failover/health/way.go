@@ -5,65 +5,33 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"syscall"
+	"os"
 
 	"golang.org/x/sys/unix"
 )
 
-// way is where probes leave from: an address of this node, or an interface; the zero value leaves it to the kernel.
+// way is where probes leave from: an address of this node, or an interface; the zero value leaves it to the kernel. All
+// of it is in a network namespace, unless that is empty.
 type way struct {
-	source netip.Addr
-	device string
-}
-
-// dialer returns one for connections that leave this way. No keep-alive is needed for what lives for a second.
-func (w way) dialer(network string) *net.Dialer {
-	d := &net.Dialer{KeepAlive: -1}
-	if w.source.IsValid() {
-		ap := netip.AddrPortFrom(w.source, 0)
-		if network == "udp" {
-			d.LocalAddr = net.UDPAddrFromAddrPort(ap)
-		} else {
-			d.LocalAddr = net.TCPAddrFromAddrPort(ap)
-		}
-	}
-	if w.device != "" {
-		d.Control = func(_, _ string, c syscall.RawConn) (err error) {
-			if e := c.Control(func(fd uintptr) { err = unix.BindToDevice(int(fd), w.device) }); e != nil {
-				return e
-			}
-			return err
-		}
-	}
-	return d
+	source    netip.Addr
+	device    string
+	namespace string
 }
 
 // reachable returns why nothing can be sent to an address this way: no route, no such address or interface, no permission.
 // It asks the kernel, and sends nothing: a UDP socket that is connected has been given a route.
 func (w way) reachable(ctx context.Context, a netip.Addr) error {
 	const discard = 9 // any port will do
-	c, err := w.dialer("udp").DialContext(ctx, "udp", netip.AddrPortFrom(a, discard).String())
+	l, err := w.connect(ctx, unix.SOCK_DGRAM, 0, netip.AddrPortFrom(a, discard), mayBroadcast)
 	if err != nil {
 		return err
 	}
-	return c.Close()
+	return l.Close()
 }
 
-// resolve returns an address of a host that this way may lead to, which is the host itself if it is an address.
-func (w way) resolve(ctx context.Context, host string) (netip.Addr, error) {
-	if a, err := netip.ParseAddr(host); err == nil {
-		return a, nil
-	}
-	all, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-	if err != nil {
-		return netip.Addr{}, err
-	}
-	for _, a := range all {
-		if a = a.Unmap(); !w.source.IsValid() || a.Is4() == w.source.Is4() {
-			return a, nil
-		}
-	}
-	return netip.Addr{}, errors.New("no address of the family of source")
+// mayBroadcast lets a socket send to what may be a broadcast address.
+func mayBroadcast(fd int) error {
+	return os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BROADCAST, 1))
 }
 
 // Errors of the kernel that say that this node could not even ask.
@@ -82,6 +50,10 @@ func (w way) failure(ctx context.Context, err error) outcome {
 	var dns *net.DNSError
 	if errors.As(err, &dns) {
 		return dnsFailure(dns)
+	}
+	var outside *namespaceError
+	if errors.As(err, &outside) {
+		return outcome{blind: true, cause: harmless(outside.Error())}
 	}
 	o := outcome{cause: harmless(plain(err)), blind: among(err, ownErrors)}
 	var op *net.OpError

@@ -1,0 +1,202 @@
+package health
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// link is a socket that is connected to an address. A read or a write ends with the context of the dial, so that no probe
+// needs a goroutine or a timer of its own.
+//
+// It is no connection of package net because a thousand probes a second should not pay for what they do not use: lists of
+// addresses, races between families, keep-alive; and because a socket that belongs to another network namespace cannot be
+// opened there.
+type link struct {
+	*os.File
+	remote netip.AddrPort
+	stop   func() bool
+}
+
+// long ago is a deadline that ends whatever waits.
+var longAgo = time.Unix(1, 0)
+
+// Close ends the connection.
+func (l *link) Close() error {
+	l.stop()
+	return l.File.Close()
+}
+
+// LocalAddr implements net.Conn. Nobody asks.
+func (l *link) LocalAddr() net.Addr { return &net.TCPAddr{} }
+
+// RemoteAddr implements net.Conn.
+func (l *link) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(l.remote) }
+
+// datagrams is a link by UDP, as package net's resolver wants it.
+type datagrams struct{ *link }
+
+// ReadFrom implements net.PacketConn.
+func (d datagrams) ReadFrom(b []byte) (int, net.Addr, error) {
+	n, err := d.Read(b)
+	return n, d.RemoteAddr(), err
+}
+
+// WriteTo implements net.PacketConn.
+func (d datagrams) WriteTo(b []byte, _ net.Addr) (int, error) { return d.Write(b) }
+
+// socket opens one of a family, in the namespace of the way, and makes it leave by the way.
+func (w way) socket(family, kind, protocol int) (fd int, err error) {
+	open := func() error {
+		fd, err = unix.Socket(family, kind|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, protocol)
+		return os.NewSyscallError("socket", err)
+	}
+	if w.namespace == "" {
+		err = open()
+	} else {
+		err = within(w.namespace, open)
+	}
+	if err != nil {
+		return -1, err
+	}
+	if err := w.bind(fd, family); err != nil {
+		_ = unix.Close(fd) // nothing was sent
+		return -1, err
+	}
+	return fd, nil
+}
+
+// bind ties a socket to the interface and the address that the way begins with. The kernel chooses the port when it
+// knows where the connection leads to, so that there are enough of them.
+func (w way) bind(fd, family int) error {
+	if w.device != "" {
+		if err := unix.BindToDevice(fd, w.device); err != nil {
+			return os.NewSyscallError("bind to device", err)
+		}
+	}
+	if !w.source.IsValid() {
+		return nil
+	}
+	if w.source.Is4() != (family == unix.AF_INET) {
+		return errFamily
+	}
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1) // saves ports where it works
+	to, err := socketAddress(fd, netip.AddrPortFrom(w.source, 0))
+	if err != nil {
+		return err
+	}
+	return os.NewSyscallError("bind", unix.Bind(fd, to))
+}
+
+var errFamily = errors.New("source is of another family")
+
+// socketAddress returns the kernel's form of an address. The zone of one is an interface where the socket is.
+func socketAddress(fd int, a netip.AddrPort) (unix.Sockaddr, error) {
+	if a.Addr().Is4() || a.Addr().Is4In6() {
+		return &unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().Unmap().As4()}, nil
+	}
+	to := &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16()}
+	zone := a.Addr().Zone()
+	if zone == "" {
+		return to, nil
+	}
+	if n, err := strconv.ParseUint(zone, 10, 32); err == nil {
+		to.ZoneId = uint32(n)
+		return to, nil
+	}
+	request, err := unix.NewIfreq(zone)
+	if err == nil {
+		err = unix.IoctlIfreq(fd, unix.SIOCGIFINDEX, request)
+	}
+	if err != nil {
+		return nil, os.NewSyscallError("interface "+zone, err)
+	}
+	to.ZoneId = request.Uint32()
+	return to, nil
+}
+
+// connect returns a socket of a kind that is connected to an address, or fails when ctx ends. An error says which address it
+// is about. prepare, unless it is nil, is called with the socket before.
+func (w way) connect(ctx context.Context, kind, protocol int, a netip.AddrPort, prepare func(fd int) error) (*link, error) {
+	family := unix.AF_INET6
+	if a.Addr().Unmap().Is4() {
+		family = unix.AF_INET
+	}
+	fd, err := w.socket(family, kind, protocol)
+	if err != nil {
+		return nil, dialError(a, err)
+	}
+	connecting, err := false, error(nil)
+	if prepare != nil {
+		err = prepare(fd)
+	}
+	if err == nil {
+		connecting, err = connect(fd, a)
+	}
+	if err != nil {
+		_ = unix.Close(fd) // it was never connected
+		return nil, dialError(a, err)
+	}
+	l := &link{File: os.NewFile(uintptr(fd), "probe"), remote: a}
+	l.stop = context.AfterFunc(ctx, func() { _ = l.SetDeadline(longAgo) })
+	if connecting {
+		if err := l.established(); err != nil {
+			_ = l.Close() // it was never connected
+			return nil, dialError(a, err)
+		}
+	}
+	return l, nil
+}
+
+// connect begins to connect, and reports whether that goes on.
+func connect(fd int, a netip.AddrPort) (goesOn bool, err error) {
+	to, err := socketAddress(fd, a)
+	if err != nil {
+		return false, err
+	}
+	switch err := unix.Connect(fd, to); {
+	case err == nil:
+		return false, nil
+	case errors.Is(err, unix.EINPROGRESS), errors.Is(err, unix.EINTR), errors.Is(err, unix.EALREADY):
+		return true, nil
+	default:
+		return false, os.NewSyscallError("connect", err)
+	}
+}
+
+// established waits until the socket is connected.
+func (l *link) established() error {
+	raw, err := l.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failure error
+	err = raw.Write(func(fd uintptr) bool {
+		number, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR)
+		switch e := syscall.Errno(number); {
+		case err != nil:
+			failure = os.NewSyscallError("getsockopt", err)
+		case e == 0:
+			_, err := unix.Getpeername(int(fd)) // nobody says that it is ready when it is not: the poller may
+			return err == nil
+		case e == unix.EINPROGRESS, e == unix.EALREADY, e == unix.EINTR:
+			return false
+		default:
+			failure = os.NewSyscallError("connect", e)
+		}
+		return true
+	})
+	return errors.Join(failure, err)
+}
+
+// dialError says what could not be reached.
+func dialError(a netip.AddrPort, err error) error {
+	return &net.OpError{Op: "dial", Net: "ip", Addr: net.TCPAddrFromAddrPort(a), Err: err}
+}
