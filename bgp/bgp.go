@@ -192,12 +192,14 @@ type Neighbor struct {
 type SpeakerConfig struct {
 	Name       string
 	LocalAS    uint32     // never 0
-	RouterID   netip.Addr // IPv4
+	RouterID   netip.Addr // IPv4; of an operator's gobgpd perhaps none: then it may be any
 	ListenPort uint16     // 0: never listen
 	Allow      AllowList
 	// MaxAnnouncements is the most prefixes that may be announced at once; 0: as many as Allow has.
 	MaxAnnouncements int
 	Neighbors        []Neighbor
+	// External is the gobgpd that speaks; nil: a process of our own does.
+	External *External
 }
 
 // SessionState is a state of the BGP finite state machine (RFC 4271 section 8.2.2).

@@ -21,7 +21,7 @@ func (c *SpeakerConfig) Check() error {
 	if c.LocalAS == 0 {
 		wrong("local_as 0 is reserved (RFC 7607)")
 	}
-	if !c.RouterID.Is4() || c.RouterID.IsUnspecified() {
+	if (!c.RouterID.Is4() || c.RouterID.IsUnspecified()) && (c.RouterID.IsValid() || !c.OperatorOwned()) {
 		wrong("router_id %v is not an IPv4 address other than 0.0.0.0 (RFC 6286)", c.RouterID)
 	}
 	if c.MaxAnnouncements < 0 {
@@ -38,6 +38,14 @@ func (c *SpeakerConfig) Check() error {
 			wrong("allow_prefix %v is a default route", p)
 		case p != p.Masked():
 			wrong("allow_prefix %v has host bits set; did you mean %v?", p, p.Masked())
+		}
+	}
+	if c.External != nil {
+		if err := c.External.Check(); err != nil {
+			wrong("backend gobgpd: %w", err)
+		}
+		if c.OperatorOwned() && c.ListenPort != 0 {
+			wrong("listen_port %d: without a neighbor here, where gobgpd listens is its operator's business", c.ListenPort)
 		}
 	}
 	seen := map[netip.Addr]bool{}

@@ -31,6 +31,9 @@ type Report struct {
 	// Generation is that of the last Desired that Announced reflects.
 	Generation uint64
 	Restarts   uint64 // how often the backend was started again
+	// Resident is the memory of the backend's process, in octets, as of a moment ago, and MemoryLimit what its garbage
+	// collector is told to stay under; 0: not known.
+	Resident, MemoryLimit uint64
 }
 
 // Established reports whether at least one session is up.

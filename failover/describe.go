@@ -182,7 +182,8 @@ func (c *Core) describeRoute(r *router, a *Announcement) RouteStatus {
 
 func (s *speaker) describe() SpeakerStatus {
 	st := SpeakerStatus{
-		Name: s.cfg.Name, LocalAS: s.cfg.LocalAS, Connected: s.report.Connected, Error: s.report.Err,
+		Name: s.cfg.Name, LocalAS: s.cfg.LocalAS, Backend: s.cfg.Backend(), Connected: s.report.Connected, Error: s.report.Err,
+		ResidentBytes: s.report.Resident, MemoryLimit: s.report.MemoryLimit,
 		Restarts: s.report.Restarts, Neighbors: append([]bgp.NeighborStatus{}, s.report.Neighbors...), Announced: []string{},
 	}
 	if s.refused != "" {

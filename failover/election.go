@@ -234,9 +234,7 @@ func (c *Core) goneAfter(r *router) time.Duration {
 	var hold, lease, fence, beat time.Duration
 	for i := range r.cfg.Announce {
 		if s := c.cfg.Speaker(r.cfg.Announce[i].Speaker); s != nil {
-			for j := range s.Neighbors {
-				hold = max(hold, s.Neighbors[j].HoldTime)
-			}
+			hold = max(hold, s.LongestHold())
 		}
 	}
 	for i := range r.cfg.Addresses {

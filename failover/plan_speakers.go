@@ -22,23 +22,55 @@ func planSpeakers(old, next *Config) []PlanEntry {
 		e.Changes = compareAll(speakerParameters, o, n)
 		if why := append(restartSpeaker(o, n), lease...); len(why) > 0 {
 			plainly(e.Changes)
-			e.Effect, e.Notes = PlanRestarted, restartNotes(why)
+			e.Effect, e.Notes = PlanRestarted, restartNotes(o, n, why)
 			return
 		}
 		e.Changes = append(e.Changes, compareSessions(o, n)...)
 	})
 	for i := range plan {
-		if e := &plan[i]; len(lease) > 0 && e.Effect == PlanNone {
-			e.Effect, e.Notes = PlanRestarted, restartNotes(lease)
+		e := &plan[i]
+		o, n := old.Speaker(e.Name), next.Speaker(e.Name)
+		switch {
+		case e.Effect == PlanAdded && n.External != nil:
+			e.Notes = []string{connects(n)}
+		case e.Effect == PlanRemoved && o.External != nil:
+			e.Notes = []string{leaves(o)}
+		case e.Effect == PlanNone && len(lease) > 0:
+			e.Effect, e.Notes = PlanRestarted, restartNotes(o, n, lease)
 		}
 	}
 	return plan
 }
 
-func restartNotes(why []string) []string {
-	return []string{
-		"because of " + strings.Join(why, ", "),
-		"it withdraws everything and closes all its sessions, then another process opens them anew",
+func restartNotes(o, n *bgp.SpeakerConfig, why []string) []string {
+	notes := []string{"because of " + strings.Join(why, ", ")}
+	if o.External == nil && n.External == nil {
+		return append(notes, "it withdraws everything and closes all its sessions, then another process opens them anew")
+	}
+	begin := connects(n)
+	if n.External == nil {
+		begin = "a process is started and opens its sessions"
+	}
+	return append(notes, leaves(o), "then "+begin)
+}
+
+// connects says how a speaker with a gobgpd begins.
+func connects(n *bgp.SpeakerConfig) string {
+	if n.OperatorOwned() {
+		return n.Backend() + " is connected to; its sessions and policies stay as they are"
+	}
+	return n.Backend() + " is connected to, gets its AS, policies and neighbors, and opens the sessions"
+}
+
+// leaves says how a speaker ends.
+func leaves(o *bgp.SpeakerConfig) string {
+	switch {
+	case o.OperatorOwned():
+		return "it withdraws what it has announced through " + o.Backend() + ", whose sessions stay as they are"
+	case o.External != nil:
+		return "it withdraws everything and closes all sessions of " + o.Backend() + ", which is left without a configuration"
+	default:
+		return "it withdraws everything, closes all its sessions, and ends"
 	}
 }
 
@@ -50,8 +82,15 @@ func restartSpeaker(o, n *bgp.SpeakerConfig) (why []string) {
 		}
 	}
 	differ("local_as", o.LocalAS, n.LocalAS)
-	differ("router_id", o.RouterID, n.RouterID)
+	differ("router_id", orDefault(o.RouterID), orDefault(n.RouterID))
 	differ("listen_port", o.ListenPort, n.ListenPort)
+	differ("backend", o.Backend(), n.Backend())
+	if len(why) == 0 && !o.External.Equal(n.External) {
+		why = append(why, "tls")
+	}
+	if o.External != nil && o.OperatorOwned() != n.OperatorOwned() {
+		why = append(why, "whose gobgpd it is: ours with neighbors, its operator's without")
+	}
 	differ("the address families of allow_prefix:", families(o.Allow), families(n.Allow))
 	if err := n.Check(); err != nil && len(why) == 0 {
 		why = []string{"a configuration that cannot run: " + strings.ReplaceAll(err.Error(), "\n", "; ")}

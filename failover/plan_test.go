@@ -74,6 +74,11 @@ router D eth0/4/54 priority 255
 `},
 	{name: "names that swap", old: planBase, next: strings.NewReplacer("router A", "router B", "router B", "router A").Replace(planBase)},
 	{name: "speakers", old: planBase + "speaker LOST allow 198.51.100.0/24\nspeaker MOVED allow 198.51.100.0/24 neighbor 203.0.113.1\n", next: planBase + "speaker MOVED allow 198.51.100.0/24 allow 2001:db8::/48 neighbor 203.0.113.1\nspeaker NEW allow 198.51.100.0/24\n", change: speakers},
+	{
+		name: "gobgpd", change: gobgpds,
+		old:  planBase + "speaker GONE allow 198.51.100.0/24\nspeaker MOVED allow 198.51.100.0/24\nspeaker OURS allow 198.51.100.0/24\nspeaker OUT allow 198.51.100.0/24 neighbor 203.0.113.1\n",
+		next: planBase + "speaker MOVED allow 198.51.100.0/24\nspeaker OURS allow 198.51.100.0/24 neighbor 203.0.113.1\nspeaker OUT allow 198.51.100.0/24 neighbor 203.0.113.1\nspeaker NEW allow 198.51.100.0/24\n",
+	},
 	{name: "lease", old: planBase, next: "bgp_lease 5s\n" + planBase},
 	{name: "groups and trackers", old: planBase, next: planBase, change: trackers},
 	{name: "health checks", old: planBase, next: planBase, change: func(o, n *failover.Config) {
@@ -118,6 +123,24 @@ func speakers(o, n *failover.Config) {
 	edge.Neighbors[1].HoldTime, edge.Neighbors[1].Password = 30*time.Second, "hidden"
 	edge.Neighbors = append(edge.Neighbors, bgp.Neighbor{Address: netip.MustParseAddr("203.0.113.17"), RemoteAS: 64500})
 	timers(&edge.Neighbors[2])
+}
+
+// gobgpds has all speakers of a configuration but its first go through a gobgpd.
+func gobgpds(o, n *failover.Config) {
+	speakers := func(c *failover.Config, targets ...string) {
+		for i, t := range targets {
+			s := &c.Speakers[1+i]
+			for j := range s.Neighbors {
+				s.Neighbors[j].HoldTime, s.Neighbors[j].Keepalive, s.Neighbors[j].ConnectRetry = 9*time.Second, 3*time.Second, time.Second
+			}
+			if t != "" {
+				s.External = &bgp.External{Target: t}
+			}
+		}
+	}
+	speakers(o, "unix:/run/gone.sock", "unix:/run/a.sock", "unix:/run/b.sock", "")
+	speakers(n, "127.0.0.1:50051", "unix:/run/b.sock", "unix:/run/c.sock", "unix:/run/new.sock")
+	n.Speakers[1].External.TLS = &bgp.TLS{CA: "hidden"}
 }
 
 func trackers(o, n *failover.Config) {

@@ -116,6 +116,7 @@ type prospect struct {
 	restart   time.Duration // the longest graceful_restart of them
 	lease     time.Duration // the longest one of its addresses
 	forever   bool          // an address has no lease
+	outlived  bool          // a gobgpd that it announces through goes on without the agent
 }
 
 func newProspect(cfg *Config, r *RouterConfig) *prospect {
@@ -141,8 +142,9 @@ func newProspect(cfg *Config, r *RouterConfig) *prospect {
 		if s == nil || r.Announce[i].When != RoleActive {
 			continue
 		}
+		p.hold, p.outlived = max(p.hold, s.LongestHold()), p.outlived || s.External != nil
 		for j := range s.Neighbors {
-			p.hold, p.restart = max(p.hold, s.Neighbors[j].HoldTime), max(p.restart, s.Neighbors[j].GracefulRestart)
+			p.restart = max(p.restart, s.Neighbors[j].GracefulRestart)
 		}
 	}
 	for i := range r.Addresses {

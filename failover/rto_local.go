@@ -58,6 +58,9 @@ func (p *prospect) leftBehind(b *budget) *budget {
 		}
 		b.until("address of the dead agent", p.lease+KernelSlop, fmt.Sprintf("vip_lease %s: until then the dead node's kernel answers for it, too", sec(p.lease)))
 	}
+	if p.outlived {
+		return b.unbounded("backend gobgpd: it goes on announcing the dead agent's route until the agent is back, or an ExecStopPost withdraws it")
+	}
 	if p.announces {
 		b.until("route of the dead agent", p.cfg.BGPLease+WithdrawTime, fmt.Sprintf("bgp_lease %s: a speaker that hears no agent withdraws", sec(p.cfg.BGPLease)))
 		b.note(fmt.Sprintf("if agent and speaker hang without dying, the upstream keeps the route for hold_time: %s s from the failure", sec(p.hold+p.restart+WithdrawTime)))
@@ -139,11 +142,9 @@ func (p *prospect) tracksUpstream(speaker string) bool {
 }
 
 // holdOf is the longest hold time of a speaker's sessions.
-func (p *prospect) holdOf(speaker string) (hold time.Duration) {
+func (p *prospect) holdOf(speaker string) time.Duration {
 	if s := p.cfg.Speaker(speaker); s != nil {
-		for i := range s.Neighbors {
-			hold = max(hold, s.Neighbors[i].HoldTime)
-		}
+		return s.LongestHold()
 	}
-	return hold
+	return 0
 }

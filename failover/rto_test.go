@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"failoverd/bgp"
 	"failoverd/failover"
 	"failoverd/failover/failovertest"
 	"failoverd/vrrp"
@@ -97,6 +98,12 @@ func TestRTO(t *testing.T) {
 
 		{"a pair, crash: the silence, address and route", failover.NodeCrash, recoveryConfig(), 4.5, "hold_time"},
 		{"a long lease outlives the takeover", failover.NodeCrash, recoveryConfig(func(c *failover.Config) { c.Routers[0].Addresses[0].Lease = 9 * time.Second }), 10, ""},
+		{"a gobgpd outlives the agent", failover.NodeCrash, recoveryConfig(func(c *failover.Config) {
+			c.Speakers[0].External = &bgp.External{Target: "unix:/run/gobgp.sock"}
+		}), forever, "backend gobgpd"},
+		{"an operator's gobgpd has hold times of its own", failover.NodePower, recoveryConfig(func(c *failover.Config) {
+			c.Speakers[0].External, c.Speakers[0].Neighbors = &bgp.External{Target: "unix:/run/gobgp.sock"}, nil
+		}), 91, ""},
 		{"no lease", failover.NodeCrash, recoveryConfig(func(c *failover.Config) { c.Routers[0].Addresses[0].Lease = 0 }), forever, "vip_lease 0"},
 		{"a pair, power: the upstream keeps the dead route", failover.NodePower, recoveryConfig(), 10, ""},
 		{"graceful restart keeps it longer", failover.NodePower, recoveryConfig(func(c *failover.Config) {

@@ -320,11 +320,16 @@ type RouterCounters struct {
 
 // SpeakerStatus is one bgp_speaker.
 type SpeakerStatus struct {
-	Name      string               `json:"name"`
-	LocalAS   uint32               `json:"local_as"`
-	Connected bool                 `json:"connected"`
-	Error     string               `json:"error,omitempty"`
-	Restarts  uint64               `json:"restarts"`
-	Neighbors []bgp.NeighborStatus `json:"neighbors"`
-	Announced []string             `json:"announced"`
+	Name      string `json:"name"`
+	LocalAS   uint32 `json:"local_as"`
+	Backend   string `json:"backend"` // embedded, or gobgpd and where
+	Connected bool   `json:"connected"`
+	Error     string `json:"error,omitempty"`
+	Restarts  uint64 `json:"restarts"`
+	// ResidentBytes is what the embedded speaker's process has in memory, and MemoryLimit from where on it works hard to
+	// need less; 0: not known, as with gobgpd.
+	ResidentBytes uint64               `json:"resident_bytes,omitempty"`
+	MemoryLimit   uint64               `json:"memory_limit_bytes,omitempty"`
+	Neighbors     []bgp.NeighborStatus `json:"neighbors"`
+	Announced     []string             `json:"announced"`
 }

@@ -37,6 +37,16 @@ func speakerRow(s *failover.SpeakerStatus) row {
 	if r.tail.text == "" {
 		r.tail.text = "nothing"
 	}
+	if s.Backend != "" && s.Backend != "embedded" {
+		if state.text = "connected"; !s.Connected {
+			state.text = "not connected"
+		}
+		r.cells[2] = state
+		r.notes = append(r.notes, note{plain, clean(s.Backend)})
+	}
+	if s.MemoryLimit > 0 && s.ResidentBytes > s.MemoryLimit/2 {
+		r.notes = append(r.notes, note{yellow, fmt.Sprintf("memory: %d MB, held down from %d MB on: a neighbor sends a lot", s.ResidentBytes>>20, s.MemoryLimit>>20)})
+	}
 	if s.Error != "" {
 		r.notes = append(r.notes, note{red, "error: " + s.Error})
 	}
