@@ -6,16 +6,17 @@
 // connection receives gobgp's events and hands them over. Nothing is announced that SpeakerConfig.Validate refuses,
 // and the server's own export policy says the same once more.
 //
-// A server that nobody has started is configured from A to Z. One that already runs with the right AS is used as it
-// is, when its policy is not ours: its operator configured its neighbors and policies, we only add and remove our
-// prefixes.
+// A server is configured from A to Z, unless the speaker is an operator's gobgpd (bgp.SpeakerConfig.OperatorOwned): then its
+// neighbors and policies are what they are, and we only add and remove our prefixes.
 //
-// Read Client first, then session.go for the life of one connection.
+// Read Client first, then session.go for the life of one connection, and external.go for what is different with a
+// gobgpd that somebody else starts.
 package gobgp
 
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -55,7 +56,7 @@ type Options struct {
 	Watched bool
 	// Ended is called at the end of Run, after the sessions were closed and before the last report; nil: nothing to do.
 	Ended func()
-	// TLS is used for a target that is not a Unix socket; nil: plain text.
+	// TLS is used for a target that is not a Unix socket; nil: plain text. bgp.External has its own.
 	TLS *tls.Config
 }
 
@@ -92,10 +93,17 @@ type Client struct {
 var _ bgp.Speaker = (*Client)(nil)
 
 // New returns a Client for the server at target, a gRPC target such as "unix:///run/gobgp.sock" or "127.0.0.1:50051".
-// It refuses a configuration that does not pass its Check. Nothing is dialled before Run.
+// That of a configuration with External is there, and target is ignored. It refuses a configuration that does not pass its
+// Check. Nothing is dialled before Run.
 func New(cfg bgp.SpeakerConfig, target string, log *slog.Logger, opts Options) (*Client, error) {
 	if err := cfg.Check(); err != nil {
 		return nil, err
+	}
+	if cfg.External != nil {
+		var err error
+		if target, err = opts.external(cfg.External); err != nil {
+			return nil, fmt.Errorf("speaker %s: %w", cfg.Name, err)
+		}
 	}
 	if opts.Alive == nil {
 		opts.Alive = func() bool { return true }
@@ -186,15 +194,18 @@ func (c *Client) SetTarget(target string) {
 func (c *Client) Run(ctx context.Context, report func(bgp.Report)) error {
 	defer context.AfterFunc(ctx, c.wantNothing)()
 	c.report = report
-	const shortest, longest = 20 * time.Millisecond, time.Second
+	const shortest, reading, longest = 20 * time.Millisecond, 100 * time.Millisecond, 500 * time.Millisecond
 	wait := shortest
 	for ctx.Err() == nil {
 		err := c.connect(ctx)
 		if ctx.Err() != nil {
 			break
 		}
-		if c.connected {
+		switch {
+		case c.connected:
 			wait = shortest
+		case errors.Is(err, errUnconfigured): // it may be about to read its file
+			wait = reading
 		}
 		c.lost(err)
 		select {
@@ -241,10 +252,10 @@ func (c *Client) connect(ctx context.Context) error {
 	c.mu.Lock()
 	target := c.target
 	c.mu.Unlock()
-	conn, err := grpc.NewClient(target,
+	conn, err := grpc.NewClient(c.dialTarget(target), append(c.connection(),
 		grpc.WithTransportCredentials(creds),
 		grpc.WithNoProxy(), grpc.WithDisableServiceConfig(), grpc.WithDisableRetry(),
-		grpc.WithReadBufferSize(4<<10), grpc.WithWriteBufferSize(4<<10))
+		grpc.WithReadBufferSize(4<<10), grpc.WithWriteBufferSize(4<<10))...)
 	if err != nil {
 		return fmt.Errorf("dial %s: %w", target, err)
 	}
@@ -297,8 +308,14 @@ func (c *Client) tell(always bool) {
 }
 
 func equalReports(a, b *bgp.Report) bool {
-	return a.Speaker == b.Speaker && a.Connected == b.Connected && a.Err == b.Err && a.Generation == b.Generation && a.Restarts == b.Restarts &&
+	return a.Speaker == b.Speaker && a.Connected == b.Connected && a.Err == b.Err && a.Generation == b.Generation && a.Restarts == b.Restarts && sameSize(a.Resident, b.Resident) && a.MemoryLimit == b.MemoryLimit &&
 		slices.Equal(a.Neighbors, b.Neighbors) && slices.EqualFunc(a.Announced, b.Announced, func(x, y bgp.Route) bool {
 		return x.Prefix == y.Prefix && x.Attributes.Equal(y.Attributes)
 	})
+}
+
+// sameSize reports whether two sizes in octets are so much the same that nobody needs to hear of it: within 4 MB.
+func sameSize(a, b uint64) bool {
+	const enough = 4 << 20
+	return max(a, b)-min(a, b) < enough
 }

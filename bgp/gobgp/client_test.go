@@ -7,12 +7,9 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"fmt"
 	"math/big"
 	"net"
 	"net/netip"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -117,77 +114,6 @@ func TestAlive(t *testing.T) {
 	set(true)
 	u.has(t, service, from, true)
 	c.until("no complaint", func(r bgp.Report) bool { return r.Err == "" && len(r.Announced) == 1 })
-}
-
-// An external gobgpd that its operator configured: we add and remove our prefixes, sweep what a dead predecessor left,
-// and touch nothing else.
-func TestExternalGobgpd(t *testing.T) {
-	t.Parallel()
-	gobgpd, err := exec.LookPath("gobgpd")
-	if err != nil {
-		t.Skip("SKIPPED: gobgpd is not installed")
-	}
-	u, from := getUpstream(t), netip.MustParseAddr("127.0.0.33")
-	service := serviceOf(from)
-	dir := shortDir(t)
-	socket, file := filepath.Join(dir, "gobgp.sock"), filepath.Join(dir, "gobgpd.toml")
-	config := fmt.Sprintf(`
-[global.config]
-as = 64501
-router-id = "192.0.2.1"
-port = -1
-[[neighbors]]
-[neighbors.config]
-neighbor-address = "127.0.0.1"
-peer-as = 64500
-[neighbors.timers.config]
-connect-retry = 1
-[neighbors.transport.config]
-local-address = %q
-remote-port = %d
-`, from, u.port)
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	daemon := []string{gobgpd, "-f", file, "--api-hosts", "unix://" + socket, "--pprof-disable", "-l", "warn"}
-	process := start(t, socket, daemon...)
-	other := connect(t, socket)
-	waitStarted(t, other)
-	add(t, other, "198.51.33.0", 24) // the predecessor's
-	add(t, other, "203.0.113.0", 24) // the operator's
-	u.has(t, service, from, true)
-
-	cfg := speakerAt(u, from)
-	cfg.Neighbors = append(cfg.Neighbors, neighbor(netip.MustParseAddr("127.0.0.99"), 64500, 0))
-	c := run(t, cfg, "unix://"+socket, gobgp.Options{})
-	u.has(t, service, from, false)
-	r := c.until("a session", established)
-	if want := "no such neighbor"; !strings.Contains(r.Neighbors[1].LastError, want) || r.Neighbors[0].LastError != "" {
-		t.Errorf("neighbors %+v, want %q for the second", r.Neighbors, want)
-	}
-	c.announce(bgp.Route{Prefix: service})
-	u.has(t, service, from, true)
-
-	// It restarts without our routes: they are there again as soon as it is.
-	_ = process.Process.Kill()
-	_ = process.Wait()
-	c.until("the loss", func(r bgp.Report) bool { return !r.Connected })
-	u.has(t, service, from, false)
-	if err := os.Remove(socket); err != nil {
-		t.Fatal(err)
-	}
-	start(t, socket, daemon...)
-	u.has(t, service, from, true)
-	sessions := u.sessions(from)
-
-	c.stop()
-	u.has(t, service, from, false)
-	if after := u.sessions(from); after != sessions {
-		t.Errorf("the operator's session came up again: %d, had %d", after, sessions)
-	}
-	if _, err := other.GetBgp(context.Background(), &api.GetBgpRequest{}); err != nil {
-		t.Errorf("gobgpd is gone: %v", err)
-	}
 }
 
 // Servers that we cannot work with are named as such.

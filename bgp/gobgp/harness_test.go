@@ -80,7 +80,7 @@ var theUpstream = sync.OnceValues(func() (*upstream, error) {
 		LocalAS: 64500, RouterID: netip.MustParseAddr("192.0.2.100"), ListenPort: u.port,
 		ListenAddresses: []netip.Addr{netip.MustParseAddr("127.0.0.1")},
 	}
-	for i := range byte(10) {
+	for i := range byte(20) {
 		n := neighbor(netip.AddrFrom4([4]byte{127, 0, 0, 30 + i}), 64501, 0)
 		cfg.Neighbors = append(cfg.Neighbors, gobgp.RouterNeighbor{Neighbor: n, Passive: true})
 	}

@@ -30,6 +30,8 @@ type neighbor struct {
 	up     time.Time     // when it became Established
 	pause  time.Duration // before the next kick
 	kickAt time.Time     // when to add it again; zero: it is in gobgp
+
+	sent, received uint64 // NOTIFICATIONs, as an external gobgpd counted last
 }
 
 // newNeighbors is the state before the first report, in configuration order.

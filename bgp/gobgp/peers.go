@@ -62,14 +62,20 @@ func (s *session) readNeighbors() error {
 	if err != nil {
 		return fmt.Errorf("read neighbors: %w", err)
 	}
-	now, there := time.Now(), map[*neighbor]bool{}
+	now := time.Now()
+	if s.cfg.OperatorOwned() {
+		peers := make([]*api.Peer, len(answers))
+		for i, a := range answers {
+			peers[i] = a.GetPeer()
+		}
+		s.follows(peers, now)
+	}
 	for _, a := range answers {
 		p := a.GetPeer()
 		n := find(s.neighbors, p.GetConf().GetNeighborAddress())
 		if n == nil {
 			continue
 		}
-		there[n] = true
 		if !n.kickAt.IsZero() {
 			continue
 		}
@@ -81,21 +87,14 @@ func (s *session) readNeighbors() error {
 				return err
 			}
 		}
+		if s.cfg.External != nil {
+			n.explain(p)
+		}
 		if why := s.unwelcome(n, p, now); why != "" {
 			if err := s.drop(n, now); err != nil {
 				return err
 			}
 			n.status.LastError = why
-		}
-	}
-	for i := range s.neighbors {
-		n := &s.neighbors[i]
-		missing := "the gobgpd at " + s.target + " has no such neighbor"
-		switch {
-		case !there[n] && !s.ours:
-			n.status.LastError = missing
-		case n.status.LastError == missing:
-			n.status.LastError = ""
 		}
 	}
 	if s.connected {

@@ -14,7 +14,7 @@ import (
 // Reconfigure makes Run change over to cfg, with as little as possible: the session of a neighbor ends only when the
 // neighbor is gone or something changed that is agreed upon when a session starts. Routes that are not allowed any more
 // are withdrawn before the server's policy changes. It returns false, and nothing happens, when that takes another
-// server: for another name, local AS, router id or listen port, when the allow list covers other address families than
+// server: for another name, local AS, router id, listen port or External, when the allow list covers other address families than
 // before (every session would have to be agreed upon anew), and when cfg does not pass its Check. It never blocks.
 func (c *Client) Reconfigure(cfg bgp.SpeakerConfig) bool {
 	cfg.Allow, cfg.Neighbors = slices.Clone(cfg.Allow), slices.Clone(cfg.Neighbors)
@@ -26,7 +26,8 @@ func (c *Client) Reconfigure(cfg bgp.SpeakerConfig) bool {
 	was4, was6 := families(c.cfg.Allow)
 	is4, is6 := families(cfg.Allow)
 	if cfg.Name != c.cfg.Name || cfg.LocalAS != c.cfg.LocalAS || cfg.RouterID != c.cfg.RouterID ||
-		cfg.ListenPort != c.cfg.ListenPort || was4 != is4 || was6 != is6 {
+		cfg.ListenPort != c.cfg.ListenPort || was4 != is4 || was6 != is6 ||
+		!cfg.External.Equal(c.cfg.External) || cfg.OperatorOwned() != c.cfg.OperatorOwned() {
 		return false
 	}
 	c.next = &cfg
@@ -60,6 +61,9 @@ func (c *Client) commit(next *bgp.SpeakerConfig) (old []neighbor) {
 		c.next = nil
 	}
 	c.reckon()
+	if next.OperatorOwned() {
+		return c.neighbors // they are what gobgpd says
+	}
 	old, c.neighbors = c.neighbors, newNeighbors(next, time.Now())
 	for i := range c.neighbors {
 		n := &c.neighbors[i]

@@ -119,18 +119,8 @@ func (s *session) adopt() error {
 	case err != nil:
 		return fmt.Errorf("reach BGP speaker at %s: %w", s.target, err)
 	}
-	as := r.GetGlobal().GetAsn()
-	if as != 0 && as != s.cfg.LocalAS {
-		return fmt.Errorf("gobgp at %s runs as AS %d, the configuration says %d", s.target, as, s.cfg.LocalAS)
-	}
-	if as != 0 {
-		if s.ours, err = s.configuredByUs(); err != nil || !s.ours || s.configured {
-			return err // not ours to configure, or done before this connection
-		}
-		// Ours, from another life: its neighbors and allow list may be those of another configuration.
-		if _, err := invoke(s, s.api.StopBgp, &api.StopBgpRequest{}); err != nil {
-			return fmt.Errorf("stop leftover configuration: %w", err)
-		}
+	if done, err := s.claim(r.GetGlobal()); done || err != nil {
+		return err
 	}
 	s.ours = true
 	s.takeNext()
