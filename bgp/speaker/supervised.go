@@ -28,7 +28,14 @@ const (
 	settles = time.Second
 	// lastWord is how long a process has for its own end once the lease pipe is closed.
 	lastWord = 500 * time.Millisecond
+	// defaultCommunication is said at an orderly end (RFC 9003).
+	defaultCommunication = "failoverd stops"
 )
+
+// silentReason says why nothing is announced while the lease does not run.
+func silentReason(lease time.Duration) string {
+	return fmt.Sprintf("the agent's loop has been silent for longer than bgp_lease (%v): nothing is announced", lease)
+}
 
 // Config is a supervised speaker.
 type Config struct {
@@ -76,7 +83,7 @@ func New(cfg Config) (*Supervised, error) {
 		return nil, errors.New("speaker: no command to start")
 	}
 	if cfg.Communication == "" {
-		cfg.Communication = "failoverd stops"
+		cfg.Communication = defaultCommunication
 	}
 	runDir, err := filepath.Abs(cfg.RunDir) // the process may have another working directory
 	if err != nil {
@@ -89,7 +96,7 @@ func New(cfg Config) (*Supervised, error) {
 	}
 	s.client, err = gobgp.New(cfg.Speaker, "unix://"+s.socket(), cfg.Log, gobgp.Options{
 		Alive:         s.alive,
-		Silent:        fmt.Sprintf("the agent's loop has been silent for longer than bgp_lease (%v): nothing is announced", cfg.Lease),
+		Silent:        silentReason(cfg.Lease),
 		Amend:         s.amend,
 		Watched:       true,
 		Ended:         func() { s.ended() },
@@ -135,13 +142,7 @@ func (s *Supervised) Touch() {
 }
 
 // alive reports whether the lease still runs.
-func (s *Supervised) alive() bool {
-	if s.cfg.Lease == 0 {
-		return true
-	}
-	at := s.touched.Load()
-	return at != 0 && boottime()-time.Duration(at) <= s.cfg.Lease
-}
+func (s *Supervised) alive() bool { return leaseRuns(s.cfg.Lease, &s.touched) }
 
 // PID is the process, or 0 while there is none.
 func (s *Supervised) PID() int { return int(s.pid.Load()) }
@@ -163,6 +164,9 @@ func (s *Supervised) Run(ctx context.Context, report func(bgp.Report)) error {
 // amend adds to a report what only the supervisor knows.
 func (s *Supervised) amend(r *bgp.Report) {
 	r.Restarts = s.restarts.Load()
+	if pid := s.PID(); pid != 0 {
+		r.Resident, r.MemoryLimit = resident(pid), memoryLimit
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {

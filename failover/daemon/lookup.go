@@ -7,18 +7,17 @@ import (
 	"sync"
 
 	"failoverd/bgp"
-	"failoverd/bgp/speaker"
 )
 
 // directory holds the running speakers for those who are not the loop. All of it may be used from any goroutine.
 type directory struct {
 	mu      sync.RWMutex
-	entries map[string]*speaker.Supervised
+	entries map[string]backend
 }
 
-func newDirectory() *directory { return &directory{entries: make(map[string]*speaker.Supervised)} }
+func newDirectory() *directory { return &directory{entries: make(map[string]backend)} }
 
-func (d *directory) add(name string, s *speaker.Supervised) {
+func (d *directory) add(name string, s backend) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.entries[name] = s

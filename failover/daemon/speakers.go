@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"net/netip"
 	"os"
 	"reflect"
 	"time"
@@ -23,10 +24,20 @@ type speakers struct {
 	desired map[string]bgp.Desired // as last set: a speaker that is replaced gets it again
 }
 
+// backend is a bgp.Speaker that can be changed while it works, asked for what it has heard, and told that the loop lives.
+type backend interface {
+	bgp.Speaker
+	Reconfigure(bgp.SpeakerConfig) bool
+	Seen(context.Context, netip.Prefix) ([]bgp.SeenPath, error)
+	Touch()
+}
+
+var _, _ backend = (*speaker.Supervised)(nil), (*speaker.External)(nil)
+
 type runningSpeaker struct {
 	cfg    bgp.SpeakerConfig
 	lease  time.Duration
-	sp     *speaker.Supervised
+	sp     backend
 	cancel context.CancelFunc
 	done   <-chan struct{} // closed when it has withdrawn, closed its sessions, and its process is gone
 }
@@ -97,7 +108,7 @@ func (s *speakers) start(c *bgp.SpeakerConfig, lease time.Duration, before <-cha
 
 // speak is the life of a speaker, until ctx ends. Its last report, that it is disconnected, comes after that: what it
 // had announced is withdrawn then, which is what the core waits for before it lets addresses go.
-func (a *Agent) speak(ctx context.Context, name string, sp *speaker.Supervised) {
+func (a *Agent) speak(ctx context.Context, name string, sp backend) {
 	for {
 		err := sp.Run(ctx, func(rep bgp.Report) { a.deliver(failover.SpeakerReported{Report: rep}) })
 		if err == nil || ctx.Err() != nil {
@@ -114,9 +125,12 @@ func (a *Agent) speak(ctx context.Context, name string, sp *speaker.Supervised) 
 	}
 }
 
-// build makes a speaker. Its socket has to have a short path: where the state directory's is too long, the one for
+// build makes a speaker. The socket of one with a process of its own has to have a short path: where the state directory's is too long, the one for
 // temporary files serves.
-func (s *speakers) build(c *bgp.SpeakerConfig, lease time.Duration) (*speaker.Supervised, error) {
+func (s *speakers) build(c *bgp.SpeakerConfig, lease time.Duration) (backend, error) {
+	if c.External != nil {
+		return speaker.NewExternal(speaker.ExternalConfig{Speaker: *c, Lease: lease, Log: s.agent.log})
+	}
 	cfg := speaker.Config{
 		Speaker: *c, Command: s.agent.opts.SpeakerArgv, RunDir: s.agent.dir, Lease: lease, Log: s.agent.log,
 	}
