@@ -38,6 +38,9 @@ vrrp_instance V {
 `
 )
 
+// outlives is what is said of every gobgpd.
+const outlives = `warning: backend gobgpd: a gobgpd goes on announcing when failoverd dies; have the service manager withdraw then (ExecStopPost=gobgp global rib del PREFIX) and start failoverd again, which sweeps what a dead one left`
+
 func TestSpeakerKeywords(t *testing.T) {
 	checkRows(t, inSpeaker, []row{
 		{"local_as 4200000001", "local_as 4200000001", ""},
@@ -48,7 +51,17 @@ func TestSpeakerKeywords(t *testing.T) {
 		{"router_id 0.0.0.0", "", `7:13: error: router_id "0.0.0.0": want an IPv4 address other than 0.0.0.0`},
 		{"router_id fe80::1", "", `7:13: error: router_id "fe80::1": want an IPv4 address other than 0.0.0.0`},
 		{"backend embedded", "", ""},
-		{"backend gobgpd 127.0.0.1:50051", "", `7:11: error: backend gobgpd is not supported yet: want embedded`},
+		{"backend gobgpd 127.0.0.1:50051", `backend gobgpd "127.0.0.1:50051"`, `7:18: ` + outlives},
+		{"backend gobgpd [::1]:50051", `backend gobgpd "[::1]:50051"`, `7:18: ` + outlives},
+		{"backend gobgpd unix:///run/gobgp/g.sock", `backend gobgpd "unix:/run/gobgp/g.sock"`, `7:18: ` + outlives},
+		{"backend gobgpd 203.0.113.9:50051", `backend gobgpd "203.0.113.9:50051"`, "7:18: warning: backend gobgpd 203.0.113.9:50051: without tls, everybody on the way to it can change every route of it\n7:18: " + outlives},
+		{"backend gobgpd", "", `7:3: error: backend: its value is missing (want ADDRESS:PORT or unix:/PATH)`},
+		{"backend gobgpd localhost:50051", "", `7:18: error: backend gobgpd "localhost:50051": want ADDRESS:PORT ([ADDRESS]:PORT for IPv6) or unix: and an absolute path of at most 107 octets`},
+		{"backend gobgpd 127.0.0.1", "", `7:18: error: backend gobgpd "127.0.0.1": want ADDRESS:PORT ([ADDRESS]:PORT for IPv6) or unix: and an absolute path of at most 107 octets`},
+		{"backend gobgpd 127.0.0.1:0", "", `7:18: error: backend gobgpd "127.0.0.1:0": want ADDRESS:PORT ([ADDRESS]:PORT for IPv6) or unix: and an absolute path of at most 107 octets`},
+		{"backend gobgpd unix:run/g.sock", "", `7:18: error: backend gobgpd "unix:run/g.sock": want ADDRESS:PORT ([ADDRESS]:PORT for IPv6) or unix: and an absolute path of at most 107 octets`},
+		{"backend gobgpd unix:/x\ntls { }", "", "7:18: " + outlives + "\n8:1: error: tls is for backend gobgpd ADDRESS:PORT: a Unix socket is protected by the permissions of its directory"},
+		{"tls { }", "", `7:3: error: tls is for backend gobgpd ADDRESS:PORT: the embedded speaker has a private socket`},
 		{"backend bird", "", `7:11: error: backend "bird": want embedded or gobgpd`},
 		{"listen_port 179", "listen_port 179", ""},
 		{"listen_port 65536", "", `7:15: error: listen_port 65536: out of range (want 0 to 65535)`},

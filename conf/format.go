@@ -123,8 +123,9 @@ func commonLease(cfg *failover.Config) (lease time.Duration, ok bool) {
 func (p *printer) speaker(s *bgp.SpeakerConfig) {
 	p.block("bgp_speaker "+name(s.Name), func() {
 		p.line("local_as", s.LocalAS)
-		p.line("router_id", s.RouterID)
-		p.line("listen_port", s.ListenPort)
+		p.when(s.RouterID.IsValid(), "router_id", s.RouterID)
+		p.external(s.External)
+		p.when(!s.OperatorOwned(), "listen_port", s.ListenPort)
 		p.block("allow_prefix", func() {
 			for _, a := range s.Allow {
 				p.line(a)

@@ -16,6 +16,8 @@ type speaker struct {
 	allowAt   *Token // allow_prefix
 	limit     field[int]
 	neighbors []*neighbor
+	gobgpd    field[string] // where it is; empty: embedded
+	tls       *tlsBlock
 	// broken: an entry of allow_prefix or a neighbor was wrong, which has been reported.
 	broken bool
 }
@@ -52,6 +54,7 @@ var speakerWords = newTable("bgp_speaker",
 		word("local_as", func(d *decoder, s *speaker, c *cursor) { s.localAS.set(d.as(c)) }),
 		word("router_id", func(d *decoder, s *speaker, c *cursor) { s.routerID.set(d.bgpIdentifier(c)) }),
 		word("backend", (*decoder).backend),
+		word("tls", (*decoder).tls),
 		word("listen_port", func(d *decoder, s *speaker, c *cursor) { s.listen.set(d.uint16(c, 0, 65535)) }),
 		word("allow_prefix", (*decoder).allowPrefix),
 		word("max_announcements", func(d *decoder, s *speaker, c *cursor) { s.limit.set(d.int(c, 1, maxPrefixes)) }),
@@ -81,14 +84,6 @@ func (d *decoder) bgpIdentifier(c *cursor) (netip.Addr, Token, bool) {
 		return netip.Addr{}, t, false
 	}
 	return a, t, true
-}
-
-func (d *decoder) backend(_ *speaker, c *cursor) {
-	s, at, ok := d.oneOf(c, "embedded", "gobgpd")
-	if ok && s == "gobgpd" {
-		c.rest()
-		d.errorf(at, "backend gobgpd is not supported yet: want embedded")
-	}
 }
 
 // allowPrefix decodes a list of prefixes, however they are laid out.
@@ -122,20 +117,20 @@ func (d *decoder) allowPrefix(s *speaker, c *cursor) {
 func (d *decoder) resolveSpeaker(s *speaker) bgp.SpeakerConfig {
 	cfg := bgp.SpeakerConfig{
 		Name: s.name.Text, LocalAS: s.localAS.or(0), RouterID: s.routerID.or(netip.Addr{}),
-		ListenPort: s.listen.or(0), MaxAnnouncements: s.limit.or(0),
+		ListenPort: s.listen.or(0), MaxAnnouncements: s.limit.or(0), External: d.resolveExternal(s),
 	}
 	if s.localAS.missing() {
 		d.errorf(s.name, "bgp_speaker %s: local_as is missing", s.name.Text)
 	}
-	if s.routerID.missing() {
+	if s.routerID.missing() && (cfg.External == nil || len(s.neighbors) > 0) {
 		d.errorf(s.name, "bgp_speaker %s: router_id is missing", s.name.Text)
 	}
-	public := false
+	public := cfg.OperatorOwned() && !privateAS(cfg.LocalAS) // whom it speaks to is not known here
 	for _, n := range s.neighbors {
 		cfg.Neighbors = append(cfg.Neighbors, d.resolveNeighbor(n, &cfg))
 		public = public || n.remoteAS.value != cfg.LocalAS && !privateAS(n.remoteAS.value)
 	}
-	if len(s.neighbors) == 0 && !s.broken {
+	if len(s.neighbors) == 0 && !s.broken && s.gobgpd.sound() && cfg.External == nil {
 		d.errorf(s.name, "bgp_speaker %s has no neighbor", s.name.Text)
 	}
 	for _, a := range s.allow {

@@ -104,7 +104,7 @@ var contexts []interface {
 
 func init() {
 	contexts = append(contexts, rootWords, globalWords, instanceWords, hmacWords, groupWords, scriptWords, fileWords, processWords, checkWords, checkGroupWords, httpWords, routeWords,
-		speakerWords, neighborWords, siteWords, watchWords, witnessServerWords)
+		speakerWords, tlsWords, neighborWords, siteWords, watchWords, witnessServerWords)
 }
 
 func (t *table[T]) where() string { return t.place }

@@ -1,0 +1,127 @@
+package conf_test
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"io/fs"
+	"math/big"
+	"strings"
+	"testing"
+	"time"
+
+	"failoverd/bgp"
+	"failoverd/conf"
+)
+
+// operated is a speaker that is an operator's gobgpd.
+const operated = `bgp_speaker S {
+  local_as 64512
+  allow_prefix { 198.51.100.0/24 }
+  backend gobgpd unix:/run/g.sock
+  STATEMENT
+}
+vrrp_instance V { interface e0 virtual_router_id 7 virtual_ipaddress { 10.0.0.1/24 } virtual_router_id 7 }
+`
+
+// Without a neighbor gobgpd is its operator's, and what would only mean something to one of ours is refused.
+func TestOperatorsGobgpd(t *testing.T) {
+	for _, r := range []struct{ statement, diags string }{
+		{"", "4:18: " + outlives},
+		{"router_id 192.0.2.1", "4:18: " + outlives},
+		{"listen_port 179", "4:18: " + outlives + "\n5:15: error: listen_port: without a neighbor here, gobgpd is its operator's, and so is where it listens"},
+		{"neighbor 192.0.2.1 { remote_as 64500 }", "1:13: error: bgp_speaker S: router_id is missing\n4:18: " + outlives},
+		{"backend embedded", "1:13: error: bgp_speaker S: router_id is missing\n1:13: error: bgp_speaker S has no neighbor"},
+	} {
+		t.Run(r.statement, func(t *testing.T) {
+			files := conf.FileMap{"f": strings.Replace(operated, "STATEMENT", r.statement, 1)}
+			cfg, diags := conf.Parse("f", files, conf.Env{HostName: "a"}, conf.Options{})
+			got := strings.ReplaceAll(strings.TrimSpace(lines(besidesUnsigned(diags))), "f:", "")
+			if got != r.diags {
+				t.Errorf("says\n%s\nwant\n%s", got, r.diags)
+			}
+			if cfg == nil {
+				return
+			}
+			if s := cfg.Speakers[0]; !s.OperatorOwned() || s.External.Target != "unix:/run/g.sock" || s.Check() != nil {
+				t.Errorf("speaker %+v: %v", s, s.Check())
+			}
+			checkRoundTrip(t, cfg)
+		})
+	}
+}
+
+// keyPair returns a certificate with its key, both PEM.
+func keyPair(t *testing.T) (cert, key string) {
+	t.Helper()
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Unix(1<<33, 0)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, public, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
+		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}))
+}
+
+// exposedFiles are files that everybody may read.
+type exposedFiles struct{ conf.FileMap }
+
+func (exposedFiles) Mode(string) (fs.FileMode, bool) { return 0o644, true }
+
+func TestGobgpdTLS(t *testing.T) {
+	cert, key := keyPair(t)
+	other, _ := keyPair(t)
+	files := conf.FileMap{"/d/ca.pem": other, "/d/cert.pem": cert, "/d/key.pem": key, "/d/none.pem": "nothing\n"}
+	for _, r := range []struct {
+		block, diags string
+		want         bgp.TLS
+	}{
+		{"", "", bgp.TLS{}},
+		{"ca ca.pem\ncert /d/cert.pem\nkey key.pem\nserver_name bgp.example", "", bgp.TLS{CA: other, Certificate: cert, Key: key, ServerName: "bgp.example"}},
+		{"ca base64:" + base64.StdEncoding.EncodeToString([]byte(cert)), "", bgp.TLS{CA: cert}},
+		{"ca base64:-", "6:4: error: ca: base64: wants the base64 form of a PEM file", bgp.TLS{}},
+		{"ca none.pem", "6:4: error: ca: no certificate in it (want a PEM file)", bgp.TLS{}},
+		{"ca absent.pem", "6:4: error: ca: open /d/absent.pem: no such file", bgp.TLS{}},
+		{"cert cert.pem", "6:6: error: cert: its key is missing", bgp.TLS{}},
+		{"key key.pem", "6:5: error: key: its cert is missing", bgp.TLS{}},
+		{"cert ca.pem\nkey key.pem", "7:5: error: cert and key do not make a pair: private key does not match public key", bgp.TLS{}},
+		{"cert cert.pem\nkey none.pem", "7:5: error: cert and key do not make a pair: failed to find any PEM data in key input", bgp.TLS{}},
+		{"keys 1", `6:1: error: unknown keyword "keys" in tls (did you mean "key"?)`, bgp.TLS{}},
+	} {
+		t.Run(r.block, func(t *testing.T) {
+			text := strings.Replace(operated, "unix:/run/g.sock", "203.0.113.9:1", 1)
+			files["/d/f"] = strings.Replace(text, "STATEMENT", "tls {\n"+r.block+"\n}", 1)
+			cfg, diags := conf.Parse("/d/f", files, conf.Env{HostName: "a"}, conf.Options{})
+			want := "4:18: " + outlives
+			if r.diags != "" {
+				want += "\n" + r.diags
+			}
+			if got := strings.ReplaceAll(strings.TrimSpace(lines(besidesUnsigned(diags))), "/d/f:", ""); got != want {
+				t.Fatalf("says\n%s\nwant\n%s", got, want)
+			}
+			if cfg == nil {
+				return
+			}
+			if got := *cfg.Speakers[0].External.TLS; got != r.want {
+				t.Errorf("got %+v", got)
+			}
+			checkRoundTrip(t, cfg)
+		})
+	}
+	_, diags := conf.Parse("/d/f", exposedFiles{conf.FileMap{
+		"/d/f": strings.Replace(strings.Replace(operated, "unix:/run/g.sock", "203.0.113.9:1", 1), "STATEMENT", "tls { cert /d/cert.pem key /d/key.pem }", 1), "/d/cert.pem": cert, "/d/key.pem": key,
+	}}, conf.Env{}, conf.Options{})
+	if all := lines(diags); !strings.Contains(all, "can read or change /d/key.pem (mode 0644)") || strings.Contains(all, "cert.pem (mode") {
+		t.Errorf("of files that everybody may read, it says\n%s", all)
+	}
+}
