@@ -55,7 +55,6 @@ func (c *Core) describe(now vrrp.Instant, r *router, wall func(vrrp.Instant) tim
 		Waiting: c.waiting(now, r), Interface: v.Key.Interface, Version: uint8(v.Version),
 		Unicast: v.Unicast, PriorityBase: v.Priority, PriorityEffective: r.fsm.Priority(),
 		Preempt:           v.Preempt,
-		Master:            r.master(now),
 		AdvertIntervalMS:  millis(v.Interval.Duration()),
 		LearnedIntervalMS: millis(r.fsm.LearnedInterval().Duration()),
 		SkewMS:            millis(r.fsm.SkewTime()),
@@ -65,12 +64,14 @@ func (c *Core) describe(now vrrp.Instant, r *router, wall func(vrrp.Instant) tim
 		Counters:          r.count(),
 		Takeover:          r.takeover.last,
 	}
+	st.Now = r.standing(now, st.Waiting)
+	st.Master, st.LastMaster = r.masters(now)
 	if src := r.fsm.Source(); src.IsValid() {
 		st.Source = src.String()
 	}
 	if d := r.fsm.Deadline(); d != vrrp.Never {
 		ms := millis(d.Sub(now))
-		st.NextTimerMS = &ms
+		st.NextTimerMS, st.TakesOver = &ms, c.takesOver(r)
 	}
 	c.describeTracking(now, r, &st)
 	c.describeRegion(r, &st)
@@ -127,18 +128,6 @@ func (c *Core) waiting(now vrrp.Instant, r *router) string {
 		return "for its routes to be withdrawn before the addresses go"
 	}
 	return ""
-}
-
-// master says who is Active as far as r knows; nil when nobody was heard.
-func (r *router) master(now vrrp.Instant) *MasterStatus {
-	if r.fsm.State() == vrrp.Active {
-		return &MasterStatus{Address: r.fsm.Source(), Priority: r.fsm.Priority(), Self: true}
-	}
-	h := r.fsm.Heard()
-	if !h.Address.IsValid() {
-		return nil
-	}
-	return &MasterStatus{Address: h.Address, Priority: h.Priority, HeardMSAgo: millis(now.Sub(h.At))}
 }
 
 func (r *router) count() RouterCounters {

@@ -85,8 +85,10 @@ type RouterStatus struct {
 	// State is keepalived's word: MASTER, BACKUP, FAULT or INIT.
 	State string    `json:"state"`
 	Since time.Time `json:"since"`
-	// Why says what led to State; Waiting what keeps the router from going on, if anything does.
+	// Why says what led to State, Now what is true of a BACKUP now if that is something else, and Waiting what keeps the
+	// router from going on, if anything does.
 	Why     string `json:"why"`
+	Now     string `json:"now,omitempty"`
 	Waiting string `json:"waiting,omitempty"`
 
 	Interface         string `json:"interface"`
@@ -97,13 +99,17 @@ type RouterStatus struct {
 	PriorityEffective uint8  `json:"priority_effective"`
 	Preempt           bool   `json:"preempt"`
 
-	Master            *MasterStatus `json:"master,omitempty"` // who is MASTER as far as this router knows
+	// Master is who is MASTER as far as this router knows; LastMaster who was heard last if it knows of none.
+	Master            *MasterStatus `json:"master,omitempty"`
+	LastMaster        *MasterStatus `json:"last_master,omitempty"`
 	AdvertIntervalMS  float64       `json:"advert_interval_ms"`
 	LearnedIntervalMS float64       `json:"learned_interval_ms"`
 	SkewMS            float64       `json:"skew_time_ms"`
 	ActiveDownMS      float64       `json:"active_down_interval_ms"`
-	// NextTimerMS is the time to the next timer: the next advertisement of a MASTER, the takeover of a BACKUP.
+	// NextTimerMS is the time to the next timer: the next advertisement of a MASTER; in a BACKUP the end of
+	// Active_Down_Timer, which is its takeover if TakesOver, and otherwise when it asks whether it may.
 	NextTimerMS *float64 `json:"next_timer_ms,omitempty"`
+	TakesOver   bool     `json:"takes_over,omitempty"`
 
 	// Group is the router's sync group; VMAC its macvlan interface.
 	Group string `json:"sync_group,omitempty"`

@@ -190,6 +190,9 @@ func DescribeSnapshot(n *failover.Snapshot) (lines []string) {
 		if r.Waiting != "" {
 			say("  waits: %s", r.Waiting)
 		}
+		if r.Now != "" {
+			say("  now: %s", r.Now)
+		}
 		if m := r.Master; m != nil {
 			say("  master %s priority %d", m.Address, m.Priority)
 		}
@@ -228,7 +231,7 @@ func timer(r *failover.RouterStatus) string {
 	if r.NextTimerMS == nil {
 		return ""
 	}
-	return fmt.Sprintf(" timer in %v", *r.NextTimerMS)
+	return fmt.Sprintf(" timer in %v%s", *r.NextTimerMS, when(r.State == "BACKUP" && !r.TakesOver, ", then it asks"))
 }
 
 func when(b bool, s string) string {

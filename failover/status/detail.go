@@ -18,6 +18,9 @@ func Detail(w io.Writer, s *failover.Snapshot, r *failover.RouterStatus, o Table
 	p.line(p.paint(bold, clean(r.Name)) + "  " + p.paint(stateStyle(r.State), r.State) + "  " + r.Key.String())
 	p.field("since", "%s ago, %s", ago(now, r.Since), r.Since.Local().Format(time.DateTime))
 	p.text(whyStyle(r.State), label("why"), orDash(r.Why))
+	if r.Now != "" {
+		p.text(plain, label("now"), r.Now)
+	}
 	if r.Waiting != "" && r.Waiting != r.Why {
 		p.text(yellow, label("waiting"), r.Waiting)
 	}
@@ -93,6 +96,8 @@ func Now(s *failover.Snapshot) time.Time {
 
 func masterDetail(r *failover.RouterStatus) string {
 	switch m := r.Master; {
+	case m == nil && r.LastMaster != nil:
+		return fmt.Sprintf("none; %s was heard last, %s ago", r.LastMaster.Address, millis(r.LastMaster.HeardMSAgo))
 	case m == nil:
 		return "unknown"
 	case m.Self:
@@ -129,8 +134,10 @@ func next(r *failover.RouterStatus) string {
 		return ""
 	case r.State == "MASTER":
 		return ", next advert in " + millis(*r.NextTimerMS)
-	default:
+	case r.TakesOver:
 		return ", takes over in " + millis(*r.NextTimerMS)
+	default:
+		return ", counts as gone in " + millis(*r.NextTimerMS)
 	}
 }
 

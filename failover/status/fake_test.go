@@ -154,6 +154,19 @@ func sample() *failover.Snapshot {
 	}
 }
 
+// alone is an agent whose second router may take over, and does not know of any MASTER.
+func alone() *failover.Snapshot {
+	s, next := sample(), 414.1
+	s.Routers[0].State, s.Routers[0].Why = "BACKUP", "higher priority heard"
+	s.Routers[0].Master = &failover.MasterStatus{Address: netip.MustParseAddr("198.18.0.2"), Priority: 200, HeardMSAgo: 3000}
+	s.Routers[0].NextTimerMS, s.Routers[0].TakesOver = &next, true
+	r := &s.Routers[1]
+	r.Tracks, r.PriorityEffective, r.Watch, r.Mode, r.NextTimerMS = nil, 100, "mainland", "guarded", &next
+	r.LastMaster, r.Master = r.Master, nil
+	r.Now, r.Waiting = "no MASTER is heard; fe80::2 was the last one, 0.3 s ago", "site mainland looks down, observed for 4.0 s of 18.0 s"
+	return s
+}
+
 // trouble is an agent on which everything that can be wrong is.
 func trouble() *failover.Snapshot {
 	s := sample()

@@ -1,6 +1,7 @@
 package status
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -113,7 +114,7 @@ func (p *printer) routers(rs []failover.RouterStatus, now time.Time) {
 		if r.Drained != nil {
 			notes = append([]note{{yellow, "drained " + drainWords(r.Drained, now)}}, notes...)
 		}
-		rows = append(rows, row{cells: cells, tail: cell{r.Why, whyStyle(r.State)}, notes: notes})
+		rows = append(rows, row{cells: cells, tail: cell{cmp.Or(r.Now, r.Why), whyStyle(r.State)}, notes: notes})
 	}
 	p.table(append(head, "WHY"), rows)
 }

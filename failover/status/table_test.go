@@ -69,6 +69,7 @@ func TestTableGolden(t *testing.T) {
 		{"tracking-80", tracking(), TableOptions{Width: 80}},
 		{"tracking-50", tracking(), TableOptions{Width: 50}},
 		{"tracking-140-color", tracking(), TableOptions{Width: 140, Color: true}},
+		{"alone-100", alone(), TableOptions{Width: 100}},
 		{"quiet-100", quiet(), TableOptions{Width: 100}},
 		{"empty", &failover.Snapshot{}, TableOptions{Width: 80}},
 	} {
@@ -100,6 +101,7 @@ func TestDetailGolden(t *testing.T) {
 	}{
 		{"detail-master", sample(), 0},
 		{"detail-backup", sample(), 1},
+		{"detail-alone", alone(), 1},
 		{"detail-trouble-0", trouble(), 0},
 		{"detail-trouble-1", trouble(), 1},
 		{"detail-tracking-fault", tracking(), 0},
