@@ -46,6 +46,8 @@ var recipes = []struct {
 	{"ecmp/router.conf", []string{"r1", "r2"}, nil},
 	{"covering/mainland.conf", []string{"m1", "m2"}, nil},
 	{"covering/hongkong.conf", []string{"hk"}, []string{"interface lo"}},
+	{"container/container.conf", []string{"box"}, []string{"interface lo"}},
+	{"container/othersite.conf", []string{"far"}, []string{"interface lo"}},
 	{"three-ways/embedded.conf", []string{"r1", "r2"}, nil},
 	{"three-ways/kernel.conf", []string{"r1", "r2"}, nil},
 }

@@ -2,7 +2,6 @@ package integration
 
 import (
 	"net/netip"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -77,17 +76,6 @@ func (c *covering) plug(sw *lab.Switch, n *lab.Node, nic, addr string) *lab.Port
 func (c *covering) startUpstream(oldnew ...string) {
 	c.t.Helper()
 	c.bird = startBirdText(c.t, c.lab, c.up, exampleFile(c.t, "covering/upstream.bird", oldnew...))
-}
-
-// startBirdText runs BIRD with a configuration.
-func startBirdText(t *testing.T, l *lab.Lab, n *lab.Node, conf string) *bird {
-	t.Helper()
-	path, err := l.WriteFile(n.Name()+".bird.conf", conf)
-	must(t, err)
-	b := &bird{t: t, node: n, ctl: filepath.Join(l.Dir(), n.Name()+".bird.ctl")}
-	b.proc, err = n.Start(lab.Command{Name: "bird-" + n.Name(), Argv: []string{"bird", "-f", "-c", path, "-s", b.ctl}})
-	must(t, err)
-	return b
 }
 
 // answeredBy waits until the client's probes are answered by a node, and by nobody else any more.

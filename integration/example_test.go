@@ -35,7 +35,7 @@ func startExample(t *testing.T, l *lab.Lab, node *lab.Node, name, id string, old
 	}
 	a := startAgent(t, l, node, exampleFile(t, name, oldnew...), args...)
 	if out, code := a.cli(append([]string{"check", "-f", a.conf}, args...)...); code != 0 {
-		t.Errorf("check of %s: exit code %d:\n%s", name, code, out)
+		t.Fatalf("check of %s: exit code %d:\n%s", name, code, out)
 	}
 	return a
 }

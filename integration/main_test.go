@@ -21,6 +21,9 @@ var binary string
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
+	if spec := os.Getenv(serviceEnv); spec != "" {
+		return serveHTTP(spec)
+	}
 	dir, err := os.MkdirTemp("", "fo-bin-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

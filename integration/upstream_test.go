@@ -46,6 +46,21 @@ func startBird(t *testing.T, l *lab.Lab, node *lab.Node, local string, neighbors
 	return b
 }
 
+// startBirdText runs BIRD with a configuration, which it must take.
+func startBirdText(t *testing.T, l *lab.Lab, n *lab.Node, conf string) *bird {
+	t.Helper()
+	path, err := l.WriteFile(n.Name()+".bird.conf", conf)
+	must(t, err)
+	b := &bird{t: t, node: n, ctl: filepath.Join(l.Dir(), n.Name()+".bird.ctl")}
+	b.proc, err = n.Start(lab.Command{Name: "bird-" + n.Name(), Argv: []string{"bird", "-f", "-c", path, "-s", b.ctl}})
+	must(t, err)
+	waitFor(t, 5*time.Second, "BIRD to run, or to end", func() bool { return !b.proc.Running() || strings.Contains(b.ask("show", "status"), "up and running") })
+	if !b.proc.Running() {
+		t.Fatalf("BIRD does not take its configuration: %s", b.proc.Log())
+	}
+	return b
+}
+
 // ask gives BIRD a command and returns the answer as birdc would print it; of a BIRD that does not answer, what is wrong. It
 // speaks to the control socket itself, because labs ask often and processes are not cheap.
 func (b *bird) ask(words ...string) string {

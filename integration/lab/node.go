@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 
@@ -156,6 +157,25 @@ func (n *Node) bind() error {
 		return errors.Join(fmt.Errorf("name namespace: mount %s: %w", path, err), os.Remove(path))
 	}
 	n.bound = path
+	return nil
+}
+
+// Destroy kills every process on the node, as close together as this machine can, and gives its namespace back, as the
+// end of a container does: what its interfaces were connected to loses them. Witnesses of the node keep the namespace
+// until they are closed. Nothing can be done with the node afterwards, and its name is free for another one.
+func (n *Node) Destroy() error {
+	l := n.lab
+	l.mu.Lock()
+	delete(l.nodes, n.name)
+	l.order = slices.DeleteFunc(l.order, func(o *Node) bool { return o == n }) // its inode may soon be that of a stranger
+	l.mu.Unlock()
+	err := killStrangers([]*Node{n})
+	if e := n.close(); e != nil {
+		err = errors.Join(err, e)
+	}
+	if err != nil {
+		return fmt.Errorf("destroy %s: %w", n, err)
+	}
 	return nil
 }
 
