@@ -62,13 +62,25 @@ func (w *world) set(address string, play func(net.Conn)) {
 	w.caches[address] = play
 }
 
+// clientGoroutines counts the goroutines that run or wait in a Client: those of caches and of the test are not its doing.
+func clientGoroutines() (n int) {
+	stacks := make([]byte, 1<<20)
+	stacks = stacks[:runtime.Stack(stacks, true)]
+	for stack := range strings.SplitSeq(string(stacks), "\n\n") {
+		if strings.Contains(stack, "rpki.(*Client)") {
+			n++
+		}
+	}
+	return n
+}
+
 // run starts a client and returns how to wait for a report, and the client.
 func (w *world) run(t *testing.T, caches ...string) (await func(what string, ok func(bgp.RPKIReport) bool) bgp.RPKIReport, c *Client) {
 	t.Helper()
 	if w.dials == nil {
 		w.dials = make(map[string]int)
 	}
-	before := runtime.NumGoroutine()
+	before := clientGoroutines()
 	c = New(Config{Speaker: "EDGE", Caches: caches, Prefixes: own}, slog.New(slog.DiscardHandler), Options{Dial: w.dial})
 	reports := make(chan bgp.RPKIReport, 1000)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -85,12 +97,12 @@ func (w *world) run(t *testing.T, caches ...string) (await func(what string, ok 
 			t.Error("Run does not end")
 		}
 		for range 100 {
-			if runtime.NumGoroutine() <= before {
+			if clientGoroutines() <= before {
 				return
 			}
 			time.Sleep(20 * time.Millisecond)
 		}
-		t.Errorf("%d goroutines, %d before", runtime.NumGoroutine(), before)
+		t.Errorf("%d goroutines of clients, %d before", clientGoroutines(), before)
 	})
 	return func(what string, ok func(bgp.RPKIReport) bool) bgp.RPKIReport {
 		t.Helper()
