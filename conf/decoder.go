@@ -18,6 +18,7 @@ type decoder struct {
 
 	global      globals
 	instances   []*instance
+	services    []*instance // anycast services
 	groups      []*syncGroup
 	scripts     []*script
 	files       []*trackFile

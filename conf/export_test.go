@@ -72,6 +72,7 @@ func Statuses() map[string]map[string]string {
 	add(out, "root", rootWords)
 	add(out, "global_defs", globalWords)
 	add(out, "vrrp_instance", instanceWords)
+	add(out, "anycast_service", anycastWords)
 	add(out, "vrrp_sync_group", groupWords)
 	add(out, "vrrp_script", scriptWords)
 	add(out, "track_file {}", fileWords)

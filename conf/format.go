@@ -28,7 +28,11 @@ func Format(cfg *failover.Config) string {
 	}
 	p.regions(cfg)
 	for i := range cfg.Routers {
-		p.router(cfg, &cfg.Routers[i])
+		if r := &cfg.Routers[i]; r.Anycast != nil {
+			p.service(r)
+		} else {
+			p.router(cfg, r)
+		}
 	}
 	for i := range cfg.Groups {
 		p.group(cfg, &cfg.Groups[i])

@@ -14,6 +14,7 @@ var rootWords = newTable(rootName,
 	[]row[struct{}]{
 		word("global_defs", func(d *decoder, _ struct{}, c *cursor) { walk(d, globalWords, &d.global, d.body(c)) }),
 		word("vrrp_instance", func(d *decoder, _ struct{}, c *cursor) { d.instance(c) }),
+		word("anycast_service", func(d *decoder, _ struct{}, c *cursor) { d.anycastService(c) }),
 		word("bgp_speaker", func(d *decoder, _ struct{}, c *cursor) { d.speaker(c) }),
 		word("site", func(d *decoder, _ struct{}, c *cursor) { d.site(c) }),
 		word("watch_site", func(d *decoder, _ struct{}, c *cursor) { d.watchSite(c) }),

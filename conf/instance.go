@@ -45,6 +45,7 @@ type instance struct {
 	rules       []*kernelRule
 	ipv6        field[bool] // native_ipv6
 	regionWords
+	service *service // nil: it is a vrrp_instance
 }
 
 // authentication is the draft of the block of that name.

@@ -21,7 +21,7 @@ func (d *decoder) interfaceUses() []failover.InterfaceUse {
 		seen[name] = true
 		uses = append(uses, failover.InterfaceUse{Name: name, File: at.Pos.File, Line: at.Pos.Line, Column: at.Pos.Column})
 	}
-	for _, in := range d.instances {
+	for _, in := range d.routers() {
 		note(in.device.or(""), in.device.at)
 		for _, a := range in.addresses {
 			note(a.device.or(""), a.device.at)

@@ -48,14 +48,14 @@ func (d *decoder) resolveInstanceVMAC(in *instance, r *failover.RouterConfig) (d
 func (d *decoder) resolveKernelObjects(cfg *failover.Config) {
 	device := d.global.defaultInterface.or("")
 	routes, rules := slices.Clone(d.static.routes), slices.Clone(d.static.rules)
-	drafts := make([]*vmac, len(d.instances))
-	for i, in := range d.instances {
+	drafts := make([]*vmac, len(d.routers()))
+	for i, in := range d.routers() {
 		routes, rules = append(routes, in.routes...), append(rules, in.rules...)
 		drafts[i] = &in.vmac
 	}
 	d.numberKernelRules(rules)
 	cfg.StaticRoutes, cfg.StaticRules = d.resolveRoutes(d.static.routes, device), d.resolveRules(d.static.rules)
-	for i, in := range d.instances {
+	for i, in := range d.routers() {
 		r := &cfg.Routers[i]
 		r.Routes, r.Rules = d.resolveRoutes(in.routes, ""), d.resolveRules(in.rules)
 	}

@@ -25,6 +25,9 @@ func (d *decoder) resolve() *failover.Config {
 	for _, in := range d.instances {
 		cfg.Routers = append(cfg.Routers, d.resolveInstance(in, cfg))
 	}
+	for _, in := range d.services {
+		cfg.Routers = append(cfg.Routers, d.resolveService(in, cfg))
+	}
 	d.resolveRegions(cfg)
 	d.resolveGroups(cfg)
 	d.resolveKernelObjects(cfg)
@@ -262,9 +265,9 @@ func (d *decoder) askOthers(cfg *failover.Config) {
 			d.errorf(s.name, "bgp_speaker: %v", err)
 		}
 	}
-	for i, in := range d.instances {
+	for i, in := range d.routers() {
 		if _, err := vrrp.New(cfg.Routers[i].VRRP); err != nil {
-			d.errorf(in.name, "vrrp_instance %s: %v", in.name.Text, err)
+			d.errorf(in.name, "%s %s: %v", in.kind(), in.name.Text, err)
 		}
 	}
 }
@@ -287,7 +290,7 @@ func (d *decoder) checkAddresses(cfg *failover.Config) {
 		addr   netip.Addr
 	}
 	owners := map[place]*address{}
-	for i, in := range d.instances {
+	for i, in := range d.routers() {
 		own := cfg.Routers[i].VRRP.Key.Interface
 		if m := cfg.Routers[i].VMAC; m != nil {
 			own = m.Name
@@ -324,7 +327,7 @@ func (d *decoder) checkAnnouncements(cfg *failover.Config) {
 	}
 	prefixes := map[line]*instance{}
 	announced := map[string]int{}
-	for _, in := range d.instances {
+	for _, in := range d.routers() {
 		roles := map[roleOf]Token{}
 		for _, a := range in.announce {
 			if !a.ok || !a.speaker.ok {
@@ -342,7 +345,7 @@ func (d *decoder) checkAnnouncements(cfg *failover.Config) {
 				announced[l.speaker]++
 				d.checkLimit(a, cfg.Speaker(l.speaker), announced[l.speaker])
 			case other != in:
-				d.warnf(a.at, "bgp_announce %s speaker %s: vrrp_instance %s announces it too", a.prefix, l.speaker, other.name.Text)
+				d.warnf(a.at, "bgp_announce %s speaker %s: %s %s announces it too", a.prefix, l.speaker, other.kind(), other.name.Text)
 			}
 		}
 	}

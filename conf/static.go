@@ -60,10 +60,10 @@ func (d *decoder) checkStaticAddresses(statics []*address, device string, cfg *f
 		device string
 		addr   netip.Addr
 	}
-	routers := map[place]string{}
+	routers := map[place]*failover.RouterConfig{}
 	for i := range cfg.Routers {
 		for _, a := range cfg.Routers[i].Addresses {
-			routers[place{a.Interface, a.Prefix.Addr()}] = cfg.Routers[i].Name
+			routers[place{a.Interface, a.Prefix.Addr()}] = &cfg.Routers[i]
 		}
 	}
 	first := map[place]*address{}
@@ -73,7 +73,7 @@ func (d *decoder) checkStaticAddresses(statics []*address, device string, cfg *f
 			continue
 		}
 		if router, twice := routers[p]; twice {
-			d.errorf(a.at, "static_ipaddress %s on %s: it is a virtual address of vrrp_instance %s", p.addr, p.device, router)
+			d.errorf(a.at, "static_ipaddress %s on %s: it is a virtual address of %s %s", p.addr, p.device, router.Kind(), router.Name)
 		}
 		if f := first[p]; f != nil {
 			d.errorf(a.at, "static_ipaddress %s on %s is there twice, first at %s", p.addr, p.device, f.at.Pos)

@@ -103,7 +103,7 @@ var contexts []interface {
 }
 
 func init() {
-	contexts = append(contexts, rootWords, globalWords, instanceWords, hmacWords, groupWords, scriptWords, fileWords, processWords, checkWords, checkGroupWords, httpWords, routeWords,
+	contexts = append(contexts, rootWords, globalWords, instanceWords, anycastWords, hmacWords, groupWords, scriptWords, fileWords, processWords, checkWords, checkGroupWords, httpWords, routeWords,
 		speakerWords, tlsWords, neighborWords, siteWords, watchWords, witnessServerWords)
 }
 

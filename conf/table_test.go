@@ -15,7 +15,7 @@ import (
 var inventory = map[string]map[string]string{
 	"root": {
 		"supported": `global_defs vrrp_instance vrrp_sync_group vrrp_script track_file vrrp_track_file vrrp_track_process
-			static_ipaddress static_routes static_rules interface_up_down_delays net_namespace bgp_speaker site watch_site witness_server health_check check_group`,
+			static_ipaddress static_routes static_rules interface_up_down_delays net_namespace bgp_speaker site watch_site witness_server health_check check_group anycast_service`,
 		"ignored":  `linkbeat_use_polling linkbeat_interfaces use_pid_dir child_wait_time`,
 		"later":    `instance`,
 		"harmless": `garp_group`,
@@ -74,6 +74,13 @@ var inventory = map[string]map[string]string{
 		"later":    `vrf`,
 		"harmless": `garp_extra_if vmac_garp_intvl`,
 		"refused":  `use_ipvlan track_bfd`,
+	},
+	"anycast_service": {
+		"supported": `interface virtual_ipaddress no_virtual_ipaddress virtual_routes virtual_rules bgp_announce drain_time track_interface
+			track_script track_file track_process track_check track_bgp notify notify_master notify_backup notify_fault notify_stop notify_deleted`,
+		"refused": `virtual_router_id priority state advert_int version preempt nopreempt preempt_delay authentication auth_hmac unicast_peer
+			unicast_src_ip mcast_src_ip watcher_peer bgp_wait use_vmac no_accept notify_master_rx_lower_pri notify_priority_changes
+			site watch_site handover_overlap failback_clean virtual_ipaddress_excluded track_bfd`,
 	},
 	"track_interface": {"supported": "weight"}, "track_script": {"supported": "weight"},
 	"track_file": {"supported": "weight"}, "track_process": {"supported": "weight"},
@@ -180,6 +187,7 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 		"root": "%", "vrrp_instance": minimal("A", 1, "%"), "vrrp_sync_group": "vrrp_sync_group G {\n%\n}",
 		"virtual_ipaddress": minimal("A", 1, "virtual_ipaddress {\n10.0.0.1 %\n}"),
 		"health_check":      "health_check x {\n%\n}",
+		"anycast_service":   "anycast_service x {\n%\n}",
 		"check_group":       "check_group x {\n%\n}",
 	}
 	for place, byStatus := range inventory {

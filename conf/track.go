@@ -24,6 +24,7 @@ type trackLine struct {
 	ok      bool
 	weight  field[int]
 	reverse field[bool]
+	written bool // the weight, in this line
 }
 
 // Bounds of weights, as keepalived has them: a file's number is multiplied.
@@ -56,7 +57,10 @@ func (d *decoder) weight(c *cursor, kind failover.TrackerKind, weight *field[int
 var trackTables = func() (tables [6]*table[*trackLine]) {
 	for i := range tables {
 		tables[i] = newTable(failover.TrackerKind(i).String(), []row[*trackLine]{
-			word("weight", func(d *decoder, t *trackLine, c *cursor) { d.weight(c, t.kind, &t.weight, &t.reverse) }),
+			word("weight", func(d *decoder, t *trackLine, c *cursor) {
+				t.written = true
+				d.weight(c, t.kind, &t.weight, &t.reverse)
+			}),
 		}).inEntries()
 	}
 	return tables
@@ -151,7 +155,7 @@ func (d *decoder) lookupTracks() {
 			d.lookup(l)
 		}
 	}
-	for _, in := range d.instances {
+	for _, in := range d.routers() {
 		for _, l := range in.tracks {
 			d.lookup(l)
 		}
@@ -163,6 +167,9 @@ func (d *decoder) resolveTracks(in *instance, r *failover.RouterConfig) {
 	lines := map[failover.Tracker]*trackLine{} // those that are taken
 	for _, l := range in.tracks {
 		id := l.id()
+		if l.ok {
+			d.weightless(in, l)
+		}
 		if before := lines[id]; before != nil && l.ok {
 			d.warnf(l.at, "%s is there twice; the first one, at %s, counts", id, before.at.Pos)
 			continue
@@ -225,7 +232,7 @@ func (d *decoder) counts(in *instance, l *trackLine, r *failover.RouterConfig, o
 			d.warnf(l.at, "track_interface %s is ignored: an instance always depends on its own interface (but for dont_track_primary)", l.at.Text)
 		}
 		return false
-	case weighted && r.VRRP.Priority == wire.PriorityOwner:
+	case weighted && in.service == nil && r.VRRP.Priority == wire.PriorityOwner:
 		d.warnf(l.at, "%s %s is ignored in vrrp_instance %s: no weight changes priority 255", l.kind, l.at.Text, in.name.Text)
 		return false
 	case weighted && own && in.group != nil && !in.group.weights.or(false):

@@ -105,10 +105,12 @@ type DumpFiles struct {
 	JSONVersion int
 }
 
-// RouterConfig is one vrrp_instance.
+// RouterConfig is one vrrp_instance, or one anycast_service.
 type RouterConfig struct {
 	Name string
-	VRRP vrrp.Config
+	// Anycast: nil, or it is an anycast_service. VRRP is what NewAnycastVRRP returns then.
+	Anycast *AnycastConfig
+	VRRP    vrrp.Config
 	// Source is the address that advertisements are sent from. Zero: the first address of the interface that is
 	// not a virtual one; over IPv6 its link-local address (unicast: its first global one).
 	Source netip.Addr
@@ -238,9 +240,13 @@ func (c *Config) Links() []LinkID {
 // loopback is the name of the interface where nobody else is.
 const loopback = "lo"
 
-// links returns the sockets that a router needs. On the loopback interface there is nobody to hear or to be heard by.
+// links returns the sockets that a router needs. On the loopback interface there is nobody to hear or to be heard by, and an
+// anycast service talks to nobody.
 func (c *RouterConfig) links() (ids []LinkID) {
 	v := &c.VRRP
+	if c.Anycast != nil {
+		return nil
+	}
 	if !v.Unicast && v.Key.Interface != loopback {
 		ids = append(ids, LinkID{v.Key.Interface, v.Key.Family})
 	}

@@ -132,7 +132,9 @@ func (c *Core) index() {
 	c.virtual = make(map[netip.Addr]bool)
 	for _, r := range c.routers {
 		k := r.cfg.VRRP.Key
-		c.multicast[multicastKey{LinkID{k.Interface, k.Family}, k.VRID}] = r
+		if r.cfg.Anycast == nil {
+			c.multicast[multicastKey{LinkID{k.Interface, k.Family}, k.VRID}] = r
+		}
 		if r.usesUnicast() && r.fsm.Source().IsValid() {
 			c.unicast[unicastKey{r.fsm.Source(), k.VRID}] = r
 		}
@@ -149,7 +151,7 @@ func (c *Core) index() {
 // setVirtual makes addresses of r virtual. What an owner advertises really is its own.
 func (c *Core) setVirtual(r *router, addresses []Address) {
 	for i := range addresses {
-		if r.cfg.VRRP.Priority != wire.PriorityOwner || addresses[i].Excluded {
+		if !r.cfg.owner() || addresses[i].Excluded {
 			c.virtual[addresses[i].Prefix.Addr()] = true
 		}
 	}
@@ -388,7 +390,10 @@ func (fx *Effects) event(e Event) { fx.Events = append(fx.Events, e) }
 
 // about is event for something that concerns a router.
 func (fx *Effects) about(r *router, e Event) {
-	e.Router, e.Key = r.cfg.Name, r.cfg.VRRP.Key
+	e.Router = r.cfg.Name
+	if r.cfg.Anycast == nil {
+		e.Key = r.cfg.VRRP.Key
+	}
 	fx.event(e)
 }
 

@@ -24,7 +24,11 @@ func (c *Core) Snapshot(now vrrp.Instant, wall func(vrrp.Instant) time.Time) *Sn
 		Agent:     AgentStatus{AddressWrites: c.addresses.Generation, Stopping: c.stopping},
 	}
 	for _, r := range c.routers {
-		s.Routers = append(s.Routers, c.describe(now, r, wall))
+		if r.cfg.Anycast != nil {
+			s.Services = append(s.Services, c.describeService(now, r, wall))
+		} else {
+			s.Routers = append(s.Routers, c.describe(now, r, wall))
+		}
 	}
 	s.Groups = c.describeGroups(wall)
 	c.describeStatic(s)
@@ -103,6 +107,8 @@ func (v *kernelView) describe(s *slot) AddressStatus {
 // waiting says what keeps r from going on, in words; empty: nothing.
 func (c *Core) waiting(now vrrp.Instant, r *router) string {
 	switch {
+	case r.cfg.Anycast != nil:
+		return c.serviceWaits(r)
 	case r.handover != nil:
 		return "for its successor; until then it goes on serving"
 	case c.stopping:

@@ -150,7 +150,7 @@ func (c *Core) endDrain(now vrrp.Instant, name, reason string, fx *Effects) {
 	}
 	c.settleJoint(r)
 	fx.about(r, Event{Kind: EventDrain, At: now, To: "undrained", Reason: reason})
-	if h := r.handover; h != nil && h.heard == vrrp.Never && r.group == nil {
+	if h := r.handover; h != nil && h.heard == vrrp.Never && r.group == nil || r.cfg.Anycast != nil {
 		c.apply(now, r, r.fsm.Resume(now), fx)
 	}
 	c.unsettleOf(r)
@@ -201,6 +201,9 @@ func (c *Core) switchOver(now vrrp.Instant, cmd *SwitchoverCommand, fx *Effects)
 
 // refusesSwitchover says why r cannot hand its role over; empty: it can try.
 func (c *Core) refusesSwitchover(r *router) string {
+	if r.cfg.Anycast != nil {
+		return c.refusesServiceSwitchover(r)
+	}
 	switch why := c.unheard(r); {
 	case c.stopping:
 		return "is being stopped"

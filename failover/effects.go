@@ -120,8 +120,8 @@ const NumEventKinds = int(numEventKinds)
 type Event struct {
 	Kind    EventKind
 	At      vrrp.Instant
-	Router  string // name, empty when the event is not about one
-	Key     vrrp.Key
+	Router  string   // name, empty when the event is not about one
+	Key     vrrp.Key // zero for an anycast service
 	From    string
 	To      string
 	Reason  string

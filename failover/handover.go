@@ -57,6 +57,9 @@ type handover struct {
 // newHandover returns the handover with which r, which is Active, may leave its role; nil: there is none, because nobody
 // could hear it, or because the addresses are its own, or not in.
 func (c *Core) newHandover(now vrrp.Instant, r *router, why string) *handover {
+	if r.cfg.Anycast != nil {
+		return r.newDrain(now, why)
+	}
 	if c.unheard(r) != "" || !r.addressesIn {
 		return nil
 	}
@@ -199,6 +202,9 @@ func (c *Core) handoverDue(now vrrp.Instant, r *router, fx *Effects) {
 	r.release(now)
 	c.dirty = true
 	switch {
+	case r.cfg.Anycast != nil:
+		c.tellHandover(now, r, "over", fmt.Sprintf("drain_time %v has passed", h.until.Sub(h.since)), fx)
+		c.reword(now, r, h.why, fx)
 	case h.heard == vrrp.Never:
 		c.tellHandover(now, r, "over", fmt.Sprintf("nobody has taken the role within %v", h.until.Sub(h.since)), fx)
 	case h.why != "":

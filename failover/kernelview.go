@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"failoverd/vrrp"
-	"failoverd/vrrp/wire"
 )
 
 // kernelView is what the kernel worker last said, address by address.
@@ -79,7 +78,7 @@ func (v *kernelView) keep(static []Address, groups ...[]*router) {
 			}
 			for _, s := range r.own.slots {
 				use(s.key)
-				s.owned = r.cfg.VRRP.Priority == wire.PriorityOwner
+				s.owned = r.cfg.owner()
 			}
 		}
 	}

@@ -29,11 +29,12 @@ type FIFOConfig struct {
 
 // Notification tells of one transition: keepalived's words for it.
 type Notification struct {
-	Group bool
-	Name  string
-	// State is MASTER, BACKUP, FAULT, STOP, DELETED, MASTER_RX_LOWER_PRI, MASTER_PRIORITY or BACKUP_PRIORITY.
+	// Group and Service: it is of a sync group, or of an anycast service; neither: of an instance.
+	Group, Service bool
+	Name           string
+	// State is, of an anycast service, one of its states, STOP or DELETED; otherwise it is MASTER, BACKUP, FAULT, STOP, DELETED, MASTER_RX_LOWER_PRI, MASTER_PRIORITY or BACKUP_PRIORITY.
 	State string
-	// Priority is the effective one; 0 for a group.
+	// Priority is the effective one; 0 for a group and for a service.
 	Priority uint8
 	// Commands are those of its configuration at that time: never nil, read only.
 	Commands *NotifyConfig
@@ -42,10 +43,13 @@ type Notification struct {
 	At    vrrp.Instant
 }
 
-// Type returns INSTANCE or GROUP.
+// Type returns INSTANCE, GROUP or SERVICE.
 func (n *Notification) Type() string {
-	if n.Group {
+	switch {
+	case n.Group:
 		return "GROUP"
+	case n.Service:
+		return "SERVICE"
 	}
 	return "INSTANCE"
 }

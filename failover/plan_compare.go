@@ -3,8 +3,6 @@ package failover
 import (
 	"reflect"
 	"slices"
-
-	"failoverd/vrrp"
 )
 
 // routerChange is what a reload does to one router: the decision that both the plan and the reload follow.
@@ -24,16 +22,16 @@ func (c *routerChange) keeps() bool { return c.effect == PlanNone || c.effect ==
 // by its name, to say that it is restarted.
 func compareRouters(old, next *Config) []routerChange {
 	rest := make(map[*RouterConfig]bool, len(old.Routers))
-	byKey, byName := make(map[vrrp.Key]*RouterConfig, len(old.Routers)), make(map[string]*RouterConfig, len(old.Routers))
+	byKey, byName := make(map[identity]*RouterConfig, len(old.Routers)), make(map[string]*RouterConfig, len(old.Routers))
 	for i := range old.Routers {
 		o := &old.Routers[i]
-		rest[o], byKey[o.VRRP.Key], byName[o.Name] = true, o, o
+		rest[o], byKey[o.identity()], byName[o.Name] = true, o, o
 	}
 	changes := make([]routerChange, len(next.Routers))
 	for i := range next.Routers {
 		ch := &changes[i]
 		ch.next, ch.effect = &next.Routers[i], PlanAdded
-		if o := byKey[ch.next.VRRP.Key]; o != nil {
+		if o := byKey[ch.next.identity()]; o != nil {
 			ch.compare(o, old.Multicast, next.Multicast)
 			delete(rest, o)
 		}
@@ -74,7 +72,7 @@ func placeRouters(changes []routerChange, next *Config) {
 // compare decides what becomes of the running router old. A multicast router goes with its socket, which is opened anew
 // for another group.
 func (c *routerChange) compare(old *RouterConfig, was, is MulticastGroups) {
-	c.old, c.why = old, old.VRRP.Restart(&c.next.VRRP)
+	c.old, c.why = old, old.restart(c.next)
 	if onInterface := func(id LinkID) bool { return id.Interface != "" }; was != is && slices.ContainsFunc(c.next.links(), onInterface) {
 		c.why = append(c.why, "another multicast group: "+was.text()+" -> "+is.text())
 	}

@@ -10,7 +10,7 @@ import (
 	"failoverd/vrrp/wire"
 )
 
-// planRouters says what becomes of every vrrp_instance.
+// planRouters says what becomes of every vrrp_instance and every anycast_service.
 func planRouters(old, next *Config) (plan []PlanEntry) {
 	changes := compareRouters(old, next)
 	for i := range changes {
@@ -23,6 +23,9 @@ func (c *routerChange) entry() PlanEntry {
 	it := c.next
 	if it == nil {
 		it = c.old
+	}
+	if it.Anycast != nil {
+		return c.serviceEntry(it)
 	}
 	e := PlanEntry{Kind: "vrrp_instance", Name: it.Name, Key: it.VRRP.Key.String(), Effect: c.effect}
 	begins := "in BACKUP, and listens first: nothing of it is in the kernel before it is MASTER"
@@ -51,7 +54,10 @@ func (c *routerChange) entry() PlanEntry {
 
 // ends says what a router leaves behind that is shut down.
 func (c *RouterConfig) ends() []string {
-	notes := []string{"if it is MASTER, an advertisement of priority 0 is sent, so that a BACKUP takes over without waiting"}
+	var notes []string
+	if c.Anycast == nil {
+		notes = append(notes, "if it is MASTER, an advertisement of priority 0 is sent, so that a BACKUP takes over without waiting")
+	}
 	var what []string
 	if len(c.Announce) > 0 {
 		what = append(what, "its announcements are withdrawn")
@@ -63,7 +69,11 @@ func (c *RouterConfig) ends() []string {
 		what = append(what, "its addresses are removed")
 	}
 	if len(what) > 0 {
-		notes = append(notes, "then "+strings.Join(what, ", then "))
+		then := strings.Join(what, ", then ")
+		if len(notes) > 0 {
+			then = "then " + then
+		}
+		notes = append(notes, then)
 	}
 	return notes
 }

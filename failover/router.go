@@ -144,13 +144,15 @@ func newRouter(cfg *RouterConfig, now vrrp.Instant) (*router, error) {
 // newRouters makes the routers of a configuration.
 func newRouters(cfg *Config, now vrrp.Instant) ([]*router, error) {
 	routers := make([]*router, len(cfg.Routers))
-	keys := make(map[vrrp.Key]bool, len(cfg.Routers))
+	keys := make(map[identity]bool, len(cfg.Routers))
 	for i := range cfg.Routers {
 		rc := &cfg.Routers[i]
-		if keys[rc.VRRP.Key] {
+		if id := rc.identity(); keys[id] && rc.Anycast != nil {
+			return nil, fmt.Errorf("anycast_service %s: there is another one", rc.Name)
+		} else if keys[id] {
 			return nil, fmt.Errorf("vrrp_instance %s: another instance is %s too", rc.Name, rc.VRRP.Key)
 		}
-		keys[rc.VRRP.Key] = true
+		keys[rc.identity()] = true
 		r, err := newRouter(rc, now)
 		if err != nil {
 			return nil, err
@@ -223,6 +225,8 @@ func (c *Core) transition(now vrrp.Instant, r *router, e vrrp.Effect, fx *Effect
 	switch {
 	case e.Cause == vrrp.CauseShutdown:
 		r.why = r.fault
+	case r.cfg.Anycast != nil:
+		r.why, r.recovered, r.because = r.serviceWhy(e), "", ""
 	case e.Cause == vrrp.CauseStartup && r.recovered != "":
 		r.why, r.recovered = "recovered from: "+r.recovered, ""
 	case e.Cause == vrrp.CauseDrain && r.because != "":
@@ -285,9 +289,11 @@ func (r *router) release(now vrrp.Instant) {
 	}
 }
 
-// stateWord is keepalived's word for the state of r.
+// stateWord is keepalived's word for the state of r, or that of an anycast service.
 func (r *router) stateWord() string {
 	switch {
+	case r.cfg.Anycast != nil:
+		return r.serviceWord()
 	case r.fsm.State() == vrrp.Active:
 		return "MASTER"
 	case r.fsm.State() == vrrp.Backup:

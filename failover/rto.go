@@ -38,11 +38,19 @@ const (
 // RTO returns the worst-case time from each failure until the service is there again, by router: what is programmed and
 // announced by somebody else, and what a dead node has left behind is gone. It is reckoned from the configuration alone,
 // term by term (design/safety.md 6.4). For a router that serves, the failure is that of its own node or site; for a
-// watcher, it is that of the site that it watches. What the Internet takes to follow the upstream is no part of it.
+// watcher, it is that of the site that it watches; for an anycast service, whose prefix others announce as well, it is how long
+// traffic is still led to it. What the Internet takes to follow the upstream is no part of it.
 func RTO(cfg *Config) []RecoveryStatus {
 	var out []RecoveryStatus
 	for i := range cfg.Routers {
 		p := newProspect(cfg, &cfg.Routers[i])
+		if p.r.Anycast != nil {
+			for _, b := range p.serviceBudgets() {
+				b.Router, b.Kind = p.r.Name, p.r.Kind()
+				out = append(out, b.status())
+			}
+			continue
+		}
 		for _, reckon := range []func(*prospect) *budget{
 			(*prospect).nodeCrash, (*prospect).nodePower, (*prospect).sitePower, (*prospect).uplinkLoss,
 			(*prospect).interRegionLoss, (*prospect).orderlyStop, (*prospect).failback,

@@ -212,3 +212,42 @@ func TestSnapshotHasTheRecovery(t *testing.T) {
 		t.Errorf("%s\nwant\n%s", got, want)
 	}
 }
+
+// TestRecoveryOfServices: an anycast service is led to until its route is gone; nobody takes over.
+func TestRecoveryOfServices(t *testing.T) {
+	cfg := failovertest.MustParseConfig("check_group g any check web check far\nspeaker EDGE allow 192.0.2.0/24 neighbor 203.0.113.1\nservice W lo drain_time 5s\naddress 192.0.2.1/32 lo lease 3s\nannounce 192.0.2.0/24 EDGE\ntrack check g\nservice X lo\naddress 192.0.2.2/32 lo\n")
+	cfg.Speakers[0].Neighbors[0].HoldTime = 9 * time.Second
+	cfg.Checks = []failover.CheckConfig{
+		{Name: "web", Interval: time.Second, FallInterval: time.Second / 2, Timeout: time.Second / 2, Fall: 3},
+		{Name: "far", Interval: 2 * time.Second, Timeout: time.Second, Fall: 2},
+	}
+	want := map[string]float64{ // seconds; -1: no bound
+		"W " + failover.ServiceFailure: 2 + 2 + 1 + failover.WithdrawTime.Seconds(), // far: it looks, looks again, and waits
+		"W " + failover.NodeCrash:      3 + failover.KernelSlop.Seconds(),
+		"W " + failover.NodePower:      9 + failover.WithdrawTime.Seconds(),
+		"W " + failover.UplinkLoss:     9 + failover.WithdrawTime.Seconds(),
+		"W " + failover.OrderlyStop:    0,
+		"X " + failover.ServiceFailure: -1,
+		"X " + failover.NodeCrash:      -1,
+		"X " + failover.NodePower:      0,
+		"X " + failover.UplinkLoss:     0,
+		"X " + failover.OrderlyStop:    0,
+	}
+	list := failover.RTO(cfg)
+	for i := range list {
+		r := &list[i]
+		got := -1.0
+		if r.TotalMS != nil {
+			got = *r.TotalMS / 1000
+		}
+		if w, ok := want[r.Router+" "+r.Failure]; !ok || math.Abs(got-w) > 0.001 || r.Kind != "anycast_service" {
+			t.Errorf("%s %s: %v s, want %v: %+v", r.Router, r.Failure, got, w, *r)
+		}
+	}
+	if len(list) != len(want) {
+		t.Errorf("%d failures, want %d", len(list), len(want))
+	}
+	if text := failover.RecoveryText(list); !strings.HasPrefix(text, "anycast_service W: at most\n") || strings.Contains(text, "Active") {
+		t.Errorf("it reads\n%s", text)
+	}
+}

@@ -17,7 +17,11 @@ func RecoveryText(list []RecoveryStatus) string {
 				b.WriteByte('\n')
 			}
 			router = s.Router
-			fmt.Fprintf(&b, "vrrp_instance %s: at most\n", router)
+			kind := s.Kind
+			if kind == "" {
+				kind = "vrrp_instance"
+			}
+			fmt.Fprintf(&b, "%s %s: at most\n", kind, router)
 		}
 		s.text(&b)
 	}

@@ -20,7 +20,9 @@ type Snapshot struct {
 	AgeSeconds float64        `json:"age_seconds"`
 	Config     ConfigStatus   `json:"config"`
 	Routers    []RouterStatus `json:"routers"`
-	Groups     []GroupStatus  `json:"sync_groups,omitempty"`
+	// Services are the anycast services, which are not among Routers.
+	Services []AnycastStatus `json:"anycast_services,omitempty"`
+	Groups   []GroupStatus   `json:"sync_groups,omitempty"`
 	// StaticAddresses and StaticObjects are static_ipaddress, static_routes and static_rules.
 	StaticAddresses []AddressStatus `json:"static_addresses,omitempty"`
 	StaticObjects   []ObjectStatus  `json:"static_objects,omitempty"`
@@ -225,7 +227,9 @@ type ListenerStatus struct {
 
 // RecoveryStatus is the worst-case time from a failure to the end of its consequences.
 type RecoveryStatus struct {
-	Router  string `json:"router"`
+	Router string `json:"router"`
+	// Kind is anycast_service for one of these; empty: vrrp_instance.
+	Kind    string `json:"kind,omitempty"`
 	Failure string `json:"failure"`
 	// TotalMS is the sum of the terms; nil: there is no bound, and Note says why.
 	TotalMS *float64       `json:"total_ms,omitempty"`

@@ -15,6 +15,7 @@ const (
 	PhaseSilence      = "silence detected"
 	PhaseQuorum       = "quorum"
 	PhasePromoted     = "promoted"
+	PhaseReady        = "ready to serve" // of an anycast service, which nobody promotes
 	PhaseAddress      = "address in"
 	PhaseRouteSent    = "route sent to speaker"
 	PhaseAcknowledged = "acknowledged by gobgp"
@@ -123,6 +124,10 @@ func (r *router) evidence(now vrrp.Instant, e vrrp.Effect) *Evidence {
 // noteTakeover keeps the record of a takeover over a transition.
 func (c *Core) noteTakeover(now, since vrrp.Instant, r *router, e vrrp.Effect, fx *Effects) {
 	switch {
+	case e.To == vrrp.Active && r.cfg.Anycast != nil:
+		r.takeover = takeover{open: true, last: r.takeover.last}
+		r.takeover.mark(PhaseReady, now)
+		c.takingOver = true
 	case e.To == vrrp.Active:
 		r.takeover.begin(now, since, r.fsm.Heard(), e)
 		c.takingOver = true
@@ -149,6 +154,9 @@ func (c *Core) followTakeovers(now vrrp.Instant, fx *Effects) {
 func (c *Core) followTakeover(now vrrp.Instant, r *router, fx *Effects) {
 	t := &r.takeover
 	reached := t.phases[len(t.phases)-1].Name
+	if reached == PhaseReady {
+		reached = PhasePromoted
+	}
 	if reached == PhasePromoted && len(r.cfg.Addresses) == 0 {
 		reached = PhaseAddress
 	}

@@ -26,7 +26,18 @@ func (c *Core) tell(now vrrp.Instant, r *router, state string, fx *Effects) {
 	}
 	r.told = state
 	r.rivalTold = limiter{} // a rival of a new role is news
-	fx.notify(Notification{Name: r.cfg.Name, State: state, Priority: r.fsm.Priority(), Commands: &r.cfg.Notify, At: now})
+	n := r.notification(state)
+	n.At = now
+	fx.notify(n)
+}
+
+// notification returns what is to be told of a state of r.
+func (r *router) notification(state string) Notification {
+	n := Notification{Name: r.cfg.Name, State: state, Priority: r.fsm.Priority(), Commands: &r.cfg.Notify}
+	if r.cfg.Anycast != nil {
+		n.Service, n.Priority = true, 0
+	}
+	return n
 }
 
 // farewell is the last word on a router that a reload ends. One that goes on in another form under its name was not
@@ -122,7 +133,7 @@ func (c *Core) tellAll(now vrrp.Instant, fx *Effects) {
 		}
 	}
 	for _, r := range c.routers {
-		quietly(Notification{Name: r.cfg.Name, State: r.told, Priority: r.fsm.Priority(), Commands: &r.cfg.Notify})
+		quietly(r.notification(r.told))
 	}
 	for i := range c.cfg.Groups {
 		g := &c.cfg.Groups[i]

@@ -87,6 +87,7 @@ type checkVerdict struct {
 	Unreadable  string            `json:"unreadable,omitempty"` // why the file could not be read; counts as an error
 	Hash        string            `json:"hash,omitempty"`       // of the configuration, as in status
 	Routers     int               `json:"routers"`
+	Services    int               `json:"anycast_services,omitempty"`
 	Speakers    int               `json:"speakers"`
 	Diagnostics []checkDiagnostic `json:"diagnostics"`
 	// Notes are about this host, not about the file.
@@ -121,7 +122,14 @@ func newVerdict(file string, cfg *failover.Config, diagnostics []conf.Diagnostic
 	}
 	v.OK = v.Errors == 0
 	if cfg != nil {
-		v.Hash, v.Routers, v.Speakers = cfg.Hash, len(cfg.Routers), len(cfg.Speakers)
+		v.Hash, v.Speakers = cfg.Hash, len(cfg.Speakers)
+		for i := range cfg.Routers {
+			if cfg.Routers[i].Anycast != nil {
+				v.Services++
+			} else {
+				v.Routers++
+			}
+		}
 	}
 	return v
 }
@@ -149,7 +157,11 @@ func (v *checkVerdict) write(out, log io.Writer) error {
 		return err
 	}
 	if v.OK {
-		_, err := fmt.Fprintf(out, "%s: %d virtual routers, %d BGP speakers, %d warnings\n", v.File, v.Routers, v.Speakers, v.Warnings)
+		services := ""
+		if v.Services > 0 {
+			services = fmt.Sprintf(" %d anycast services,", v.Services)
+		}
+		_, err := fmt.Fprintf(out, "%s: %d virtual routers,%s %d BGP speakers, %d warnings\n", v.File, v.Routers, services, v.Speakers, v.Warnings)
 		return err
 	}
 	_, err := fmt.Fprintf(log, "%s: %d errors, %d warnings\n", v.File, v.Errors, v.Warnings)

@@ -57,6 +57,11 @@ func (p *program) faults(ctx context.Context, c *status.Client) {
 			fmt.Fprintf(p.stderr, "note: vrrp_instance %s is in FAULT: %s\n", r.Name, r.Why)
 		}
 	}
+	for i := range s.Services {
+		if a := &s.Services[i]; a.State == failover.ServiceFault {
+			fmt.Fprintf(p.stderr, "note: anycast_service %s is in FAULT: %s\n", a.Name, a.Why)
+		}
+	}
 }
 
 // sameFile complains if a file is named that is not the one that the agent reads: a reload reads that one in any case.

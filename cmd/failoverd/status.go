@@ -119,6 +119,10 @@ func (p *program) look(ctx context.Context, c *status.Client, f *statusFlags) ([
 		err = status.Table(&b, s, o)
 		return b.Bytes(), err
 	}
+	if a := status.FindService(s, f.name); a != nil {
+		err = status.ServiceDetail(&b, s, a, o)
+		return b.Bytes(), err
+	}
 	r, err := status.FindRouter(s, f.name)
 	if err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"failoverd/failover"
+	"failoverd/vrrp"
 )
 
 // eventLog says how each kind of event reads in the log: a constant message, and a level that says who must act.
@@ -105,7 +106,9 @@ func logEvent(log *slog.Logger, e *failover.Event) {
 	}
 	if e.Router != "" {
 		add("router", e.Router)
-		add("vr", e.Key.String())
+		if e.Key != (vrrp.Key{}) { // an anycast service has none
+			add("vr", e.Key.String())
+		}
 	}
 	add("group", e.Group)
 	add("object", e.Object)

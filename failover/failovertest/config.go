@@ -25,6 +25,7 @@ import (
 //	speaker NAME [allow PREFIX]... [max N] [neighbor ADDRESS]...
 //	router NAME INTERFACE/FAMILY/VRID [priority N] [interval D] [version 2] [nopreempt] [preempt_delay D]
 //	      [last_word] [unicast] [bgp_wait D] [source ADDRESS] [ttl N]
+//	service NAME INTERFACE [drain_time D]                   an anycast_service
 //	  peer ADDRESS            watcher ADDRESS
 //	  address PREFIX INTERFACE [lease D] [excluded]
 //	  garp [repeat N] [delay D] [refresh D] [refresh_repeat N] [rival_repeat N] [rival_delay D]
@@ -95,6 +96,8 @@ func (p *configParser) line(w words) error {
 		p.speaker(&w)
 	case "router":
 		p.router(&w)
+	case "service":
+		p.service(&w)
 	default:
 		if p.objectLine(word, &w) || p.trackingLine(word, &w) {
 			break
@@ -170,6 +173,20 @@ func (p *configParser) router(w *words) {
 	p.cfg.Routers = append(p.cfg.Routers, r)
 }
 
+func (p *configParser) service(w *words) {
+	r := failover.RouterConfig{Name: w.next(), Anycast: &failover.AnycastConfig{}, GARP: failover.GARP{Repeat: 1}}
+	r.VRRP = failover.NewAnycastVRRP(w.next())
+	for len(*w) > 0 {
+		switch o := w.next(); o {
+		case "drain_time":
+			r.Anycast.DrainTime = p.duration(w)
+		default:
+			p.wrong("unknown word %q", o)
+		}
+	}
+	p.cfg.Routers = append(p.cfg.Routers, r)
+}
+
 func (p *configParser) routerLine(word string, w *words, r *failover.RouterConfig) {
 	switch word {
 	case "peer":
@@ -200,7 +217,7 @@ func (p *configParser) virtual(w *words, r *failover.RouterConfig) {
 		}
 	}
 	r.Addresses = append(r.Addresses, a)
-	if !a.Excluded {
+	if !a.Excluded && r.Anycast == nil {
 		r.VRRP.Addresses = append(r.VRRP.Addresses, a.Prefix.Addr())
 	}
 }

@@ -197,14 +197,21 @@ func DescribeSnapshot(n *failover.Snapshot) (lines []string) {
 			say("  master %s priority %d", m.Address, m.Priority)
 		}
 		say("  source %q priority %d learned %v down %v%s", r.Source, r.PriorityEffective, r.LearnedIntervalMS, r.ActiveDownMS, timer(r))
-		for _, a := range r.Addresses {
-			say("  address %s dev %s%s%s%s", a.Address, a.Interface, when(a.Wanted, " wanted"), when(a.Present, " present"), when(a.Error != "", " error: "+a.Error))
-		}
+		lines = append(lines, describeAddresses(r.Addresses)...)
 		lines = append(lines, describeKernelObjects(r.Objects)...)
 		lines = append(lines, describeTracks(r.Tracks)...)
-		for _, x := range r.Routes {
-			say("  route %s via %s when %s%s%s%s", x.Route, x.Speaker, x.When, when(x.Wanted, " wanted"), when(x.Announced, " announced"), when(x.Error != "", " error: "+x.Error))
+		lines = append(lines, describeAnnouncements(r.Routes)...)
+	}
+	for i := range n.Services {
+		r := &n.Services[i]
+		say("%s %s since %s (%s)", r.Name, r.State, FormatInstant(vrrp.Instant(r.Since.UnixNano())), r.Why)
+		if r.Waiting != "" {
+			say("  waits: %s", r.Waiting)
 		}
+		lines = append(lines, describeAddresses(r.Addresses)...)
+		lines = append(lines, describeKernelObjects(r.Objects)...)
+		lines = append(lines, describeTracks(r.Tracks)...)
+		lines = append(lines, describeAnnouncements(r.Routes)...)
 	}
 	for _, g := range n.Groups {
 		say("group %s %s since %s (%s)", g.Name, g.State, FormatInstant(vrrp.Instant(g.Since.UnixNano())), g.Why)
@@ -223,6 +230,20 @@ func DescribeSnapshot(n *failover.Snapshot) (lines []string) {
 	for i := range n.Speakers {
 		p := &n.Speakers[i]
 		say("%s%s%s: %s", p.Name, when(p.Connected, " connected"), when(p.Error != "", " error: "+p.Error), orNone(p.Announced))
+	}
+	return lines
+}
+
+func describeAddresses(list []failover.AddressStatus) (lines []string) {
+	for _, a := range list {
+		lines = append(lines, fmt.Sprintf("  address %s dev %s%s%s%s", a.Address, a.Interface, when(a.Wanted, " wanted"), when(a.Present, " present"), when(a.Error != "", " error: "+a.Error)))
+	}
+	return lines
+}
+
+func describeAnnouncements(list []failover.RouteStatus) (lines []string) {
+	for _, x := range list {
+		lines = append(lines, fmt.Sprintf("  route %s via %s when %s%s%s%s", x.Route, x.Speaker, x.When, when(x.Wanted, " wanted"), when(x.Announced, " announced"), when(x.Error != "", " error: "+x.Error)))
 	}
 	return lines
 }

@@ -20,16 +20,17 @@ type call struct {
 }
 
 // calls returns what is to be run for a notification, in this order: the command for the state, as it stands, and then
-// the one for any state, with TYPE NAME STATE PRIORITY. As with keepalived, a rival is told to a command of its own and
+// the one for any state, with TYPE NAME STATE PRIORITY. An anycast service that drains still does what it did: that is told to
+// the latter only. As with keepalived, a rival is told to a command of its own and
 // to no other, and a changed priority to FIFOs only.
 func calls(n *failover.Notification) []call {
 	c := n.Commands
 	var own *failover.Command
 	common := c.Any
 	switch n.State {
-	case "MASTER":
+	case "MASTER", failover.ServiceAnnounced:
 		own = c.Master
-	case "BACKUP":
+	case "BACKUP", failover.ServiceWithdrawn:
 		own = c.Backup
 	case "FAULT":
 		own = c.Fault

@@ -124,7 +124,7 @@ func (q *CommandRequest) understand(verb Verb, s *failover.Snapshot) (*Command, 
 		return wrong("reason and name: want one line of text")
 	case q.For != "" && verb != Drain:
 		return wrong("for: only a drain ends by itself")
-	case len(s.Routers) == 0:
+	case len(s.Routers)+len(s.Services) == 0:
 		return wrong("there is no virtual router to %s", verb)
 	}
 	if q.For != "" {
@@ -136,15 +136,22 @@ func (q *CommandRequest) understand(verb Verb, s *failover.Snapshot) (*Command, 
 	}
 	switch {
 	case q.Router != "":
-		r := findRouter(s, q.Router)
-		if r == nil {
+		if r := findRouter(s, q.Router); r != nil {
+			c.Router = r.Name
+		} else if a := FindService(s, q.Router); a != nil {
+			c.Router = a.Name
+		} else {
 			return nil, noRouter(s, q.Router)
 		}
-		c.Router = r.Name
-	case verb == Switchover && len(s.Routers) > 1:
+	case verb == Switchover && len(s.Routers)+len(s.Services) > 1:
 		e := noRouter(s, "")
 		e.Code, e.Text = http.StatusUnprocessableEntity, "there are several virtual routers: name the one to hand over"
+		if len(s.Services) > 0 {
+			e.Text = "there are several virtual routers and anycast services: name the one to hand over"
+		}
 		return nil, e
+	case verb == Switchover && len(s.Services) > 0:
+		c.Router = s.Services[0].Name
 	case verb == Switchover:
 		c.Router = s.Routers[0].Name
 	}

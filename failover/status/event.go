@@ -85,7 +85,7 @@ func NewEvent(e *failover.Event, wall func(vrrp.Instant) time.Time) *Event {
 		Time: at(e.At), MonoNS: int64(e.At), Kind: EventKind(e.Kind), Router: e.Router, From: e.From, To: e.To,
 		Reason: e.Reason, Speaker: e.Speaker, Object: e.Object, Group: e.Group, Votes: e.Votes, TookMS: milliseconds(e.Took),
 	}
-	if e.Router != "" {
+	if e.Key != (vrrp.Key{}) {
 		ev.Key = e.Key.String()
 	}
 	if e.Peer.IsValid() {

@@ -14,7 +14,7 @@ import (
 
 // Paths of version 1 of the interface. Fields may be added to an answer; none is renamed or removed within a version.
 const (
-	statusPath  = "/v1/status"  // GET: failover.Snapshot; with /NAME: the failover.RouterStatus of that name or key
+	statusPath  = "/v1/status"  // GET: failover.Snapshot; with /NAME: the failover.RouterStatus of that name or key, or the failover.AnycastStatus
 	reloadPath  = "/v1/reload"  // POST: 200 with what there is to warn of, or 422 and why the new configuration is refused
 	healthzPath = "/v1/healthz" // GET: 200, or 503 when the loop has shown nothing new for maxAge
 )
@@ -146,6 +146,10 @@ func health(w http.ResponseWriter, s *failover.Snapshot) {
 
 func (h *handler) router(w http.ResponseWriter, s *failover.Snapshot, name string) {
 	r := findRouter(s, name)
+	if a := FindService(s, name); a != nil && r == nil {
+		answer(w, http.StatusOK, a)
+		return
+	}
 	if r == nil {
 		e := noRouter(s, name)
 		answer(w, e.Code, answerError{Error: e.Text, Known: e.Known})
@@ -179,10 +183,21 @@ func findRouter(s *failover.Snapshot, name string) *failover.RouterStatus {
 	return &s.Routers[byKey]
 }
 
+// subjects says what a name may be that of.
+func subjects(s *failover.Snapshot) string {
+	if len(s.Services) > 0 {
+		return "virtual router or anycast service"
+	}
+	return "virtual router"
+}
+
 func noRouter(s *failover.Snapshot, name string) *AnswerError {
-	e := &AnswerError{Code: http.StatusNotFound, Text: fmt.Sprintf("no virtual router %q", name)}
+	e := &AnswerError{Code: http.StatusNotFound, Text: fmt.Sprintf("no %s %q", subjects(s), name)}
 	for i := range s.Routers {
 		e.Known = append(e.Known, s.Routers[i].Name)
+	}
+	for i := range s.Services {
+		e.Known = append(e.Known, s.Services[i].Name)
 	}
 	return e
 }

@@ -21,7 +21,7 @@ type TableOptions struct {
 	Color bool // only ever true on a terminal
 }
 
-// Table prints a snapshot for people: routers, sync groups, static entries, other sites, health checks and their groups, speakers with their neighbors, links. What
+// Table prints a snapshot for people: routers, anycast services, sync groups, static entries, other sites, health checks and their groups, speakers with their neighbors, links. What
 // there is none of takes no room. What is wrong stands out: a refused configuration comes first, and below a router is
 // named what keeps it from running, what changes its priority, and what is wanted but not there. Text that came from
 // elsewhere is made harmless for a terminal. The error is that of w.
@@ -30,10 +30,17 @@ func Table(w io.Writer, s *failover.Snapshot, o TableOptions) error {
 	now := Now(s)
 	p.header(s, now)
 	p.line("")
-	if len(s.Routers) == 0 {
-		p.line("no virtual routers")
-	} else {
+	switch {
+	case len(s.Routers) > 0:
 		p.routers(s.Routers, now)
+	case len(s.Services) == 0:
+		p.line("no virtual routers")
+	}
+	if len(s.Services) > 0 {
+		if len(s.Routers) > 0 {
+			p.line("")
+		}
+		p.services(s.Services, now)
 	}
 	if len(s.Groups) > 0 {
 		p.line("")

@@ -1,0 +1,104 @@
+package conf_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"failoverd/conf"
+	"failoverd/failover"
+)
+
+const anycastEdge = "bgp_speaker EDGE { local_as 64501 router_id 1.1.1.1 allow_prefix { 192.0.2.0/24 2001:db8:77::/48 } neighbor 10.9.9.9 { remote_as 64500 } neighbor 2001:db8::9 { remote_as 64500 } }\n"
+
+// TestAnycastService: what a text means, defaults included.
+func TestAnycastService(t *testing.T) {
+	text := anycastEdge + `health_check web { tcp 127.0.0.1:8080 }
+vrrp_script chk { script /bin/true weight 5 }
+anycast_service WEB {
+    virtual_ipaddress {
+        192.0.2.1
+        2001:db8:77::1
+    }
+    bgp_announce {
+        192.0.2.0/24 speaker EDGE community graceful-shutdown when draining
+        192.0.2.0/24 speaker EDGE
+        2001:db8:77::/48 speaker EDGE
+    }
+    track_check { web }
+    track_script { chk }
+    notify_master /bin/up
+}
+`
+	cfg, diags := conf.Parse("f", conf.FileMap{"f": text}, conf.Env{HostName: "n1"}, conf.Options{})
+	if got, want := lines(diags), "f:15:20: warning: track_script chk: the weight of the vrrp_script does not count in anycast_service WEB; a failure takes it out\n"; got != want {
+		t.Errorf("diagnostics: %s", got)
+	}
+	if cfg == nil {
+		t.Fatal("no configuration")
+	}
+	r := &cfg.Routers[0]
+	if r.Anycast == nil || r.Anycast.DrainTime != 5*time.Second || r.Kind() != "anycast_service" || r.VRRP.Key.Interface != "lo" {
+		t.Errorf("service %+v on %s", r.Anycast, r.VRRP.Key.Interface)
+	}
+	if len(r.Addresses) != 2 || r.Addresses[0].Lease != 3*time.Second || r.Addresses[0].Interface != "lo" || len(r.VRRP.Addresses) != 0 || len(r.Announce) != 3 {
+		t.Errorf("addresses %+v, advertised %v, %d announcements", r.Addresses, r.VRRP.Addresses, len(r.Announce))
+	}
+	for _, track := range r.Tracks {
+		if track.Weight != 0 {
+			t.Errorf("%s has weight %d", track, track.Weight)
+		}
+	}
+	if len(cfg.Links()) != 0 {
+		t.Errorf("sockets %v: a service has none", cfg.Links())
+	}
+	if _, err := failover.New(cfg, 0); err != nil {
+		t.Error(err)
+	}
+	checkRoundTrip(t, cfg)
+}
+
+// TestWrongAnycastServices: each mistake with its place; the body of the service is what stands on the second line.
+func TestWrongAnycastServices(t *testing.T) {
+	const service = "anycast_service WEB {\n%\nbgp_announce { 192.0.2.0/24 speaker EDGE }\n}\n"
+	const fine = "virtual_ipaddress { 192.0.2.1 } track_check { web } "
+	for _, tt := range []struct{ text, want string }{
+		{fine, ""},
+		{fine + "virtual_router_id 7", `2:53: error: virtual_router_id is refused: an anycast_service has no peer, sends no advertisement and holds no election; a vrrp_instance does`},
+		{fine + "site hk", `2:53: error: site is refused: an anycast_service asks nobody whether it may serve: every site announces the same prefix, and a vrrp_instance is what moves between sites`},
+		{fine + "handover_overlap 3", `2:53: error: handover_overlap is refused: an anycast_service asks nobody`},
+		{fine + "drain_time -1", `2:64: error: drain_time "-1": `},
+		{fine + "garp_master_delay 3", `2:53: error: garp_master_delay belongs in vrrp_instance, not in anycast_service`},
+		{"track_check { web }", `1:17: error: anycast_service WEB: virtual_ipaddress names no address; if it is there in any case, write no_virtual_ipaddress`},
+		{"no_virtual_ipaddress track_check { web }", ""},
+		{"virtual_ipaddress { 192.0.2.1 }", `1:17: warning: anycast_service WEB tracks nothing: it is announced whether or not what stands behind its addresses works`},
+		{"virtual_ipaddress { 192.0.2.1/24 } track_check { web }", `2:21: warning: virtual_ipaddress 192.0.2.1/24 on lo: the host answers for every address of 192.0.2.0/24; write a /32`},
+		{"virtual_ipaddress { 192.0.2.1 } track_check { web weight -20 }", `2:58: error: weight -20: an anycast_service has no priority; without a weight a failure takes it out, and a check_group with at_least N lets some of several fail`},
+		{"virtual_ipaddress { 192.0.2.1 } track_check { web weight 0 reverse }", ""},
+		{"virtual_ipaddress { 192.0.2.1 192.0.2.1 } track_check { web }", `2:31: error: virtual address 192.0.2.1 on lo is there twice, first at 2:21`},
+	} {
+		text := strings.Replace(service, "%", tt.text, 1) + "health_check web { tcp 127.0.0.1:8080 }\n" + minimal("A", 1, "virtual_ipaddress { 10.0.0.1 } track_check { web }") + anycastEdge
+		_, diags := parse(t, text, conf.Options{})
+		got := strings.TrimSpace(strings.ReplaceAll(diags, "main.conf:", ""))
+		if n := strings.Count(got, "\n") + 1; !strings.Contains(got, tt.want) || (got == "") != (tt.want == "") || n != 1 {
+			t.Errorf("%s:\ngot  %s\nwant %s", tt.text, got, tt.want)
+		}
+	}
+	for _, tt := range []struct{ name, text, want string }{
+		{"nothing announced", "anycast_service WEB { virtual_ipaddress { 192.0.2.1 } track_check { web } }\n", `1:17: warning: anycast_service WEB has no bgp_announce: it attracts no traffic`},
+		{"a name that an instance has", "anycast_service A { virtual_ipaddress { 192.0.2.1 } track_check { web } bgp_announce { 192.0.2.0/24 speaker EDGE } }\n", `error: vrrp_instance A is defined twice, first at 1:17`},
+		{
+			"a member of a sync group", "anycast_service WEB { virtual_ipaddress { 192.0.2.1 } track_check { web } bgp_announce { 192.0.2.0/24 speaker EDGE } }\nvrrp_sync_group G { group { A WEB } }\n",
+			`error: vrrp_sync_group G: there is no vrrp_instance WEB`,
+		},
+		{
+			"two services with one prefix", "anycast_service W1 { virtual_ipaddress { 192.0.2.1 } track_check { web } bgp_announce { 192.0.2.0/24 speaker EDGE } }\nanycast_service W2 { virtual_ipaddress { 192.0.2.2 } track_check { web } bgp_announce { 192.0.2.0/24 speaker EDGE } }\n",
+			`2:89: warning: bgp_announce 192.0.2.0/24 speaker EDGE: anycast_service W1 announces it too`,
+		},
+	} {
+		_, diags := parse(t, tt.text+"health_check web { tcp 127.0.0.1:8080 }\n"+minimal("A", 1, "virtual_ipaddress { 10.0.0.1 } track_check { web }")+anycastEdge, conf.Options{})
+		if got := strings.ReplaceAll(diags, "main.conf:", ""); !strings.Contains(got, tt.want) {
+			t.Errorf("%s:\ngot  %s\nwant %s", tt.name, got, tt.want)
+		}
+	}
+}
