@@ -197,7 +197,14 @@ type SpeakerConfig struct {
 	Allow      AllowList
 	// MaxAnnouncements is the most prefixes that may be announced at once; 0: as many as Allow has.
 	MaxAnnouncements int
-	Neighbors        []Neighbor
+	// MaxChanges is the most changes of one prefix within ChangeWindow, at least MinChanges; 0: any number.
+	MaxChanges int
+	// RPKICaches are the caches (HOST:PORT, RFC 8210) that our own origins are validated with, the preferred one first; none:
+	// they are not.
+	RPKICaches []string
+	// RPKIWarn: an invalid origin is announced all the same, with a warning (rpki_invalid warn).
+	RPKIWarn  bool
+	Neighbors []Neighbor
 	// External is the gobgpd that speaks; nil: a process of our own does.
 	External *External
 }

@@ -27,6 +27,9 @@ func (c *SpeakerConfig) Check() error {
 	if c.MaxAnnouncements < 0 {
 		wrong("max_announcements %d is negative", c.MaxAnnouncements)
 	}
+	if n := c.MaxChanges; n != 0 && n < MinChanges {
+		wrong("max_changes %d: want at least %d, an announcement and its withdrawal", n, MinChanges)
+	}
 	if len(c.Allow) == 0 {
 		wrong("allow_prefix is empty: nothing could ever be announced (RFC 8212)")
 	}

@@ -3,6 +3,8 @@ package conf_test
 import (
 	"strings"
 	"testing"
+
+	"failoverd/conf"
 )
 
 // Templates as those for routers.
@@ -74,8 +76,18 @@ func TestSpeakerKeywords(t *testing.T) {
 		{"allow_prefix { 203.0.113.0/24 { x } }", "", `7:33: error: 203.0.113.0/24 takes no block; it is skipped`},
 		{"max_announcements 3", "max_announcements 3", ""},
 		{"max_announcements 0", "", `7:21: error: max_announcements 0: out of range (want 1 to 10000)`},
-		{"rpki_cache 127.0.0.1:8282", "", `7:3: error: rpki_cache is not supported yet`},
-		{"rpki_invalid refuse", "", `7:3: error: rpki_invalid is not supported yet`},
+		{"max_changes 4", "max_changes 4", ""},
+		{"max_changes 1", "", `7:15: error: max_changes 1: out of range (want 2 to 1000)`},
+		{"max_changes 1001", "", `7:15: error: max_changes 1001: out of range (want 2 to 1000)`},
+		{"rpki_cache 127.0.0.1:8282", "rpki_cache 127.0.0.1:8282", ""},
+		{"rpki_cache [2001:db8::9]:323\nrpki_cache rpki.example:8282", "rpki_cache [2001:db8::9]:323 | rpki_cache rpki.example:8282", ""},
+		{"rpki_cache 127.0.0.1", "", `7:14: error: rpki_cache "127.0.0.1": the port is missing (want HOST:PORT; caches listen on port 323 or 8282)`},
+		{"rpki_cache 2001:db8::9:323", "", `7:14: error: rpki_cache "2001:db8::9:323": an IPv6 address stands in brackets (want HOST:PORT; caches listen on port 323 or 8282)`},
+		{"rpki_cache a:1\nrpki_cache a:1", "rpki_cache a:1", `8:12: warning: rpki_cache a:1 is there twice`},
+		{"rpki_cache a:1\nrpki_invalid warn", "rpki_cache a:1 | rpki_invalid warn", ""},
+		{"rpki_cache a:1\nrpki_invalid refuse", "rpki_cache a:1", ""},
+		{"rpki_invalid refuse", "", `7:16: warning: rpki_invalid without rpki_cache: nothing is validated`},
+		{"rpki_cache a:1\nrpki_invalid drop", "", `8:14: error: rpki_invalid "drop": want refuse or warn`},
 		{"neighbor 192.0.2.1 { remote_as 64502 }", "", `7:12: error: neighbor 192.0.2.1 is defined twice, first at 4:12`},
 		{"neighbor 192.0.2.2 { }", "", `7:12: error: neighbor 192.0.2.2: remote_as is missing`},
 		{"neighbor fe80::1%e0 { remote_as 64502 local_address fe80::2 }", "neighbor fe80::1%e0 { | remote_as 64502 | local_address fe80::2", ""},
@@ -121,7 +133,6 @@ func TestNeighborKeywords(t *testing.T) {
 		{"ttl_security 255", "", `7:16: error: ttl_security 255: out of range (want 1 to 254)`},
 		{"multihop 2\nttl_security 1", "", `8:14: error: ttl_security and multihop exclude each other`},
 		{"graceful_restart 0", "", ""},
-		{"graceful_restart 30", "graceful_restart 30", `7:20: warning: graceful_restart 30: after a crash the neighbor keeps the route, which leads nowhere, for 30 more seconds`},
 		{"graceful_restart 4096", "", `7:20: error: graceful_restart 4096: out of range (want 0 to 4095)`},
 		{"four_octet_as_required", "", ""},
 		{"four_octet_as_required off", "", `7:26: error: four_octet_as_required off is not supported yet`},
@@ -166,4 +177,38 @@ func TestAnnounceOptions(t *testing.T) {
 		{"198.51.100.0/24 speaker S\n198.51.100.0/24 speaker S when backup", `bgp_announce { | 198.51.100.0/24 speaker "S" | 198.51.100.0/24 when backup speaker "S"`, ""},
 		{"198.51.100.0/24 speaker S\n2001:db8::/48 speaker S next_hop 2001:db8:1::1", "", `8:1: error: bgp_announce 2001:db8::/48: more prefixes than the max_announcements 1 of speaker S`},
 	})
+}
+
+// TestBGP_GR_03_OnlyForWhoKnows: graceful restart is refused without i_understand_stale_routes, and the trap is explained.
+func TestBGP_GR_03_OnlyForWhoKnows(t *testing.T) {
+	checkRows(t, inNeighbor, []row{
+		{"graceful_restart 30", "", `7:20: error: graceful_restart 30: after a crash the neighbor keeps the route, which leads nowhere, for 30 more seconds, and the takeover of another node is not seen for as long; write i_understand_stale_routes beside it if that is meant`},
+		{"graceful_restart 9\ni_understand_stale_routes", "graceful_restart 9 | i_understand_stale_routes", `7:20: warning: graceful_restart 9: after a crash the neighbor keeps the route, which leads nowhere, for 9 more seconds`},
+		{"graceful_restart 30\ni_understand_stale_routes", "graceful_restart 30 | i_understand_stale_routes", `7:20: warning: graceful_restart 30 contradicts hold_time 9: a short hold_time is there to get rid of a dead node's route in 9 seconds, and with this the neighbor keeps it for 30 more`},
+		{"i_understand_stale_routes", "", `7:3: warning: i_understand_stale_routes has no effect without graceful_restart`},
+		{"graceful_restart 0\ni_understand_stale_routes", "", `8:1: warning: i_understand_stale_routes has no effect without graceful_restart`},
+	})
+}
+
+// TestBGP_POL_06_LongPrefixes: what most networks refuse is warned about, when a neighbor is the Internet.
+func TestBGP_POL_06_LongPrefixes(t *testing.T) {
+	checkRows(t, inSpeaker, []row{
+		{"neighbor 192.0.2.2 { remote_as 3356 } allow_prefix { 203.0.113.0/25 }", "203.0.113.0/25 | neighbor 192.0.2.2 { | remote_as 3356", `7:56: warning: allow_prefix 203.0.113.0/25: most networks accept nothing longer than /24`},
+		{"neighbor 192.0.2.2 { remote_as 3356 } allow_prefix { 2001:db8::/49 }", "2001:db8::/49 | neighbor 192.0.2.2 { | remote_as 3356", `7:56: warning: allow_prefix 2001:db8::/49: most networks accept nothing longer than /48`},
+		{"neighbor 192.0.2.2 { remote_as 3356 } allow_prefix { 203.0.113.0/24 2001:db8::/48 }", "203.0.113.0/24 | 2001:db8::/48 | neighbor 192.0.2.2 { | remote_as 3356", ""},
+	})
+}
+
+// TestBGP_POL_01_NoAllowListNoConfiguration: a speaker that could announce everything does not exist (RFC 8212).
+func TestBGP_POL_01_NoAllowListNoConfiguration(t *testing.T) {
+	for allow, want := range map[string]string{
+		"":                    "error: bgp_speaker S: allow_prefix is missing: nothing else may leave",
+		"allow_prefix {\n}\n": "error: allow_prefix is empty: nothing could ever be announced",
+	} {
+		text := "bgp_speaker S {\nlocal_as 64500\nrouter_id 192.0.2.9\n" + allow + "neighbor 192.0.2.1 {\nremote_as 64501\n}\n}\n"
+		format, said := parse(t, text, conf.Options{})
+		if format != "" || !strings.Contains(said, want) {
+			t.Errorf("%q: %s, want %s", allow, said, want)
+		}
+	}
 }

@@ -136,6 +136,11 @@ func (p *printer) speaker(s *bgp.SpeakerConfig) {
 			}
 		})
 		p.when(s.MaxAnnouncements != 0, "max_announcements", s.MaxAnnouncements)
+		p.when(s.MaxChanges != 0, "max_changes", s.MaxChanges)
+		for _, c := range s.RPKICaches {
+			p.line("rpki_cache", name(c))
+		}
+		p.when(s.RPKIWarn, "rpki_invalid", "warn")
 		for i := range s.Neighbors {
 			p.neighbor(&s.Neighbors[i])
 		}
@@ -155,6 +160,7 @@ func (p *printer) neighbor(n *bgp.Neighbor) {
 		p.when(n.Multihop != 0, "multihop", n.Multihop)
 		p.when(n.TTLSecurity != 0, "ttl_security", n.TTLSecurity)
 		p.when(n.GracefulRestart != 0, "graceful_restart", formatSeconds(n.GracefulRestart))
+		p.when(n.GracefulRestart != 0, "i_understand_stale_routes")
 	})
 }
 

@@ -25,6 +25,7 @@ type neighbor struct {
 	multihop     field[uint8]
 	ttlSecurity  field[uint8]
 	restart      field[time.Duration]
+	stale        *Token // i_understand_stale_routes
 }
 
 // Defaults and bounds of a neighbor.
@@ -52,6 +53,10 @@ var neighborWords = newTable("neighbor", []row[*neighbor]{
 	word("multihop", func(d *decoder, n *neighbor, c *cursor) { n.multihop.set(d.uint8(c, 1, 255)) }),
 	word("ttl_security", func(d *decoder, n *neighbor, c *cursor) { n.ttlSecurity.set(d.uint8(c, 1, 254)) }),
 	word("graceful_restart", func(d *decoder, n *neighbor, c *cursor) { n.restart.set(d.whole(c, 0, maxRestart)) }),
+	word("i_understand_stale_routes", func(_ *decoder, n *neighbor, c *cursor) {
+		at := c.keyword
+		n.stale = &at
+	}),
 	word("four_octet_as_required", func(d *decoder, _ *neighbor, c *cursor) {
 		if on, at, ok := d.switched(c); ok && !on {
 			d.errorf(at, "four_octet_as_required off is not supported yet")
@@ -176,8 +181,24 @@ func (d *decoder) resolveNeighbor(n *neighbor, s *bgp.SpeakerConfig) bgp.Neighbo
 	if n.multihop.ok && out.RemoteAS == s.LocalAS {
 		d.errorf(n.multihop.at, "multihop is for eBGP: a session inside an AS may take any number of hops")
 	}
-	if out.GracefulRestart > 0 {
-		d.warnf(n.restart.at, "graceful_restart %s: after a crash the neighbor keeps the route, which leads nowhere, for %s more seconds", n.restart.at.Text, n.restart.at.Text)
-	}
+	d.checkRestart(n, &out)
 	return out
+}
+
+// checkRestart lets graceful restart in only for who knows what it does (BGP-GR-03): it hides a dead node from the world.
+func (d *decoder) checkRestart(n *neighbor, out *bgp.Neighbor) {
+	s := n.restart.at.Text
+	switch {
+	case out.GracefulRestart == 0 && n.stale != nil && n.restart.sound():
+		d.warnf(*n.stale, "i_understand_stale_routes has no effect without graceful_restart")
+	case out.GracefulRestart == 0:
+	case n.stale == nil:
+		d.errorf(n.restart.at, "graceful_restart %s: after a crash the neighbor keeps the route, which leads nowhere, for %s more seconds, "+
+			"and the takeover of another node is not seen for as long; write i_understand_stale_routes beside it if that is meant", s, s)
+	case out.GracefulRestart > out.HoldTime:
+		d.warnf(n.restart.at, "graceful_restart %s contradicts hold_time %s: a short hold_time is there to get rid of a dead node's route in %s seconds, "+
+			"and with this the neighbor keeps it for %s more", s, formatSeconds(out.HoldTime), formatSeconds(out.HoldTime), s)
+	default:
+		d.warnf(n.restart.at, "graceful_restart %s: after a crash the neighbor keeps the route, which leads nowhere, for %s more seconds", s, s)
+	}
 }

@@ -59,7 +59,7 @@ func wantHongKong(hash string) *failover.Config {
 		Hash: hash, RouterID: "hk", StartupDelay: 2 * time.Second, BGPLease: 3 * time.Second, StatesOnReload: true,
 		Speakers: []bgp.SpeakerConfig{{
 			Name: "EDGE", LocalAS: 64520, RouterID: netip.MustParseAddr("203.0.113.3"),
-			Allow: bgp.AllowList{service, service6}, MaxAnnouncements: 2,
+			Allow: bgp.AllowList{service, service6}, MaxAnnouncements: 2, MaxChanges: 12,
 			Neighbors: []bgp.Neighbor{{
 				Address: netip.MustParseAddr("192.0.2.31"), RemoteAS: 64500, LocalAddress: netip.MustParseAddr("192.0.2.32"),
 				Description: "transit of hk", Password: "s3cret", Port: 179, HoldTime: 9 * time.Second,

@@ -2,6 +2,7 @@ package conf
 
 import (
 	"net/netip"
+	"slices"
 
 	"failoverd/bgp"
 )
@@ -15,6 +16,9 @@ type speaker struct {
 	allow     []allowed
 	allowAt   *Token // allow_prefix
 	limit     field[int]
+	changes   field[int]
+	caches    []Token
+	invalid   field[string]
 	neighbors []*neighbor
 	gobgpd    field[string] // where it is; empty: embedded
 	tls       *tlsBlock
@@ -30,6 +34,13 @@ type allowed struct {
 
 // maxPrefixes bounds max_announcements: the agent is a stub, not a router.
 const maxPrefixes = 10000
+
+// Default and bound of max_changes, and the most caches of one speaker.
+const (
+	defaultChanges = 12
+	mostChanges    = 1000
+	mostCaches     = 8
+)
 
 // speaker decodes a bgp_speaker.
 func (d *decoder) speaker(c *cursor) {
@@ -58,9 +69,11 @@ var speakerWords = newTable("bgp_speaker",
 		word("listen_port", func(d *decoder, s *speaker, c *cursor) { s.listen.set(d.uint16(c, 0, 65535)) }),
 		word("allow_prefix", (*decoder).allowPrefix),
 		word("max_announcements", func(d *decoder, s *speaker, c *cursor) { s.limit.set(d.int(c, 1, maxPrefixes)) }),
+		word("max_changes", func(d *decoder, s *speaker, c *cursor) { s.changes.set(d.int(c, bgp.MinChanges, mostChanges)) }),
+		word("rpki_cache", (*decoder).rpkiCache),
+		word("rpki_invalid", func(d *decoder, s *speaker, c *cursor) { s.invalid.set(d.oneOf(c, "refuse", "warn")) }),
 		word("neighbor", (*decoder).neighbor),
 	},
-	all[*speaker](later, "", "", "rpki_cache", "rpki_invalid"),
 )
 
 // as returns an AS number that can be one's own or a neighbor's.
@@ -84,6 +97,28 @@ func (d *decoder) bgpIdentifier(c *cursor) (netip.Addr, Token, bool) {
 		return netip.Addr{}, t, false
 	}
 	return a, t, true
+}
+
+// rpkiCache decodes one cache; several statements add up, the preferred cache comes first.
+func (d *decoder) rpkiCache(s *speaker, c *cursor) {
+	t, ok := d.next(c, "HOST:PORT")
+	if !ok {
+		return
+	}
+	host, port, why := splitHostPort(t.Text)
+	if why == "" {
+		_, why = parseHost(host)
+	}
+	switch {
+	case why != "" || port == 0:
+		d.errorf(t, "rpki_cache %q: %s (want HOST:PORT; caches listen on port 323 or 8282)", t.Text, orText(why, "the port is missing"))
+	case slices.ContainsFunc(s.caches, func(o Token) bool { return o.Text == t.Text }):
+		d.warnf(t, "rpki_cache %s is there twice", t.Text)
+	case len(s.caches) == mostCaches:
+		d.errorf(t, "rpki_cache %s: more than %d caches", t.Text, mostCaches)
+	default:
+		s.caches = append(s.caches, t)
+	}
 }
 
 // allowPrefix decodes a list of prefixes, however they are laid out.
@@ -117,7 +152,14 @@ func (d *decoder) allowPrefix(s *speaker, c *cursor) {
 func (d *decoder) resolveSpeaker(s *speaker) bgp.SpeakerConfig {
 	cfg := bgp.SpeakerConfig{
 		Name: s.name.Text, LocalAS: s.localAS.or(0), RouterID: s.routerID.or(netip.Addr{}),
-		ListenPort: s.listen.or(0), MaxAnnouncements: s.limit.or(0), External: d.resolveExternal(s),
+		ListenPort: s.listen.or(0), MaxAnnouncements: s.limit.or(0), External: d.resolveExternal(s), MaxChanges: s.changes.or(defaultChanges),
+		RPKIWarn: s.invalid.or("refuse") == "warn",
+	}
+	for _, t := range s.caches {
+		cfg.RPKICaches = append(cfg.RPKICaches, t.Text)
+	}
+	if s.invalid.given && len(s.caches) == 0 {
+		d.warnf(s.invalid.at, "rpki_invalid without rpki_cache: nothing is validated")
 	}
 	if s.localAS.missing() {
 		d.errorf(s.name, "bgp_speaker %s: local_as is missing", s.name.Text)

@@ -106,11 +106,10 @@ var inventory = map[string]map[string]string{
 	"authentication": {"supported": "auth_type auth_pass"},
 	"auth_hmac":      {"supported": "key active_key anti_replay time_window mode"},
 	"bgp_speaker": {
-		"supported": "local_as router_id backend listen_port allow_prefix max_announcements neighbor",
-		"later":     "rpki_cache rpki_invalid",
+		"supported": "local_as router_id backend listen_port allow_prefix max_announcements max_changes rpki_cache rpki_invalid neighbor",
 	},
 	"neighbor": {"supported": `remote_as local_address description password password_file port hold_time keepalive connect_retry
-		multihop ttl_security graceful_restart four_octet_as_required`},
+		multihop ttl_security graceful_restart i_understand_stale_routes four_octet_as_required`},
 	"site": {"supported": "watcher witness key_file key fence_after heartbeat isolated health_check"},
 	"watch_site": {"supported": `health_check witness down_quorum takeover_after takeover_on_site_down heartbeat listen key_file key
 		fence_after hold_time vip_lease hold_down damping`},

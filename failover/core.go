@@ -50,7 +50,8 @@ type Core struct {
 	links      map[LinkID]LinkChanged
 
 	speakers map[string]*speaker
-	routes   uint64 // generation of the newest desired routes of any speaker
+	routes   uint64       // generation of the newest desired routes of any speaker
+	railsDue vrrp.Instant // a rail that holds a route back lets go of it then
 
 	addresses  DesiredAddresses // as last asked for
 	lease      time.Duration    // the shortest among them
@@ -103,12 +104,12 @@ func New(cfg *Config, now vrrp.Instant) (*Core, error) {
 	}
 	c := &Core{
 		cfg: cfg, started: now, routers: routers, stopAt: vrrp.Never, renewAt: vrrp.Never, leaseEnds: vrrp.Never,
-		drainEnds:  vrrp.Never,
+		drainEnds: vrrp.Never, railsDue: vrrp.Never,
 		interfaces: make(map[string]*Interface), local: make(map[netip.Addr]int), links: make(map[LinkID]LinkChanged),
 		speakers: make(map[string]*speaker),
 		dirty:    true,
 	}
-	c.adoptSpeakers()
+	c.adoptSpeakers(now)
 	c.adoptGroups(now)
 	c.adoptTrackers()
 	c.adoptRegions(now)
@@ -252,6 +253,8 @@ func (c *Core) Step(now vrrp.Instant, in Input, fx *Effects) {
 		c.addressesReported(now, &in.Report, fx)
 	case SpeakerReported:
 		c.speakerReported(now, &in.Report, fx)
+	case RPKIReported:
+		c.rpkiReported(now, &in.Report, fx)
 	case TrackerReported:
 		c.trackerReported(now, &in.Report, fx)
 	case ObjectsReported:
@@ -279,7 +282,7 @@ func (c *Core) Step(now vrrp.Instant, in Input, fx *Effects) {
 
 // Deadline returns when Expire wants to be called.
 func (c *Core) Deadline() vrrp.Instant {
-	d := min(c.sched.next(), c.renewAt, c.stopAt, c.nextLull(), c.region.due, c.drainEnds)
+	d := min(c.sched.next(), c.renewAt, c.stopAt, c.nextLull(), c.region.due, c.drainEnds, c.railsDue)
 	for _, p := range c.pacers {
 		d = min(d, p.due())
 	}
@@ -302,7 +305,7 @@ func (c *Core) Expire(now vrrp.Instant, fx *Effects) {
 		}
 	}
 	c.settleGroups(now, fx) // its timers
-	if c.renewAt <= now || c.stopAt <= now {
+	if c.renewAt <= now || c.stopAt <= now || c.railsDue <= now {
 		c.dirty = true
 	}
 	for _, p := range c.pacers {

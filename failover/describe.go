@@ -37,7 +37,7 @@ func (c *Core) Snapshot(now vrrp.Instant, wall func(vrrp.Instant) time.Time) *Sn
 	c.describeRegions(now, s)
 	s.Recovery = c.describeRecovery()
 	for i := range c.cfg.Speakers {
-		s.Speakers = append(s.Speakers, c.speakers[c.cfg.Speakers[i].Name].describe())
+		s.Speakers = append(s.Speakers, c.describeSpeaker(c.speakers[c.cfg.Speakers[i].Name], wall))
 	}
 	return s
 }
@@ -172,10 +172,11 @@ func (c *Core) describeRoute(r *router, a *Announcement) RouteStatus {
 			st.Error = s.refused
 		}
 	}
+	s.describeRails(&st)
 	return st
 }
 
-func (s *speaker) describe() SpeakerStatus {
+func (c *Core) describeSpeaker(s *speaker, wall func(vrrp.Instant) time.Time) SpeakerStatus {
 	st := SpeakerStatus{
 		Name: s.cfg.Name, LocalAS: s.cfg.LocalAS, Backend: s.cfg.Backend(), Connected: s.report.Connected, Error: s.report.Err,
 		ResidentBytes: s.report.Resident, MemoryLimit: s.report.MemoryLimit,
@@ -186,6 +187,10 @@ func (s *speaker) describe() SpeakerStatus {
 	}
 	for _, r := range s.report.Announced {
 		st.Announced = append(st.Announced, r.String())
+	}
+	st.RPKI = c.describeRPKI(s)
+	for _, h := range s.rails.held {
+		st.Held = append(st.Held, HeldStatus{Prefix: h.Prefix, Until: wall(vrrp.Instant(h.Until)), Withdrawn: h.Withdrawn})
 	}
 	return st
 }

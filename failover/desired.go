@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"errors"
 	"net/netip"
 	"slices"
 	"time"
@@ -18,6 +19,7 @@ func (c *Core) Flush(now vrrp.Instant, fx *Effects) {
 		return
 	}
 	c.dirty = false
+	c.railsDue = vrrp.Never
 	for i := range c.cfg.Speakers {
 		c.flushRoutes(now, c.speakers[c.cfg.Speakers[i].Name], fx)
 	}
@@ -35,9 +37,10 @@ func (c *Core) Flush(now vrrp.Instant, fx *Effects) {
 // flushRoutes asks a speaker for another set of routes if it should announce another one.
 func (c *Core) flushRoutes(now vrrp.Instant, s *speaker, fx *Effects) {
 	routes, guarded := c.wantedRoutes(now, s)
+	routes, invalid := c.passOrigins(now, s, routes)
 	want, err := s.cfg.Validate(routes)
 	refused := ""
-	if err != nil {
+	if err = errors.Join(invalid, err); err != nil {
 		refused = err.Error()
 	}
 	if refused != s.refused {
@@ -46,6 +49,7 @@ func (c *Core) flushRoutes(now vrrp.Instant, s *speaker, fx *Effects) {
 			fx.event(Event{Kind: EventRefused, At: now, Speaker: s.cfg.Name, Reason: refused})
 		}
 	}
+	want = c.govern(now, s, want, fx)
 	announce, withdraw := bgp.Diff(s.desired.Routes, want)
 	until := c.routesUntil(guarded)
 	if len(announce) == 0 && len(withdraw) == 0 {

@@ -106,6 +106,9 @@ const (
 	EventDrain                           // a router is drained, or not any more; To "drained", "undrained", Reason
 	EventHandover                        // a router hands its role over; To "waiting", "over", "failed", Reason
 	EventTakeover                        // all of a takeover is in place; Phases, Took
+	EventOrigin                          // the RPKI validity of a prefix changed; Speaker, Object names it, From, To, Reason
+	EventCache                           // an RPKI cache came or went; Speaker, Object names it, To, Reason
+	EventHeld                            // max_changes holds a change back, or lets it go; Speaker, Object names the prefix, To, Reason
 	EventClockSkew                       // the clock of a sender is about to leave the window of auth_hmac; Peer, To, Reason
 	EventStart                           // the agent has started; To the hash of its configuration, Object the file, Reason its version
 	EventStop                            // the agent begins to stop (To "begun"), or is at the end (To "complete"); Reason

@@ -44,7 +44,7 @@ func (i *Interface) Equal(o *Interface) bool {
 }
 
 // Input is something that happened. The set is closed: InterfaceChanged, LinkChanged, AddressesReported,
-// SpeakerReported, TrackerReported, ObjectsReported, DevicesReported, HeartbeatReplied, HeartbeatHeard, DrainCommand,
+// SpeakerReported, RPKIReported, TrackerReported, ObjectsReported, DevicesReported, HeartbeatReplied, HeartbeatHeard, DrainCommand,
 // UndrainCommand, SwitchoverCommand, Reconfigured and Stop. Packets have a way of their
 // own (Core.Receive), because there are so many of them.
 type Input interface{ input() }
@@ -66,6 +66,9 @@ type AddressesReported struct{ Report AddressReport }
 // SpeakerReported is news from a speaker.
 type SpeakerReported struct{ Report bgp.Report }
 
+// RPKIReported is news from the RPKI caches of a speaker.
+type RPKIReported struct{ Report bgp.RPKIReport }
+
 // Reconfigured replaces the configuration by another one that has been validated.
 type Reconfigured struct{ Config *Config }
 
@@ -76,6 +79,7 @@ func (InterfaceChanged) input()  {}
 func (LinkChanged) input()       {}
 func (AddressesReported) input() {}
 func (SpeakerReported) input()   {}
+func (RPKIReported) input()      {}
 func (Reconfigured) input()      {}
 func (Stop) input()              {}
 

@@ -116,6 +116,20 @@ var speakerParameters = []parameter[bgp.SpeakerConfig]{
 			}
 			return items
 		}),
+	list("rpki_cache", listMeans{"is connected to", "is disconnected from; its data does not count any more", "", "an earlier one is preferred"},
+		func(s *bgp.SpeakerConfig) (items []item) {
+			for _, c := range s.RPKICaches {
+				items = append(items, item{c, c})
+			}
+			return items
+		}),
+	value("rpki_invalid", "counts from the next announcement", func(s *bgp.SpeakerConfig) string {
+		if s.RPKIWarn {
+			return "warn"
+		}
+		return "refuse"
+	}),
+	value("max_changes", "at once", func(s *bgp.SpeakerConfig) string { return strconv.Itoa(s.MaxChanges) }),
 	value("max_announcements", "at once", func(s *bgp.SpeakerConfig) string { return strconv.Itoa(s.MaxAnnouncements) }),
 }
 

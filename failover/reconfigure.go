@@ -40,7 +40,7 @@ func (c *Core) reconfigure(now vrrp.Instant, cfg *Config, fx *Effects) {
 	c.succeed(now, old, routers, fx)
 	c.cfg, c.routers, c.dirty, c.regroup = cfg, routers, true, true
 	c.reloads++
-	c.adoptSpeakers()
+	c.adoptSpeakers(now)
 	c.adoptDrains()
 	c.adoptGroups(now)
 	c.adoptTrackers()
@@ -58,6 +58,9 @@ func (c *Core) reconfigure(now vrrp.Instant, cfg *Config, fx *Effects) {
 		c.evaluate(now, r, fx)
 		c.updateHold(now, r, fx)
 		c.reschedule(r)
+	}
+	for i := range cfg.Speakers {
+		c.judgeOrigins(now, c.speakers[cfg.Speakers[i].Name], fx)
 	}
 	c.settleGroups(now, fx)
 	c.tellAll(now, fx)

@@ -273,6 +273,9 @@ type RouteStatus struct {
 	// Sessions is the number of established sessions that it goes to.
 	Sessions int    `json:"sessions"`
 	Error    string `json:"error,omitempty"`
+	// Origin is the RPKI validity of the prefix; empty: it is not validated. Warning says what is wrong with it.
+	Origin  string `json:"origin,omitempty"`
+	Warning string `json:"warning,omitempty"`
 }
 
 // TrackStatus is one tracked thing of a router.
@@ -342,4 +345,38 @@ type SpeakerStatus struct {
 	MemoryLimit   uint64               `json:"memory_limit_bytes,omitempty"`
 	Neighbors     []bgp.NeighborStatus `json:"neighbors"`
 	Announced     []string             `json:"announced"`
+	// RPKI is what the caches of rpki_cache say; nil: there are none.
+	RPKI *RPKIStatus `json:"rpki,omitempty"`
+	// Held are the changes that max_changes holds back.
+	Held []HeldStatus `json:"held,omitempty"`
+}
+
+// RPKIStatus is the origin validation of a speaker.
+type RPKIStatus struct {
+	// Invalid is rpki_invalid: refuse or warn.
+	Invalid string `json:"rpki_invalid"`
+	// Using is the cache whose data counts; empty: there is no data.
+	Using   string            `json:"using,omitempty"`
+	Caches  []bgp.CacheStatus `json:"caches"`
+	Origins []OriginStatus    `json:"origins"`
+}
+
+// OriginStatus is the validity of one prefix that is announced, or would be after a takeover.
+type OriginStatus struct {
+	Prefix   netip.Prefix `json:"prefix"`
+	OriginAS uint32       `json:"origin_as"`
+	// Validity is valid, not-found, invalid, or unknown when there is no data.
+	Validity string `json:"validity"`
+	Why      string `json:"why"`
+	Wanted   bool   `json:"wanted"` // it is to be announced now
+	// Effect says what follows from it.
+	Effect string `json:"effect"`
+}
+
+// HeldStatus is a change that waits because of max_changes.
+type HeldStatus struct {
+	Prefix netip.Prefix `json:"prefix"`
+	Until  time.Time    `json:"until"`
+	// Withdrawn: the prefix is withdrawn meanwhile, because its attributes of before are those of an Active router.
+	Withdrawn bool `json:"withdrawn,omitempty"`
 }

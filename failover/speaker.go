@@ -15,6 +15,7 @@ type speaker struct {
 	// reported: report is one that the speaker made.
 	reported bool
 	refused  string // what the rails refused last
+	rails    rails
 	// troubles limits how often the errors of neighbors that stay down are told; the zero address stands for the
 	// speaker itself.
 	troubles map[netip.Addr]*limiter
@@ -31,7 +32,7 @@ func (s *speaker) acknowledged(generation uint64) bool {
 }
 
 // adoptSpeakers makes the set of speakers that of the configuration. What is known of one that stays, stays.
-func (c *Core) adoptSpeakers() {
+func (c *Core) adoptSpeakers(now vrrp.Instant) {
 	old := c.speakers
 	c.speakers = make(map[string]*speaker, len(c.cfg.Speakers))
 	for i := range c.cfg.Speakers {
@@ -41,6 +42,7 @@ func (c *Core) adoptSpeakers() {
 			o = &speaker{report: bgp.Report{Speaker: s.Name}, troubles: make(map[netip.Addr]*limiter)}
 		}
 		o.cfg = s
+		o.rails.adopt(now, s)
 		c.speakers[s.Name] = o
 	}
 }

@@ -53,7 +53,11 @@ func (w *world) dial(ctx context.Context, address string) (net.Conn, error) {
 		play(theirs)
 	}()
 	var d net.Dialer
-	return d.DialContext(ctx, "tcp", l.Addr().String())
+	ours, err := d.DialContext(ctx, "tcp", l.Addr().String())
+	if err != nil {
+		l.Close() // nobody will come
+	}
+	return ours, err
 }
 
 func (w *world) set(address string, play func(net.Conn)) {

@@ -50,7 +50,7 @@ func TestBGP_RPKI_02_StayRTR(t *testing.T) {
 	startCache := func() *exec.Cmd {
 		cmd := exec.Command("/usr/sbin/ip", "netns", "exec", ns, program, "-cache", file, "-checktime=false",
 			"-refresh", "1", "-bind", "127.0.0.1:8282", "-metrics.addr", "", "-rtr.refresh", "3600")
-		cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+		cmd.Stdout, cmd.Stderr = t.Output(), t.Output()
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}

@@ -15,6 +15,8 @@
 //	heartbeats (1 per    socket -> requests and answers              loop: bounded channel, full = drop and count
 //	  partner, listener)
 //	speaker (1 each)     child process, gRPC                         loop: results
+//	rpki (1 per speaker  sessions with RPKI caches                   loop: results
+//	  that has caches)
 //	status server        answers from the published snapshot         Agent.Reload and Agent.Command only
 //	drains               remembers drains on disk                    nobody
 //	event log            writes events to a file                     nobody; full = drop and count

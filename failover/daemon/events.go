@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"failoverd/bgp"
 	"failoverd/failover"
 	"failoverd/vrrp"
 )
@@ -44,6 +45,9 @@ var eventLog = map[failover.EventKind]struct {
 	failover.EventHandover:       {slog.LevelInfo, "handover"},
 	failover.EventTakeover:       {slog.LevelInfo, "takeover complete"},
 	failover.EventDevice:         {slog.LevelError, "device or packet filter not as it should be"},
+	failover.EventOrigin:         {slog.LevelInfo, "rpki validity of an own prefix"},
+	failover.EventCache:          {slog.LevelWarn, "rpki cache"},
+	failover.EventHeld:           {slog.LevelWarn, "max_changes"},
 	failover.EventClockSkew:      {slog.LevelWarn, "the clock of another router is about to be too far from ours"},
 	failover.EventStart:          {slog.LevelInfo, "started"},
 	failover.EventStop:           {slog.LevelInfo, "agent stop"},
@@ -89,7 +93,11 @@ func logEvent(log *slog.Logger, e *failover.Event) {
 		panic(e.Kind)
 	}
 	switch {
-	case e.Kind == failover.EventSpeaker && e.To == "up":
+	case e.Kind == failover.EventOrigin && e.To == bgp.Invalid.String():
+		how.level = slog.LevelError
+	case e.Kind == failover.EventOrigin && e.To != bgp.Valid.String():
+		how.level = slog.LevelWarn
+	case (e.Kind == failover.EventSpeaker || e.Kind == failover.EventCache) && e.To == "up":
 		how.level = slog.LevelInfo
 	case e.Kind == failover.EventHold && e.To == "expired", e.Kind == failover.EventHandover && e.To == "failed":
 		how.level = slog.LevelWarn

@@ -51,6 +51,7 @@ type loop struct {
 	crew     crew
 	links    *links
 	speakers *speakers
+	caches   *caches
 	started  func() error // constant after OnStart; nil: nobody wants to know
 
 	loaded   loadState
@@ -101,6 +102,7 @@ func newLoop(a *Agent, cfg *failover.Config) (*loop, error) {
 	l.configure(cfg)
 	l.links = newLinks(a, cfg)
 	l.speakers = newSpeakers(a, &l.crew, listed)
+	l.caches = newCaches(a, &l.crew)
 	if d, err := sd.SdWatchdogEnabled(false); err == nil && d > 0 {
 		l.watchdog, l.watchdogAt = d/3, now
 	}
@@ -157,6 +159,7 @@ func (l *loop) run(ctx context.Context) error {
 	for _, r := range l.speakers.adopt(l.core.Config()) {
 		l.step(r)
 	}
+	l.caches.adopt(l.core.Config())
 	for _, lc := range l.links.openUnicast() {
 		l.step(lc)
 	}
@@ -398,6 +401,7 @@ func (l *loop) close() error {
 	ctx, cancel := context.WithDeadline(context.Background(), l.limit.Add(devices*deviceEnd))
 	defer cancel()
 	l.speakers.endAll()
+	l.caches.endAll()
 	l.crew.spawn("links", l.links.close) // to leave a multicast group takes a lock of the kernel's
 	late := l.crew.wait(ctx)
 	if l.told != nil {

@@ -135,6 +135,7 @@ func (l *loop) adopt(cfg *failover.Config) {
 	l.agent.journal.use(l.agent.eventPaths(cfg))
 	l.configure(cfg)
 	reports := l.speakers.adopt(cfg)
+	l.caches.adopt(cfg)
 	for _, lc := range l.links.adopt(cfg) {
 		l.core.Step(now, lc, &l.fx)
 	}

@@ -169,6 +169,12 @@ func (p *printer) objects(r *failover.RouterStatus) {
 			word = fmt.Sprintf("announced to %d neighbors", a.Sessions)
 		}
 		p.object("BGP route", what, a.Wanted, a.Announced, word, a.Error)
+		if a.Origin != "" {
+			p.field("RPKI", "%s: %s", a.Prefix, a.Origin)
+		}
+		if a.Warning != "" {
+			p.text(yellow, label("warning"), a.Warning)
+		}
 	}
 }
 

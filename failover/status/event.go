@@ -67,6 +67,7 @@ var eventKinds = map[failover.EventKind]string{
 	failover.EventAuthority: "authority", failover.EventTerm: "term", failover.EventDrain: "drain",
 	failover.EventHandover: "handover", failover.EventTakeover: "takeover", failover.EventClockSkew: "clock_skew",
 	failover.EventStart: "start", failover.EventStop: "stop",
+	failover.EventOrigin: "rpki_origin", failover.EventCache: "rpki_cache", failover.EventHeld: "max_changes",
 }
 
 // EventKind returns the word for a kind of event. It panics at one that it does not know.

@@ -62,6 +62,7 @@ func Table(w io.Writer, s *failover.Snapshot, o TableOptions) error {
 	if len(s.Speakers) > 0 {
 		p.line("")
 		p.speakers(s.Speakers, now)
+		p.origins(s.Speakers, now)
 	}
 	if len(s.Links) > 0 {
 		p.line("")
@@ -256,6 +257,9 @@ func routerNotes(r *failover.RouterStatus) []note {
 			wrong = append(wrong, note{red, fmt.Sprintf("BGP route %s speaker %s: %s", a.Prefix, a.Speaker, text)})
 		} else if a.Announced && a.Sessions == 0 {
 			wrong = append(wrong, note{yellow, fmt.Sprintf("BGP route %s speaker %s: no session is established, nobody hears it", a.Prefix, a.Speaker)})
+		}
+		if a.Warning != "" {
+			wrong = append(wrong, note{yellow, fmt.Sprintf("BGP route %s speaker %s: %s", a.Prefix, a.Speaker, a.Warning)})
 		}
 	}
 	notes = append(notes, shorten(wrong, "failoverd status "+r.Name)...)

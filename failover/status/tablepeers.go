@@ -50,6 +50,7 @@ func speakerRow(s *failover.SpeakerStatus) row {
 	if s.Error != "" {
 		r.notes = append(r.notes, note{red, "error: " + s.Error})
 	}
+	r.notes = append(r.notes, heldNotes(s)...)
 	if s.Restarts > 0 {
 		r.notes = append(r.notes, note{yellow, fmt.Sprintf("restarted %d times", s.Restarts)})
 	}

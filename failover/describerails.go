@@ -1,0 +1,50 @@
+package failover
+
+import (
+	"failoverd/bgp"
+)
+
+// describeRPKI returns the origin validation of a speaker; nil: it has none.
+func (c *Core) describeRPKI(s *speaker) *RPKIStatus {
+	if len(s.cfg.RPKICaches) == 0 {
+		return nil
+	}
+	st := &RPKIStatus{
+		Invalid: "refuse", Using: s.rails.rpki.Using,
+		Caches: append([]bgp.CacheStatus{}, s.rails.rpki.Caches...), Origins: []OriginStatus{},
+	}
+	if s.cfg.RPKIWarn {
+		st.Invalid = "warn"
+	}
+	for _, p := range c.candidates(s) {
+		o := s.rails.origins[p]
+		why := o.why
+		if why == "" {
+			why = "no RPKI cache has answered yet"
+		}
+		st.Origins = append(st.Origins, OriginStatus{
+			Prefix: p, OriginAS: s.cfg.LocalAS, Validity: o.validity.String(), Why: why,
+			Wanted: s.wants(p), Effect: s.originEffect(p),
+		})
+	}
+	return st
+}
+
+// describeRails adds to a line of bgp_announce what the rails have against it, now or after a takeover.
+func (s *speaker) describeRails(st *RouteStatus) {
+	if len(s.cfg.RPKICaches) > 0 {
+		o := s.rails.origins[st.Prefix]
+		st.Origin = o.validity.String()
+		if o.validity == bgp.Invalid {
+			st.Warning = "RPKI: the origin is invalid, " + s.originEffect(st.Prefix) + ": " + o.why
+		}
+	}
+	if isHeld(s.rails.held, st.Prefix) && st.Wanted {
+		held := "max_changes holds its newest state back"
+		if st.Announced {
+			st.Warning = held
+		} else {
+			st.Error = held
+		}
+	}
+}

@@ -1,0 +1,226 @@
+package failover
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"failoverd/bgp"
+	"failoverd/vrrp"
+)
+
+// originPatience is how long after the start, or after a reload that adds the first RPKI cache, a route waits for the caches
+// before it is announced without an answer. A node hardly ever takes a role that early; later nothing waits for a cache.
+const originPatience = 3 * time.Second
+
+// rails is what the core knows and remembers of a speaker's rails besides the allow list.
+type rails struct {
+	rpki    bgp.RPKIReport
+	told    map[string]*limiter     // when the trouble of a cache was told of last
+	origins map[netip.Prefix]origin // of every prefix that a router may announce, in any role
+	// patience is when routes wait for the caches no longer; zero: there are no caches.
+	patience vrrp.Instant
+	governor bgp.Governor
+	held     []bgp.Held
+}
+
+// origin is the RPKI validity of a prefix of ours.
+type origin struct {
+	validity bgp.Validity
+	why      string
+}
+
+// adopt takes over another configuration.
+func (r *rails) adopt(now vrrp.Instant, cfg *bgp.SpeakerConfig) {
+	switch {
+	case len(cfg.RPKICaches) == 0:
+		r.rpki, r.origins, r.told, r.patience = bgp.RPKIReport{}, nil, nil, 0
+	case r.patience == 0:
+		r.patience = now.Add(originPatience)
+	}
+}
+
+// rpkiReported takes note of what the caches of a speaker say.
+func (c *Core) rpkiReported(now vrrp.Instant, rep *bgp.RPKIReport, fx *Effects) {
+	s := c.speakers[rep.Speaker]
+	if s == nil || len(s.cfg.RPKICaches) == 0 {
+		return // news of what a reload removed
+	}
+	old := s.rails.rpki
+	s.rails.rpki = *rep
+	for i := range rep.Caches {
+		s.cacheEvent(now, &rep.Caches[i], old.Caches, fx)
+	}
+	if rep.Same(&old) {
+		return
+	}
+	c.dirty = true
+	c.judgeOrigins(now, s, fx)
+}
+
+// cacheEvent tells that a cache came or went, and now and then why it does not come.
+func (s *speaker) cacheEvent(now vrrp.Instant, k *bgp.CacheStatus, old []bgp.CacheStatus, fx *Effects) {
+	var was bgp.CacheStatus
+	if i := slices.IndexFunc(old, func(o bgp.CacheStatus) bool { return o.Address == k.Address }); i >= 0 {
+		was = old[i]
+	}
+	up, wasUp := k.State == "up", was.State == "up"
+	trouble := k.Error != "" && k.Error != was.Error
+	if s.rails.told == nil {
+		s.rails.told = make(map[string]*limiter)
+	}
+	l := s.rails.told[k.Address]
+	if l == nil {
+		l = new(limiter)
+		s.rails.told[k.Address] = l
+	}
+	switch {
+	case up && wasUp, !up && !wasUp && (!trouble || !l.allows(now)):
+		return
+	case !up && wasUp:
+		l.allows(now)
+	}
+	e := Event{Kind: EventCache, At: now, Speaker: s.cfg.Name, Object: k.Address, To: "down", Reason: k.Error}
+	if up {
+		e.To, e.Reason = "up", fmt.Sprintf("serial %d, %d records", k.Serial, k.Records)
+	} else if k.HasData {
+		e.Reason += "; its data counts for " + k.Expires.Sub(k.Synced).String() + " from when it was current"
+	}
+	fx.event(e)
+}
+
+// candidates returns the prefixes that a router may announce through s, in any role, sorted.
+func (c *Core) candidates(s *speaker) []netip.Prefix {
+	var prefixes []netip.Prefix
+	for _, r := range c.routers {
+		for i := range r.cfg.Announce {
+			if a := &r.cfg.Announce[i]; a.Speaker == s.cfg.Name {
+				prefixes = append(prefixes, a.Route.Prefix)
+			}
+		}
+	}
+	slices.SortFunc(prefixes, netip.Prefix.Compare)
+	return slices.Compact(prefixes)
+}
+
+// judgeOrigins validates every prefix that is announced or may be one day, and tells of what is another outcome than
+// before: a standby learns now, not when it takes over, that nobody would believe it (BGP-RPKI-05).
+func (c *Core) judgeOrigins(now vrrp.Instant, s *speaker, fx *Effects) {
+	if len(s.cfg.RPKICaches) == 0 {
+		return
+	}
+	old := s.rails.origins
+	s.rails.origins = make(map[netip.Prefix]origin)
+	for _, p := range c.candidates(s) {
+		var o origin
+		o.validity, o.why = s.rails.rpki.Validate(p, s.cfg.LocalAS)
+		was, known := old[p]
+		s.rails.origins[p] = o
+		if was.validity == o.validity && (o.validity != bgp.Invalid || was.why == o.why) || !known && o.validity == bgp.Unchecked {
+			continue
+		}
+		reason := o.why
+		if e := s.originEffect(p); o.validity != bgp.Valid {
+			reason += "; " + e
+		}
+		fx.event(Event{
+			Kind: EventOrigin, At: now, Speaker: s.cfg.Name, Object: p.String(), From: was.validity.String(),
+			To: o.validity.String(), Reason: reason,
+		})
+	}
+}
+
+// originEffect says what the validity of a prefix means for its announcement.
+func (s *speaker) originEffect(p netip.Prefix) string {
+	v := s.rails.origins[p].validity
+	refuses := v == bgp.Invalid && !s.cfg.RPKIWarn
+	switch announced := s.wants(p); {
+	case announced && v == bgp.Invalid:
+		return "it stays announced, and networks that validate origins drop it"
+	case announced:
+		return "announced"
+	case refuses:
+		return "it would be refused"
+	case v == bgp.Invalid:
+		return "it would be announced (rpki_invalid warn), and networks that validate origins would drop it"
+	}
+	return "it would be announced"
+}
+
+// passOrigins leaves out the routes that RPKI stands against. What is announced already is never taken back: that would be
+// an outage of our own making (BGP-RPKI-03), and the cache may be wrong or gone (BGP-RPKI-02).
+func (c *Core) passOrigins(now vrrp.Instant, s *speaker, routes []bgp.Route) (pass []bgp.Route, refused error) {
+	if len(s.cfg.RPKICaches) == 0 {
+		return routes, nil
+	}
+	waits := !s.rails.rpki.Settled && now < s.rails.patience
+	for _, r := range routes {
+		o := s.rails.origins[r.Prefix]
+		switch {
+		case s.wants(r.Prefix):
+		case o.validity == bgp.Invalid && !s.cfg.RPKIWarn:
+			refused = errors.Join(refused, fmt.Errorf("speaker %s: %s: RPKI says that the origin is invalid, and rpki_invalid is refuse: %s",
+				s.cfg.Name, r.Prefix, o.why))
+			continue
+		case o.validity == bgp.Unchecked && waits:
+			c.railsDue = min(c.railsDue, s.rails.patience)
+			continue
+		}
+		pass = append(pass, r)
+	}
+	return pass, refused
+}
+
+// govern holds changes back that would be too many, and tells of what waits and what does not any more.
+func (c *Core) govern(now vrrp.Instant, s *speaker, want []bgp.Route, fx *Effects) []bgp.Route {
+	r := &s.rails
+	before := r.held
+	want, r.held = r.governor.Admit(int64(now), s.cfg.MaxChanges, s.desired.Routes, want, func(p netip.Prefix) bool { return !c.serves(s, p) })
+	for _, h := range r.held {
+		c.railsDue = min(c.railsDue, vrrp.Instant(h.Until))
+		if isHeld(before, h.Prefix) {
+			continue
+		}
+		instead := "what it is now stays"
+		switch {
+		case h.Withdrawn:
+			instead = "it is withdrawn until then"
+		case !s.wants(h.Prefix):
+			instead = "it is not announced until then"
+		}
+		fx.event(Event{
+			Kind: EventHeld, At: now, Speaker: s.cfg.Name, Object: h.Prefix.String(), To: "held",
+			Reason: fmt.Sprintf("%d changes a minute are allowed; the next one is possible in %.1f s; %s",
+				s.cfg.MaxChanges, vrrp.Instant(h.Until).Sub(now).Seconds(), instead),
+		})
+	}
+	for _, h := range before {
+		if !isHeld(r.held, h.Prefix) {
+			fx.event(Event{Kind: EventHeld, At: now, Speaker: s.cfg.Name, Object: h.Prefix.String(), To: "released"})
+		}
+	}
+	return want
+}
+
+func isHeld(held []bgp.Held, p netip.Prefix) bool {
+	return slices.ContainsFunc(held, func(h bgp.Held) bool { return h.Prefix == p })
+}
+
+// serves reports whether a router announces a prefix because it serves, and not as a standby: only then may the attributes
+// of before stay for a while.
+func (c *Core) serves(s *speaker, p netip.Prefix) bool {
+	for _, r := range c.routers {
+		role, ok := r.role()
+		if !ok || role == RoleBackup {
+			continue
+		}
+		for i := range r.cfg.Announce {
+			if a := &r.cfg.Announce[i]; a.Speaker == s.cfg.Name && a.Route.Prefix == p {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,362 @@
+package failover_test
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"failoverd/bgp"
+	"failoverd/failover"
+	"failoverd/failover/failovertest"
+	"failoverd/vrrp"
+)
+
+// railed is one router that announces service through one speaker, driven through its roles by its interface.
+type railed struct {
+	t      *testing.T
+	core   *failover.Core
+	now    vrrp.Instant
+	fx     failover.Effects
+	events []failover.Event
+	asked  []bgp.Desired
+}
+
+var service = netip.MustParsePrefix("198.51.100.0/24")
+
+func newRailed(t *testing.T, standby bool, change func(*bgp.SpeakerConfig)) *railed {
+	t.Helper()
+	text := "speaker EDGE allow 198.51.100.0/24 neighbor 192.0.2.254\nrouter A eth0/4/1 priority 200\n address 192.0.2.10/24 eth0\n announce 198.51.100.0/24 EDGE"
+	if standby {
+		text += "\n announce 198.51.100.0/24 EDGE when backup prepend 2"
+	}
+	cfg := failovertest.MustParseConfig(text)
+	change(&cfg.Speakers[0])
+	core, err := failover.New(cfg, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &railed{t: t, core: core}
+	r.step(failover.LinkChanged{Link: failover.LinkID{Interface: "eth0", Family: 4}, Open: true})
+	return r
+}
+
+func (r *railed) step(in failover.Input) {
+	r.core.Step(r.now, in, &r.fx)
+	r.flush()
+}
+
+// flush carries out the effects as the workers would: the kernel and the speaker do at once what they are asked for.
+func (r *railed) flush() {
+	for range 20 {
+		r.core.Flush(r.now, &r.fx)
+		routes, addresses := slices.Clone(r.fx.Routes), r.fx.Addresses
+		r.events = append(r.events, r.fx.Events...)
+		r.fx.Reset()
+		if len(routes) == 0 && addresses == nil {
+			return
+		}
+		for _, sr := range routes {
+			r.asked = append(r.asked, sr.Desired)
+			r.core.Step(r.now, failover.SpeakerReported{Report: bgp.Report{
+				Speaker: "EDGE", Connected: true, Generation: sr.Desired.Generation, Announced: sr.Desired.Routes,
+				Neighbors: []bgp.NeighborStatus{{Address: netip.MustParseAddr("192.0.2.254"), State: bgp.Established}},
+			}}, &r.fx)
+		}
+		if addresses != nil {
+			rep := failover.AddressReport{Generation: addresses.Generation}
+			for i := range addresses.Addresses {
+				rep.Present = append(rep.Present, addresses.Addresses[i].Key())
+			}
+			r.core.Step(r.now, failover.AddressesReported{Report: rep}, &r.fx)
+		}
+	}
+	r.t.Fatal("it never settles")
+}
+
+func (r *railed) pass(d time.Duration) {
+	for end := r.now.Add(d); r.now < end; {
+		r.now = min(max(r.core.Deadline(), r.now+1), end)
+		if r.core.Deadline() <= r.now {
+			r.core.Expire(r.now, &r.fx)
+		}
+		r.flush()
+	}
+}
+
+// link turns the interface on, after which the router becomes Active within seconds, or off, which ends its role.
+func (r *railed) link(up bool) {
+	r.step(failover.InterfaceChanged{Interface: failover.Interface{
+		Name: "eth0", Index: 2, Up: up, MTU: 1500, Addresses: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/24")},
+	}})
+}
+
+// active makes the router Active.
+func (r *railed) active() {
+	r.t.Helper()
+	r.link(true)
+	r.pass(4 * time.Second)
+	if st := r.snapshot().Routers[0].State; st != "MASTER" {
+		r.t.Fatalf("state %s", st)
+	}
+}
+
+func (r *railed) snapshot() *failover.Snapshot {
+	return r.core.Snapshot(r.now, func(i vrrp.Instant) time.Time { return time.Unix(0, int64(i)) })
+}
+
+// rpki tells the core of VRPs; none of them: the cache has no data about us. A nil list: there is no data at all.
+func (r *railed) rpki(vrps ...bgp.VRP) {
+	rep := bgp.RPKIReport{
+		Speaker: "EDGE", Using: "cache:323", Settled: true, Scope: []netip.Prefix{service}, VRPs: vrps,
+		Caches: []bgp.CacheStatus{{Address: "cache:323", State: "up", HasData: true}},
+	}
+	r.step(failover.RPKIReported{Report: rep})
+}
+
+func (r *railed) noData(settled bool) {
+	r.step(failover.RPKIReported{Report: bgp.RPKIReport{
+		Speaker: "EDGE", Settled: settled, Caches: []bgp.CacheStatus{{Address: "cache:323", State: "down", Error: "connection refused"}},
+	}})
+}
+
+func (r *railed) announces(want bool) {
+	r.t.Helper()
+	got := len(r.asked) > 0 && len(r.asked[len(r.asked)-1].Routes) > 0
+	if got != want {
+		r.t.Fatalf("at %v announced: %v, want %v; %+v", r.now, got, want, r.snapshot().Speakers[0])
+	}
+}
+
+// told returns the last event of a kind as "FROM>TO".
+func (r *railed) told(kind failover.EventKind) (words, reason string) {
+	for _, e := range slices.Backward(r.events) {
+		if e.Kind == kind {
+			return e.From + ">" + e.To, e.Reason
+		}
+	}
+	return "", ""
+}
+
+func (r *railed) wantTold(kind failover.EventKind, words, reason string) {
+	r.t.Helper()
+	if w, why := r.told(kind); w != words || !strings.Contains(why, reason) {
+		r.t.Fatalf("told %q (%s), want %q (%s)", w, why, words, reason)
+	}
+}
+
+func (r *railed) origin() failover.OriginStatus { return r.snapshot().Speakers[0].RPKI.Origins[0] }
+
+func validated(c *bgp.SpeakerConfig) { c.RPKICaches = []string{"cache:323"} }
+
+func warned(c *bgp.SpeakerConfig) { validated(c); c.RPKIWarn = true }
+
+var (
+	good = bgp.VRP{Prefix: service, MaxLength: 24, AS: 64501}
+	bad  = bgp.VRP{Prefix: service, MaxLength: 24, AS: 64666}
+)
+
+func TestBGP_RPKI_01_BeforeTheFirstAnnouncement(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		config   func(*bgp.SpeakerConfig)
+		vrps     []bgp.VRP
+		announce bool
+		word     string
+		effect   string
+	}{
+		{"valid", validated, []bgp.VRP{good}, true, "valid", "announced"},
+		{"not found: it goes, with a warning", validated, nil, true, "not-found", "announced"},
+		{"invalid: refused", validated, []bgp.VRP{bad}, false, "invalid", "it would be refused"},
+		{"invalid, and rpki_invalid warn: it goes", warned, []bgp.VRP{bad}, true, "invalid", "it stays announced, and networks"},
+		{"AS 0", validated, []bgp.VRP{{Prefix: service, MaxLength: 24}}, false, "invalid", "it would be refused"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRailed(t, false, c.config)
+			r.rpki(c.vrps...)
+			r.wantTold(failover.EventOrigin, "unknown>"+c.word, "")
+			r.active()
+			r.announces(c.announce)
+			if o := r.origin(); o.Validity != c.word || o.OriginAS != 64501 || !strings.Contains(o.Effect, c.effect) || o.Wanted != c.announce {
+				t.Errorf("status %+v", o)
+			}
+			if !c.announce {
+				r.wantTold(failover.EventRefused, ">", "RPKI says that the origin is invalid")
+				s := r.snapshot()
+				if !strings.Contains(s.Routers[0].Routes[0].Error, "AS64501 is not authorized") && !strings.Contains(s.Routers[0].Routes[0].Error, "AS0") {
+					t.Errorf("route %+v", s.Routers[0].Routes[0])
+				}
+				if !s.Routers[0].Addresses[0].Present {
+					t.Error("the address did not move")
+				}
+				r.rpki(good) // it becomes valid
+				r.announces(true)
+			}
+		})
+	}
+}
+
+// TestBGP_RPKI_01_WaitsAtTheStartOnly: a node that has just started waits a moment for the first answer, and no longer than
+// it takes to find out that there is none; nothing that comes later waits.
+func TestBGP_RPKI_01_WaitsAtTheStartOnly(t *testing.T) {
+	start := func() *railed {
+		text := "speaker EDGE allow 198.51.100.0/24 neighbor 192.0.2.254\nrouter A eth0/4/1 priority 255\n address 192.0.2.1/24 eth0\n announce 198.51.100.0/24 EDGE"
+		cfg := failovertest.MustParseConfig(text)
+		validated(&cfg.Speakers[0])
+		core, err := failover.New(cfg, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &railed{t: t, core: core}
+		r.step(failover.LinkChanged{Link: failover.LinkID{Interface: "eth0", Family: 4}, Open: true})
+		r.link(true) // the owner of the address is Active at once
+		r.announces(false)
+		return r
+	}
+	r := start()
+	r.pass(2900 * time.Millisecond)
+	r.announces(false)
+	r.pass(200 * time.Millisecond)
+	r.announces(true)
+
+	r = start()
+	r.noData(false)
+	r.announces(false)
+	r.noData(true)
+	r.announces(true)
+
+	r = start()
+	r.rpki(bad)
+	r.announces(false)
+	r.pass(time.Hour)
+	r.announces(false)
+}
+
+func TestBGP_RPKI_02_LossOfTheCacheWithdrawsNothing(t *testing.T) {
+	r := newRailed(t, false, validated)
+	r.rpki(good)
+	r.active()
+	r.announces(true)
+	asked := len(r.asked)
+	rep := bgp.RPKIReport{
+		Speaker: "EDGE", Using: "cache:323", Settled: true, Scope: []netip.Prefix{service}, VRPs: []bgp.VRP{good},
+		Caches: []bgp.CacheStatus{{Address: "cache:323", State: "down", Error: "connection refused", HasData: true, Expires: time.Unix(7200, 0)}},
+	}
+	r.step(failover.RPKIReported{Report: rep})
+	r.wantTold(failover.EventCache, ">down", "connection refused; its data counts")
+	if o := r.origin(); o.Validity != "valid" {
+		t.Errorf("status %+v", o)
+	}
+	r.noData(true) // the data has expired
+	r.wantTold(failover.EventOrigin, "valid>unknown", "no RPKI cache has data")
+	r.pass(time.Hour)
+	if len(r.asked) != asked {
+		t.Errorf("the speaker was asked for something else: %+v", r.asked[asked:])
+	}
+	r.link(false)
+	r.announces(false)
+	r.active() // without data it goes, too
+	r.announces(true)
+}
+
+func TestBGP_RPKI_03_InvalidWhileAnnouncing(t *testing.T) {
+	r := newRailed(t, false, validated)
+	r.rpki(good)
+	r.active()
+	r.announces(true)
+	r.rpki(bad)
+	r.announces(true)
+	r.wantTold(failover.EventOrigin, "valid>invalid", "it stays announced")
+	if w := r.snapshot().Routers[0].Routes[0].Warning; !strings.Contains(w, "the origin is invalid") {
+		t.Errorf("warning %q", w)
+	}
+	r.link(false)
+	r.announces(false)
+	r.active() // another takeover: now it is refused
+	r.announces(false)
+	r.rpki(good)
+	r.announces(true)
+	r.wantTold(failover.EventOrigin, "invalid>valid", "")
+}
+
+// TestBGP_RPKI_05_StandbyKnowsBefore: a Backup that announces nothing says what would become of its announcement.
+func TestBGP_RPKI_05_StandbyKnowsBefore(t *testing.T) {
+	r := newRailed(t, false, validated)
+	r.link(true)
+	r.rpki(bad)
+	s := r.snapshot()
+	if s.Routers[0].State != "BACKUP" {
+		t.Fatalf("state %s", s.Routers[0].State)
+	}
+	r.wantTold(failover.EventOrigin, "unknown>invalid", "it would be refused")
+	o, route := r.origin(), s.Routers[0].Routes[0]
+	if o.Effect != "it would be refused" || o.Wanted || route.Origin != "invalid" || !strings.Contains(route.Warning, "it would be refused") {
+		t.Errorf("status %+v, %+v", o, route)
+	}
+	r.rpki(good)
+	r.wantTold(failover.EventOrigin, "invalid>valid", "198.51.100.0/24-24 AS64501")
+	if route := r.snapshot().Routers[0].Routes[0]; route.Warning != "" || route.Origin != "valid" {
+		t.Errorf("status %+v", route)
+	}
+}
+
+// TestBGP_RPKI_Reload: the rail comes and goes with the configuration, and touches nothing that is announced.
+func TestBGP_RPKI_Reload(t *testing.T) {
+	r := newRailed(t, false, func(*bgp.SpeakerConfig) {})
+	r.active()
+	r.announces(true)
+	reload := func(change func(*bgp.SpeakerConfig)) {
+		cfg := *r.core.Config()
+		cfg.Speakers = slices.Clone(cfg.Speakers)
+		cfg.Speakers[0].RPKICaches = nil
+		change(&cfg.Speakers[0])
+		r.step(failover.Reconfigured{Config: &cfg})
+	}
+	reload(validated)
+	r.announces(true)
+	r.rpki(bad)
+	r.announces(true)
+	reload(func(*bgp.SpeakerConfig) {})
+	if r.snapshot().Speakers[0].RPKI != nil {
+		t.Error("status still speaks of RPKI")
+	}
+	r.rpki(bad) // late news
+	r.link(false)
+	r.active()
+	r.announces(true)
+}
+
+// TestBGP_DAMP_01_Governor: a role that flaps changes the route no more often than allowed, withdraws at once every time, and
+// announces what is wanted in the end as soon as there is room.
+func TestBGP_DAMP_01_Governor(t *testing.T) {
+	r := newRailed(t, true, func(c *bgp.SpeakerConfig) { c.MaxChanges = 6 })
+	r.active()
+	r.announces(true)
+	r.pass(time.Hour)
+	asked := len(r.asked)
+	flapBegan := r.now
+	for range 8 {
+		r.link(false)
+		r.announces(false) // never delayed
+		r.active()
+	}
+	changes := len(r.asked) - asked
+	if changes > 6 {
+		t.Errorf("%d changes within %v", changes, r.now.Sub(flapBegan))
+	}
+	r.wantTold(failover.EventHeld, ">held", "6 changes a minute are allowed")
+	s := r.snapshot()
+	if len(s.Speakers[0].Held) != 1 || !strings.Contains(s.Routers[0].Routes[0].Error+s.Routers[0].Routes[0].Warning, "max_changes") {
+		t.Errorf("status %+v, %+v", s.Speakers[0], s.Routers[0].Routes[0])
+	}
+	r.pass(time.Minute)
+	r.announces(true)
+	if got := r.asked[len(r.asked)-1].Routes[0].Prepend; got != 0 {
+		t.Errorf("the route of the Backup is announced (prepend %d)", got)
+	}
+	r.wantTold(failover.EventHeld, ">released", "")
+	if s := r.snapshot(); len(s.Speakers[0].Held) != 0 || s.Routers[0].Routes[0].Error != "" {
+		t.Errorf("status %+v", s.Speakers[0])
+	}
+}
