@@ -49,6 +49,7 @@ var recipes = []struct {
 	{"container/container.conf", []string{"box"}, []string{"interface lo"}},
 	{"container/othersite.conf", []string{"far"}, []string{"interface lo"}},
 	{"three-ways/embedded.conf", []string{"r1", "r2"}, nil},
+	{"three-ways/gobgpd.conf", []string{"r1", "r2"}, []string{"gobgpd"}},
 	{"three-ways/kernel.conf", []string{"r1", "r2"}, nil},
 }
 

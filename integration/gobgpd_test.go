@@ -22,8 +22,7 @@ type gobgpd struct {
 
 func startGobgpd(t *testing.T, e *edge, host string, node *lab.Node) *gobgpd {
 	t.Helper()
-	need(t, "gobgpd")
-	file, err := e.lab.WriteFile(node.Name()+".gobgpd.toml", fmt.Sprintf(`
+	return startGobgpdText(t, e.lab, node, fmt.Sprintf(`
 [global.config]
 as = 64501
 router-id = %[1]q
@@ -39,6 +38,13 @@ keepalive-interval = 3
 [neighbors.transport.config]
 local-address = %[1]q
 `, e.source(host)))
+}
+
+// startGobgpdText runs gobgpd on a node with a configuration of its operator's.
+func startGobgpdText(t *testing.T, l *lab.Lab, node *lab.Node, conf string) *gobgpd {
+	t.Helper()
+	need(t, "gobgpd")
+	file, err := l.WriteFile(node.Name()+".gobgpd.toml", conf)
 	must(t, err)
 	// A path of a socket is short.
 	dir, err := os.MkdirTemp("", "fo-gobgpd-")

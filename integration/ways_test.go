@@ -15,6 +15,7 @@ import (
 // ways are the ways from the role to BGP that the recipe three-ways offers. One test body is run for each.
 var ways = []bgpWay{
 	{name: "embedded", conf: "embedded.conf", byRole: true, begin: beginEmbedded, gone: time.Second},
+	{name: "gobgpd", conf: "gobgpd.conf", byRole: true, begin: beginGobgpd, gone: time.Second, programs: []string{"gobgpd", "gobgp"}},
 	{name: "kernel routes and BIRD", conf: "kernel.conf", begin: beginBIRD, gone: kernelLease, programs: []string{"bird"}},
 	{
 		name: "kernel routes and FRR", conf: "kernel.conf", begin: beginFRR, gone: kernelLease, lag: 100 * time.Millisecond,
@@ -58,11 +59,29 @@ type waySide struct {
 	node    *lab.Node
 	addr    string
 	agent   *agent
-	restart func() // kills the BGP side from one instruction to the next, and starts it again if nobody else does
+	oldnew  []string // what to replace in the example, for exampleFile
+	restart func()   // kills the BGP side from one instruction to the next, and starts it again if nobody else does
+	// stopPost is what the service manager is to run when the agent has died; nil: nothing.
+	stopPost func()
 }
 
 func beginEmbedded(w *wayLab, s *waySide) {
 	s.restart = func() { must(w.t, syscall.Kill(childOf(w.t, s.agent.proc.PID()), syscall.SIGKILL)) }
+}
+
+func beginGobgpd(w *wayLab, s *waySide) {
+	g := startGobgpdText(w.t, w.lab, s.node, exampleFile(w.t, "three-ways/gobgpd.toml", "192.0.2.1", s.addr))
+	s.oldnew = []string{"/run/gobgp/gobgp.sock", g.socket}
+	s.restart = func() {
+		must(w.t, g.proc.Kill())
+		g.start()
+	}
+	s.stopPost = func() {
+		argv := []string{"gobgp", "--target", "unix://" + g.socket, "global", "rib", "del", service}
+		if out, code := command(w.t, s.node, argv); code != 0 {
+			w.t.Errorf("%v: exit code %d: %s", argv, code, out)
+		}
+	}
 }
 
 func beginBIRD(w *wayLab, s *waySide) {
@@ -112,7 +131,7 @@ func newWayLab(t *testing.T, way *bgpWay) *wayLab {
 // startAgent runs the agent of a side.
 func (s *waySide) startAgent() {
 	s.w.t.Helper()
-	s.agent = startExample(s.w.t, s.w.lab, s.node, "three-ways/"+s.w.way.conf, s.name)
+	s.agent = startExample(s.w.t, s.w.lab, s.node, "three-ways/"+s.w.way.conf, s.name, s.oldnew...)
 }
 
 // from waits until the upstream has the service's route from these sides and from nobody else.
@@ -175,6 +194,9 @@ func (w *wayLab) crash(master, backup *waySide) {
 	must(t, err)
 	killed := time.Now()
 	must(t, master.agent.proc.Kill())
+	if master.stopPost != nil {
+		master.stopPost()
+	}
 	backup.agent.waitState("MASTER", 1100*time.Millisecond+slack)
 	w.from(w.way.gone+time.Second+slack, backup) // BIRD and FRR hear of it from the kernel
 	t.Logf("crash: the upstream has the successor's route alone after %v", time.Since(killed).Round(time.Millisecond))
