@@ -14,6 +14,13 @@ type SeenPath struct {
 	ASPath     []uint32 // nearest first; empty: the neighbor's own AS, which is ours, too
 }
 
+// Sighting is what the neighbors of a speaker have sent for one prefix.
+type Sighting struct {
+	// Neighbors are all that have an established session, whether or not they have sent a path.
+	Neighbors []netip.Addr
+	Paths     []SeenPath
+}
+
 // Origin returns the AS that the path says it comes from: the last one of AS_PATH, and local, the own AS, for an empty
 // one, which only a neighbor in the own AS sends.
 func (p *SeenPath) Origin(local uint32) uint32 {

@@ -41,6 +41,7 @@ func (p *printer) probe(o *failover.Probe) {
 		p.block("bgp_route "+o.Prefix.String(), func() {
 			p.line("speaker", name(o.Speaker))
 			p.when(o.OriginAS != 0, "origin_as", o.OriginAS)
+			p.when(o.AllNeighbors, "from", "all_neighbors")
 		})
 	}
 }

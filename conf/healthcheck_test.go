@@ -123,6 +123,7 @@ func TestWrongHealthChecks(t *testing.T) {
 		{probe, "bgp_route 198.51.100.0/24 { speaker EGDE }", `2:37: error: speaker EGDE: there is no such bgp_speaker (did you mean "EDGE"?)`},
 		{probe, "bgp_route 198.51.100.0/24 { speaker EDGE origin_as 0 }", `2:52: error: origin_as 0: out of range (want 1 to 4294967295)`},
 		{probe, "bgp_route 2001:db8::/32 { speaker EDGE }", `2:35: error: bgp_route 2001:db8::/32: the sessions of speaker EDGE carry no such prefixes, because its allow_prefix has none of that family`},
+		{probe, "bgp_route 198.51.100.0/24 { speaker EDGE from some }", `2:47: error: from "some": `},
 		{probe, "bgp_route 198.51.100.0/24 { speaker EDGE } max_rtt 5", `2:52: error: max_rtt is not for bgp_route, which sends nothing`},
 		{probe, "dns 192.0.2.1", `2:1: error: dns is not supported yet: the probes are tcp, http, icmp and bgp_route; a vrrp_script can look at anything` + "\n" + `1:14: error: health_check c has no probe: want tcp, http, icmp or bgp_route`},
 		{probe, "script /bin/x", `2:1: error: script is refused: write a vrrp_script, and track it with track_script` + "\n" + `1:14: error: health_check c has no probe: want tcp, http, icmp or bgp_route`},

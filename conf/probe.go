@@ -170,6 +170,10 @@ func parseURL(s string) (*url.URL, string) {
 
 var routeWords = newTable("bgp_route", []row[*probe]{
 	word("speaker", func(d *decoder, p *probe, c *cursor) { p.speaker.set(d.text(c, "the name of a bgp_speaker")) }),
+	word("from", func(d *decoder, p *probe, c *cursor) {
+		s, _, ok := d.oneOf(c, "any_neighbor", "all_neighbors")
+		p.out.AllNeighbors = ok && s == "all_neighbors"
+	}),
 	word("origin_as", func(d *decoder, p *probe, c *cursor) { p.origin.set(d.as(c)) }),
 })
 

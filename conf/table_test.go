@@ -95,7 +95,7 @@ var inventory = map[string]map[string]string{
 		"refused":   "weight",
 	},
 	"http":      {"supported": "status body_match method host insecure server_name"},
-	"bgp_route": {"supported": "speaker origin_as"},
+	"bgp_route": {"supported": "speaker origin_as from"},
 	"virtual_ipaddress": {
 		"supported": `dev brd broadcast scope label no_track -nodad preferred_lft noprefixroute`,
 		"later":     `peer use_vmac`,

@@ -15,6 +15,9 @@ func (p *Probe) String() string {
 	if p.OriginAS != 0 {
 		s += " origin_as " + strconv.FormatUint(uint64(p.OriginAS), 10)
 	}
+	if p.AllNeighbors {
+		s += " from all_neighbors"
+	}
 	return s
 }
 

@@ -137,6 +137,8 @@ type Probe struct {
 	Prefix   netip.Prefix
 	Speaker  string
 	OriginAS uint32
+	// AllNeighbors: every neighbor with an established session has sent it, and not one of them.
+	AllNeighbors bool
 }
 
 // CheckConfig is a health_check.

@@ -48,27 +48,27 @@ func (c *Client) show(r *bgp.Report) {
 // be an announcement of this speaker that came back is not among them. It waits for the server for as long as
 // Options.Timeout at most. No path and no error says that the sessions are up and none of them brings the prefix;
 // otherwise the error says why nobody can tell, and wraps bgp.ErrNoSession when no session is established.
-func (c *Client) Seen(ctx context.Context, prefix netip.Prefix) ([]bgp.SeenPath, error) {
+func (c *Client) Seen(ctx context.Context, prefix netip.Prefix) (seen bgp.Sighting, err error) {
 	v := c.view.Load()
 	switch {
 	case v == nil || v.api == nil:
-		return nil, errors.New("the BGP speaker does not answer")
+		return seen, errors.New("the BGP speaker does not answer")
 	case len(v.neighbors) == 0:
-		return nil, bgp.ErrNoSession
+		return seen, bgp.ErrNoSession
 	case !slices.ContainsFunc(v.allow, func(p netip.Prefix) bool { return p.Addr().Is4() == prefix.Addr().Is4() }):
-		return nil, fmt.Errorf("no session carries the address family of %v: allow_prefix has none of it", prefix)
+		return seen, fmt.Errorf("no session carries the address family of %v: allow_prefix has none of it", prefix)
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.opts.Timeout)
 	defer cancel()
-	var paths []bgp.SeenPath
 	for i := range v.neighbors {
 		more, err := v.seen(ctx, &v.neighbors[i], prefix)
 		if err != nil {
-			return nil, fmt.Errorf("read what neighbor %v has sent: %w", v.neighbors[i].address, err)
+			return bgp.Sighting{}, fmt.Errorf("read what neighbor %v has sent: %w", v.neighbors[i].address, err)
 		}
-		paths = append(paths, more...)
+		seen.Neighbors = append(seen.Neighbors, v.neighbors[i].address)
+		seen.Paths = append(seen.Paths, more...)
 	}
-	return paths, nil
+	return seen, nil
 }
 
 // seen asks for the Adj-RIB-In of one neighbor.

@@ -61,7 +61,7 @@ func (e *External) Set(d bgp.Desired) { e.client.Set(d) }
 func (e *External) Reconfigure(cfg bgp.SpeakerConfig) bool { return e.client.Reconfigure(cfg) }
 
 // Seen returns the paths that neighbors have sent for a prefix: see gobgp.Client.Seen. Any goroutine may call it.
-func (e *External) Seen(ctx context.Context, prefix netip.Prefix) ([]bgp.SeenPath, error) {
+func (e *External) Seen(ctx context.Context, prefix netip.Prefix) (bgp.Sighting, error) {
 	return e.client.Seen(ctx, prefix)
 }
 

@@ -33,12 +33,12 @@ func TestSeen(t *testing.T) {
 	p := newRawPeer(t, "127.0.0.2", nil)
 	a := startAgent(t, speakerOf(rawNeighbor(p)))
 	seen := func() string {
-		paths, err := a.s.Seen(t.Context(), service4)
+		sighting, err := a.s.Seen(t.Context(), service4)
 		if err != nil {
 			return err.Error()
 		}
 		var s []string
-		for _, q := range paths {
+		for _, q := range sighting.Paths {
 			s = append(s, fmt.Sprintf("%v AS %d: %v", q.Neighbor, q.NeighborAS, q.ASPath))
 		}
 		return strings.Join(s, ", ")
@@ -74,8 +74,8 @@ func TestSeen(t *testing.T) {
 	want("again", "127.0.0.2 AS 64500: [64500 64510]")
 	p.send(withdrawService4)
 	want("withdrawn", "")
-	if paths, err := a.s.Seen(t.Context(), netip.MustParsePrefix("198.51.0.0/16")); len(paths) != 0 || err != nil {
-		t.Errorf("a shorter prefix: %v, %v", paths, err)
+	if seen, err := a.s.Seen(t.Context(), netip.MustParsePrefix("198.51.0.0/16")); len(seen.Paths) != 0 || len(seen.Neighbors) != 1 || err != nil {
+		t.Errorf("a shorter prefix: %v, %v", seen, err)
 	}
 	if r := a.last(); !slices.ContainsFunc(r.Announced, func(r bgp.Route) bool { return r.Prefix == service4 }) {
 		t.Errorf("announced: %v", r.Announced)

@@ -120,7 +120,7 @@ func (s *Supervised) Set(d bgp.Desired) { s.client.Set(d) }
 func (s *Supervised) Reconfigure(cfg bgp.SpeakerConfig) bool { return s.client.Reconfigure(cfg) }
 
 // Seen returns the paths that neighbors have sent for a prefix: see gobgp.Client.Seen. Any goroutine may call it.
-func (s *Supervised) Seen(ctx context.Context, prefix netip.Prefix) ([]bgp.SeenPath, error) {
+func (s *Supervised) Seen(ctx context.Context, prefix netip.Prefix) (bgp.Sighting, error) {
 	return s.client.Seen(ctx, prefix)
 }
 

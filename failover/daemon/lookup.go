@@ -30,12 +30,12 @@ func (d *directory) remove(name string) {
 }
 
 // seen is health.Lookup: it asks a speaker, and waits for no other than that.
-func (d *directory) seen(ctx context.Context, name string, prefix netip.Prefix) ([]bgp.SeenPath, error) {
+func (d *directory) seen(ctx context.Context, name string, prefix netip.Prefix) (bgp.Sighting, error) {
 	d.mu.RLock()
 	s := d.entries[name]
 	d.mu.RUnlock()
 	if s == nil {
-		return nil, errors.New("does not run")
+		return bgp.Sighting{}, errors.New("does not run")
 	}
 	return s.Seen(ctx, prefix)
 }

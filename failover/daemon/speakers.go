@@ -28,7 +28,7 @@ type speakers struct {
 type backend interface {
 	bgp.Speaker
 	Reconfigure(bgp.SpeakerConfig) bool
-	Seen(context.Context, netip.Prefix) ([]bgp.SeenPath, error)
+	Seen(context.Context, netip.Prefix) (bgp.Sighting, error)
 	Touch()
 }
 

@@ -74,8 +74,8 @@ func New(o Options) *Monitor {
 	}
 	lookup := o.Lookup
 	if lookup == nil {
-		lookup = func(context.Context, string, netip.Prefix) ([]bgp.SeenPath, error) {
-			return nil, errors.New("is not there")
+		lookup = func(context.Context, string, netip.Prefix) (bgp.Sighting, error) {
+			return bgp.Sighting{}, errors.New("is not there")
 		}
 	}
 	return &Monitor{

@@ -14,7 +14,7 @@ import (
 )
 
 // Lookup says which paths the neighbors of a speaker have sent for a prefix: see gobgp.Client.Seen.
-type Lookup func(ctx context.Context, speaker string, prefix netip.Prefix) ([]bgp.SeenPath, error)
+type Lookup func(ctx context.Context, speaker string, prefix netip.Prefix) (bgp.Sighting, error)
 
 // newProber returns what looks as a health_check says.
 func newProber(c *failover.CheckConfig, lookup Lookup) prober {
@@ -57,25 +57,49 @@ func senseless(err error) prober {
 	return func(context.Context) outcome { return o }
 }
 
-// routeProber looks whether a prefix is visible in BGP. Without a session nobody can tell.
+// routeProber looks whether a prefix is visible in BGP: in what one neighbor has sent, or in what each of them has. Without a
+// session nobody can tell.
 func routeProber(p *failover.Probe, lookup Lookup) prober {
 	return func(ctx context.Context) outcome {
-		paths, err := lookup(ctx, p.Speaker, p.Prefix)
+		seen, err := lookup(ctx, p.Speaker, p.Prefix)
 		if err != nil {
 			return outcome{blind: true, cause: harmless("speaker " + p.Speaker + ": " + err.Error())}
 		}
-		others := ""
-		for i := range paths {
-			q := &paths[i]
+		first, others := "", ""
+		from := make(map[netip.Addr]bool)
+		for i := range seen.Paths {
+			q := &seen.Paths[i]
 			as := strconv.FormatUint(uint64(q.Origin(q.NeighborAS)), 10)
-			if p.OriginAS == 0 || p.OriginAS == q.Origin(q.NeighborAS) {
-				return outcome{ok: true, cause: fmt.Sprintf("seen from %v, origin AS %s", q.Neighbor, as)}
+			if p.OriginAS != 0 && p.OriginAS != q.Origin(q.NeighborAS) {
+				others += " " + as
+				continue
 			}
-			others += " " + as
+			from[q.Neighbor] = true
+			if first == "" {
+				first = fmt.Sprintf("seen from %v, origin AS %s", q.Neighbor, as)
+			}
 		}
-		if others != "" {
+		switch {
+		case first != "" && !p.AllNeighbors:
+			return outcome{ok: true, cause: first}
+		case first != "":
+			return everywhere(seen.Neighbors, from)
+		case others != "":
 			return outcome{cause: "not seen with that origin", said: "origin AS" + others}
 		}
 		return outcome{cause: "not seen"}
 	}
+}
+
+// everywhere is the outcome of a probe that wants a path from each neighbor.
+func everywhere(neighbors []netip.Addr, from map[netip.Addr]bool) outcome {
+	for _, n := range neighbors {
+		if !from[n] {
+			return outcome{cause: fmt.Sprintf("not seen from %v", n)}
+		}
+	}
+	if len(neighbors) == 1 {
+		return outcome{ok: true, cause: fmt.Sprintf("seen from %v, the only neighbor with a session", neighbors[0])}
+	}
+	return outcome{ok: true, cause: fmt.Sprintf("seen from all %d neighbors with a session", len(neighbors))}
 }

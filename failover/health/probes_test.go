@@ -130,25 +130,35 @@ func TestRouteProbe(t *testing.T) {
 		paths  []bgp.SeenPath
 		err    error
 		origin uint32
+		all    bool // of two neighbors
 		want   string
 	}{
-		{"seen", []bgp.SeenPath{from("203.0.113.1", 64500, 64501)}, nil, 0, "ok: seen from 203.0.113.1, origin AS 64501"},
-		{"of the origin", []bgp.SeenPath{from("203.0.113.1", 64500), from("203.0.113.2", 64500, 64501)}, nil, 64501, "ok: seen from 203.0.113.2, origin AS 64501"},
+		{"seen", []bgp.SeenPath{from("203.0.113.1", 64500, 64501)}, nil, 0, false, "ok: seen from 203.0.113.1, origin AS 64501"},
+		{"of the origin", []bgp.SeenPath{from("203.0.113.1", 64500), from("203.0.113.2", 64500, 64501)}, nil, 64501, false, "ok: seen from 203.0.113.2, origin AS 64501"},
 		{
 			"of other origins",
 			[]bgp.SeenPath{from("203.0.113.1", 64500), from("203.0.113.2", 64500, 64502)},
-			nil, 64501,
+			nil, 64501, false,
 			"failed: not seen with that origin: origin AS 64500 64502",
 		},
-		{"not seen", nil, nil, 64501, "failed: not seen"},
-		{"no session", nil, bgp.ErrNoSession, 0, "unknown: speaker EDGE: no established session"},
+		{"not seen", nil, nil, 64501, false, "failed: not seen"},
+		{"no session", nil, bgp.ErrNoSession, 0, false, "unknown: speaker EDGE: no established session"},
+		{"from one of two, any will do", []bgp.SeenPath{from("203.0.113.2", 64500, 64501)}, nil, 0, false, "ok: seen from 203.0.113.2, origin AS 64501"},
+		{"from one of two, all wanted", []bgp.SeenPath{from("203.0.113.2", 64500, 64501)}, nil, 0, true, "failed: not seen from 203.0.113.1"},
+		{"from both", []bgp.SeenPath{from("203.0.113.2", 64500, 64501), from("203.0.113.1", 64500, 64501)}, nil, 0, true, "ok: seen from all 2 neighbors with a session"},
+		{
+			"from both, one of another origin", []bgp.SeenPath{from("203.0.113.1", 64500, 64501), from("203.0.113.2", 64500, 64502)}, nil, 64501, true,
+			"failed: not seen from 203.0.113.2",
+		},
+		{"from none, all wanted", nil, nil, 0, true, "failed: not seen"},
+		{"no session, all wanted", nil, bgp.ErrNoSession, 0, true, "unknown: speaker EDGE: no established session"},
 	} {
-		probe := routeProber(&failover.Probe{Kind: failover.ProbeBGPRoute, Prefix: prefix, Speaker: "EDGE", OriginAS: tt.origin},
-			func(_ context.Context, speaker string, p netip.Prefix) ([]bgp.SeenPath, error) {
+		probe := routeProber(&failover.Probe{Kind: failover.ProbeBGPRoute, Prefix: prefix, Speaker: "EDGE", OriginAS: tt.origin, AllNeighbors: tt.all},
+			func(_ context.Context, speaker string, p netip.Prefix) (bgp.Sighting, error) {
 				if speaker != "EDGE" || p != prefix {
-					return nil, errors.New("asked for something else")
+					return bgp.Sighting{}, errors.New("asked for something else")
 				}
-				return tt.paths, tt.err
+				return bgp.Sighting{Neighbors: []netip.Addr{netip.MustParseAddr("203.0.113.1"), netip.MustParseAddr("203.0.113.2")}, Paths: tt.paths}, tt.err
 			})
 		o := probe(t.Context())
 		if got := [...]string{"ok", "failed", "unknown"}[o.result()] + ": " + o.reason(1); got != tt.want {
