@@ -262,7 +262,7 @@ func TestObserve(t *testing.T) {
 }
 
 // The first kick is at once; sessions that do not last double the pause up to half a minute; one that does resets it.
-func TestKickBackOff(t *testing.T) {
+func TestBGP_FSM_05_KickBackOff(t *testing.T) {
 	n := &neighbor{}
 	now := time.Unix(1000, 0)
 	lose := func(after time.Duration) time.Duration {

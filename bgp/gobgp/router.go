@@ -41,6 +41,19 @@ func WithdrawAll(s Server) error {
 // StopServer ends every session of s with CEASE (RFC 4486). It may block for as long as the server is busy.
 func StopServer(s Server) error { return s.StopBgp(context.Background(), &api.StopBgpRequest{}) }
 
+// HoldTimes returns the negotiated hold time of every neighbor of s with an established session, by address without a
+// zone. It may block for as long as the server is busy.
+func HoldTimes(s Server) (map[netip.Addr]time.Duration, error) {
+	holds := map[netip.Addr]time.Duration{}
+	err := s.ListPeer(context.Background(), &api.ListPeerRequest{}, func(p *api.Peer) {
+		addr, err := netip.ParseAddr(p.GetState().GetNeighborAddress())
+		if err == nil && p.GetState().GetSessionState() == api.PeerState_ESTABLISHED {
+			holds[addr.WithZone("")] = time.Duration(p.GetTimers().GetState().GetNegotiatedHoldTime()) * time.Second
+		}
+	})
+	return holds, err
+}
+
 // RouterConfig is a router that accepts routes: the upstream of the demo and of the labs.
 type RouterConfig struct {
 	LocalAS    uint32     // never 0

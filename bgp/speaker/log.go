@@ -33,6 +33,7 @@ type logger struct {
 	log   *slog.Logger
 	fatal func(error) // gobgp cannot go on
 	blame func(peer netip.Addr, reason string, level slog.Level)
+	up    func() // a session came up; must not block
 
 	mu           sync.Mutex
 	notification map[string]string // by neighbor: the last NOTIFICATION, until the state change that it causes
@@ -60,6 +61,7 @@ func newLogger(log *slog.Logger, fatal func(error)) *logger {
 		blame: func(peer netip.Addr, reason string, level slog.Level) {
 			log.Log(context.Background(), level, troubleMessage, "peer", peer.String(), "reason", reason)
 		},
+		up:           func() {},
 		notification: map[string]string{}, blamed: map[string]blamed{}, lines: map[string]*lineCount{},
 	}
 }
@@ -108,6 +110,7 @@ func (l *logger) Info(msg string, f gobgplog.Fields) {
 		l.mu.Lock()
 		delete(l.blamed, fmt.Sprint(f["Key"]))
 		l.mu.Unlock()
+		l.up()
 		return
 	case "Peer Down", "Add a peer configuration", "Delete a peer configuration", "Administrative shutdown":
 		return // the agent says so, in its own words
@@ -139,6 +142,13 @@ func (l *logger) SetLevel(gobgplog.LogLevel) {}
 
 // GetLevel implements gobgp's Logger. It is Debug so that gobgp reports failures to connect at all.
 func (l *logger) GetLevel() gobgplog.LogLevel { return gobgplog.DebugLevel }
+
+// explain says why the session with a neighbor is about to end, which gobgp does not know.
+func (l *logger) explain(peer netip.Addr, reason string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.notification[peer.String()] = reason
+}
 
 // trouble reports a reason, unless it is the same as before and recent. Reasons that alternate are warnings only now and
 // then: while a session is not up nothing really changed.

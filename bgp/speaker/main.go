@@ -136,6 +136,7 @@ func Main(ctx context.Context, o Options) error {
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
 	go func() { lapsed <- l.watch(watching, s, o.Log) }()
+	go newGuard(s, logger).run(watching)
 	select {
 	case err := <-fatal:
 		return err

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -21,6 +22,9 @@ type rawPeer struct {
 	addr netip.AddrPort
 	l    *net.TCPListener
 	open func() []byte // the OPEN to answer with, whole message; nil: an ordinary one
+
+	mute atomic.Bool // sends no KEEPALIVE any more
+	deaf atomic.Bool // reads nothing any more
 
 	mu       sync.Mutex
 	messages []rawMessage
@@ -82,6 +86,9 @@ func (p *rawPeer) serve(n int, c *net.TCPConn) {
 	stop := make(chan struct{})
 	defer close(stop)
 	for {
+		for p.deaf.Load() {
+			time.Sleep(10 * time.Millisecond)
+		}
 		kind, body, err := readMessage(c)
 		p.record(rawMessage{at: time.Now(), conn: n, kind: kind, body: body, eof: err != nil})
 		if err != nil {
@@ -100,6 +107,9 @@ func (p *rawPeer) serve(n int, c *net.TCPConn) {
 				case <-stop:
 					return
 				case <-tick.C:
+					if p.mute.Load() {
+						continue
+					}
 					_, _ = c.Write(message(packet.BGP_MSG_KEEPALIVE, nil))
 				}
 			}
