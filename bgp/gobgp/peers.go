@@ -120,8 +120,11 @@ func (s *session) follow(n *neighbor, was bgp.SessionState, now time.Time) error
 // unwelcome says why we end a session that gobgp would keep; empty: we do not.
 func (s *session) unwelcome(n *neighbor, p *api.Peer, now time.Time) string {
 	switch {
-	case !s.ours:
+	case !s.ours || !n.kickAt.IsZero():
 		return ""
+	case p.GetState().GetAdminState() == api.PeerState_PFX_CT:
+		// The loss itself may have gone by unseen while the server was busy with what it was sent. It would stay down for ever.
+		return fmt.Sprintf("the neighbor sent more than %d routes: session closed with CEASE 6/1 (Maximum Number of Prefixes Reached)", maxPrefixes)
 	case n.mute(now):
 		return fmt.Sprintf("connected, but no OPEN from the neighbor for %v (TTL security at one end only?)", silent)
 	case n.status.State == bgp.Established && !n.cfg.AllowTwoOctetAS && !fourOctetAS(p):
