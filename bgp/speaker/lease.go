@@ -20,6 +20,8 @@ const stampSize = 8
 type lease struct {
 	length time.Duration // constant; 0: for ever
 	alive  atomic.Int64  // boot clock, when the agent's loop was alive last
+	// withdrew is called when watch has withdrawn everything; constant; nil: nobody wants to know.
+	withdrew func()
 }
 
 // newLease returns a lease that runs from now.
@@ -72,6 +74,9 @@ func (l *lease) watch(ctx context.Context, s gobgp.Server, log *slog.Logger) err
 			err := bounded(time.Second, "withdraw everything", func() error { return gobgp.WithdrawAll(s) })
 			if err != nil {
 				return err
+			}
+			if l.withdrew != nil {
+				l.withdrew()
 			}
 		}
 		switch {

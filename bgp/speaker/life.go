@@ -133,13 +133,19 @@ func (s *Supervised) liveOnThread(ctx context.Context) error {
 	return s.attend(ctx, cmd.Process, gone)
 }
 
-// start executes the command with the reading end of the lease pipe as descriptor 3.
+// start executes the command with the reading end of the lease pipe as descriptor 3, and the rails as descriptor 4.
 func (s *Supervised) start(lease *os.File) (*exec.Cmd, io.Reader, error) {
+	rails, err := s.rails.open()
+	if err != nil {
+		return nil, nil, errors.Join(err, lease.Close())
+	}
+	defer rails.Close()
 	o := Options{Socket: s.socket(), LeaseTime: s.cfg.Lease}
 	argv := append(append([]string(nil), s.cfg.Command...), o.arguments(3)...)
+	argv = append(argv, "--rails-fd", "4")
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Env = append(os.Environ(), "GOTRACEBACK=single")
-	cmd.ExtraFiles = []*os.File{lease}
+	cmd.ExtraFiles = []*os.File{lease, rails}
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Pdeathsig: syscall.SIGKILL,
 		Setpgid:   true, // an interrupt from the terminal is for the agent

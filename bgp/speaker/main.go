@@ -54,6 +54,8 @@ type Options struct {
 	Lease *os.File
 	// LeaseTime is how long the parent may be silent before everything is withdrawn; 0: for ever.
 	LeaseTime time.Duration
+	// Rails is the file with what may be announced, whatever the API is asked for (see rails.go); nil: nothing may be.
+	Rails *os.File
 	// Log gets what the server has to say; nil: JSON lines on standard error.
 	Log *slog.Logger
 }
@@ -61,14 +63,15 @@ type Options struct {
 // ParseOptions reads the arguments that Supervised appends to its command.
 func ParseOptions(args []string) (Options, error) {
 	var (
-		o  Options
-		fd uint
+		o         Options
+		fd, rails uint
 	)
 	f := flag.NewFlagSet("speaker", flag.ContinueOnError)
 	f.SetOutput(io.Discard)
 	f.StringVar(&o.Socket, "socket", "", "path of the Unix socket for gobgp's API")
 	f.DurationVar(&o.LeaseTime, "lease", 0, "withdraw everything after this long a silence of the parent; 0: never")
 	f.UintVar(&fd, "lease-fd", 0, "descriptor of the lease pipe; 0: none")
+	f.UintVar(&rails, "rails-fd", 0, "descriptor of the file with what may be announced; 0: nothing may be")
 	switch err := f.Parse(args); {
 	case err != nil:
 		return o, fmt.Errorf("speaker: %w", err)
@@ -81,6 +84,9 @@ func ParseOptions(args []string) (Options, error) {
 	}
 	if fd != 0 {
 		o.Lease = os.NewFile(uintptr(fd), "lease")
+	}
+	if rails != 0 {
+		o.Rails = os.NewFile(uintptr(rails), "rails")
 	}
 	return o, nil
 }
@@ -117,12 +123,14 @@ func Main(ctx context.Context, o Options) error {
 		default:
 		}
 	})
+	gate := gobgp.NewGate((&railsReader{file: o.Rails}).read)
 	l := newLease(o.LeaseTime)
+	l.withdrew = gate.Withdrawn
 	s := server.NewBgpServer(
 		server.LoggerOption(logger),
 		server.GrpcListenAddress("unix://"+o.Socket),
 		server.GrpcOption([]grpc.ServerOption{
-			grpc.UnaryInterceptor(l.unary), grpc.StreamInterceptor(l.stream),
+			grpc.ChainUnaryInterceptor(l.unary, gatedUnary(gate)), grpc.ChainStreamInterceptor(l.stream, gatedStream(gate)),
 			grpc.ReadBufferSize(4 << 10), grpc.WriteBufferSize(4 << 10),
 		}))
 	go s.Serve()

@@ -67,6 +67,7 @@ type Supervised struct {
 	touched  atomic.Int64 // boot clock, the last Touch; 0: none yet
 	written  atomic.Int64 // boot clock, the last Touch that went into the pipe
 	pipe     pipe
+	rails    railsFile
 	pid      atomic.Int64
 	restarts atomic.Uint64
 
@@ -91,6 +92,9 @@ func New(cfg Config) (*Supervised, error) {
 	}
 	cfg.RunDir = runDir
 	s := &Supervised{cfg: cfg, dir: dirIn(runDir)}
+	if _, err := s.rails.set(&cfg.Speaker); err != nil {
+		return nil, fmt.Errorf("speaker %s: %w", cfg.Speaker.Name, err)
+	}
 	if err := checkSocket(s.socket()); err != nil {
 		return nil, fmt.Errorf("speaker %s: %w", cfg.Speaker.Name, err)
 	}
@@ -117,7 +121,18 @@ func (s *Supervised) Set(d bgp.Desired) { s.client.Set(d) }
 // Reconfigure changes over to cfg while the process goes on; sessions of neighbors that stay as they are stay up. It
 // returns false when that takes another process, and then does nothing: see gobgp.Client.Reconfigure. It never blocks;
 // what comes of it is in the reports.
-func (s *Supervised) Reconfigure(cfg bgp.SpeakerConfig) bool { return s.client.Reconfigure(cfg) }
+func (s *Supervised) Reconfigure(cfg bgp.SpeakerConfig) bool {
+	before, err := s.rails.set(&cfg)
+	if err != nil {
+		s.cfg.Log.Error("BGP speaker", "err", err)
+		return false
+	}
+	if s.client.Reconfigure(cfg) {
+		return true
+	}
+	s.rails.restore(before)
+	return false
+}
 
 // Seen returns the paths that neighbors have sent for a prefix: see gobgp.Client.Seen. Any goroutine may call it.
 func (s *Supervised) Seen(ctx context.Context, prefix netip.Prefix) (bgp.Sighting, error) {
@@ -180,6 +195,7 @@ func (s *Supervised) amend(r *bgp.Report) {
 // keepAlive runs one process after the other until ctx ends, and the last one until lives does.
 func (s *Supervised) keepAlive(ctx, lives context.Context) {
 	defer s.removeDir()
+	defer s.rails.close()
 	backoff := firstBackoff
 	for {
 		start := time.Now()
