@@ -69,6 +69,7 @@ type Core struct {
 	groups      []*group // in configuration order
 	drains      map[string]*Drain
 	drainEnds   vrrp.Instant // when the first of them ends by itself
+	changes     uint64       // counts those of Takeovers
 	unsettled   bool         // one of them is stale
 	takingOver  bool         // the takeover of one router at least is not complete
 
@@ -271,6 +272,8 @@ func (c *Core) Step(now vrrp.Instant, in Input, fx *Effects) {
 		c.undrainRouters(now, &in, fx)
 	case SwitchoverCommand:
 		c.switchOver(now, &in, fx)
+	case Takeovers:
+		c.remember(now, &in)
 	case Reconfigured:
 		c.reconfigure(now, in.Config, fx)
 	case Stop:

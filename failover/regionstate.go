@@ -254,6 +254,7 @@ func (c *Core) seize(now vrrp.Instant, r *router, w *watch, fx *Effects) {
 // noteWatch tells of a change of what a watched site looks like, and of what holds a takeover back.
 func (c *Core) noteWatch(now vrrp.Instant, w *watch, fx *Effects) {
 	j := c.judgeSite(now, w, nil)
+	c.noteReturn(w, j.silentSince, j.lastBy)
 	held, ready := c.heldBack(w)
 	kind := ""
 	switch {

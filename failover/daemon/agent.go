@@ -18,7 +18,7 @@
 //	rpki (1 per speaker  sessions with RPKI caches                   loop: results
 //	  that has caches)
 //	status server        answers from the published snapshot         Agent.Reload and Agent.Command only
-//	drains               remembers drains on disk                    nobody
+//	drains, takeovers    remember those on disk                      nobody
 //	event log            writes events to a file                     nobody; full = drop and count
 //	log                  writes what the others log                  nobody; full = drop and count
 //
@@ -66,7 +66,8 @@ type Options struct {
 	// EventLog is the file of events unless the configuration names another one. If it cannot be opened, or is empty, the
 	// file is events.jsonl in StateDir.
 	EventLog string
-	// DrainDir is where drains are remembered over restarts, in drains.json; it is created if missing. Empty: StateDir.
+	// DrainDir is where drains are remembered over restarts, in drains.json, and takeovers of watched sites, in takeovers.json;
+	// it is created if missing. Empty: StateDir.
 	DrainDir string
 	// Version is shown in status.
 	Version string
@@ -278,7 +279,8 @@ func (a *Agent) start(ctx context.Context) error {
 		a.needed(l.health.Run(ctx, func(r failover.TrackerReport) { a.deliver(failover.TrackerReported{Report: r}) }))
 	})
 	l.crew.spawn("witness", func() { l.witness.Run(ctx, a.offer) })
-	l.crew.spawn("drains", func() { l.keeper.run(ctx) })
+	l.crew.spawn("drains", func() { l.drains.run(ctx) })
+	l.crew.spawn("takeovers", func() { l.takes.run(ctx) })
 	l.told = make(chan struct{})
 	go func() {
 		defer close(l.told)

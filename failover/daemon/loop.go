@@ -57,7 +57,8 @@ type loop struct {
 	loaded   loadState
 	answer   chan<- error // of the reload in this batch
 	orders   orders
-	keeper   *drainKeeper
+	drains   drainKeeper
+	takes    *takeoverKeeper
 	stopping bool
 	parting  bool      // nobody waits for a successor any more: everything else may end
 	stopped  bool      // the core says that the orderly stop is complete
@@ -81,7 +82,8 @@ func newLoop(a *Agent, cfg *failover.Config) (*loop, error) {
 	l := &loop{
 		agent: a, core: core, loaded: loadState{at: time.Now()},
 		readyAt: now.Add(readyAfter), partAt: vrrp.Never, watchdogAt: vrrp.Never,
-		keeper:    newDrainKeeper(a.drainDir(), a.log),
+		drains:    newDrainKeeper(a.drainDir(), a.log),
+		takes:     newTakeoverKeeper(a.drainDir(), kernel.BootID(), a.log),
 		publisher: publisher{bootID: kernel.BootID()},
 	}
 	makeThreads(spareThreads)
@@ -153,7 +155,10 @@ func (l *loop) run(ctx context.Context) error {
 	// The first set sweeps what a dead predecessor has left.
 	l.kernel.Set(failover.DesiredAddresses{})
 	l.objects.Set(failover.DesiredObjects{})
-	for _, c := range l.keeper.load(l.now(), time.Now()) {
+	for _, t := range l.takes.load(l.now(), time.Now()) {
+		l.step(t)
+	}
+	for _, c := range l.drains.load(l.now(), time.Now()) {
 		l.step(c) // before anything else: nobody is to become Active who must not
 	}
 	for _, r := range l.speakers.adopt(l.core.Config()) {
@@ -343,6 +348,7 @@ func (l *loop) perform(now vrrp.Instant) {
 	}
 	l.judge()
 	l.keepDrains()
+	l.takes.keep(l.core, now, time.Now())
 	for i := range fx.Events {
 		logEvent(l.agent.log, &fx.Events[i])
 	}

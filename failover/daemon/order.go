@@ -64,7 +64,7 @@ func (l *loop) answerOrders() {
 func (l *loop) keepDrains() {
 	for i := range l.fx.Events {
 		if l.fx.Events[i].Kind == failover.EventDrain {
-			l.keeper.keep(l.core.Drains())
+			l.drains.keep(l.core.Drains())
 			return
 		}
 	}
@@ -100,7 +100,7 @@ func (a *Agent) Command(ctx context.Context, q *status.Command) (*status.Command
 		return nil, &status.AnswerError{Code: status.Refused, Text: v.Refused}
 	}
 	answer := &status.CommandAnswer{Text: v.Text}
-	if err := a.loop.keeper.settled(ctx); err != nil {
+	if err := a.loop.drains.settled(ctx); err != nil {
 		answer.Warnings = append(answer.Warnings, fmt.Sprintf("it ends with the agent, which could not remember it: %v", err))
 	}
 	return answer, nil
