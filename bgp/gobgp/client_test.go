@@ -37,10 +37,9 @@ func TestBGP_POL_04_ServerPolicyHoldsByItself(t *testing.T) {
 	u.has(t, service, from, true)
 
 	other := connect(t, socket)
-	add(t, other, "192.0.2.0", 24)
-	add(t, other, "198.51.30.0", 25)
-	add(t, other, "198.51.0.0", 16)
-	add(t, other, "0.0.0.0", 0)
+	for _, p := range foreign {
+		add(t, other, p.Addr().String(), uint32(p.Bits()))
+	}
 	if _, err := other.DeletePath(context.Background(), &api.DeletePathRequest{Family: v4}); err != nil {
 		t.Fatal(err)
 	}

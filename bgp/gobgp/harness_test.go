@@ -2,6 +2,7 @@ package gobgp_test
 
 import (
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -155,22 +157,51 @@ func speakerAt(u *upstream, from netip.Addr) bgp.SpeakerConfig {
 	}
 }
 
-// serve starts a bare speaker process and returns its socket.
+// foreign are prefixes that no speaker may announce. The rails of the process allow them, so that the policy is seen alone.
+var foreign = bgp.AllowList{
+	netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("198.51.30.0/25"), netip.MustParsePrefix("198.51.0.0/16"),
+	netip.MustParsePrefix("0.0.0.0/0"),
+}
+
+// serve starts a bare speaker process, whose rails allow the services of all addresses, and returns its socket.
 func serve(t *testing.T) string {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	socket := filepath.Join(shortDir(t), "gobgp.sock")
-	start(t, socket, exe, "speaker", "--socket", socket)
+	rails := gobgp.Rails{Allow: slices.Clone(foreign)}
+	for i := range byte(255) {
+		rails.Allow = append(rails.Allow, serviceOf(netip.AddrFrom4([4]byte{127, 0, 0, i})))
+	}
+	content, err := json.Marshal(rails)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := shortDir(t)
+	path, socket := filepath.Join(dir, "rails"), filepath.Join(dir, "gobgp.sock")
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	cmd := exec.Command(exe, "speaker", "--socket", socket, "--rails-fd", "3")
+	cmd.ExtraFiles = []*os.File{file}
+	startCommand(t, socket, cmd)
 	return socket
 }
 
 // start runs a program until the test ends, and waits for its socket.
 func start(t *testing.T, socket string, argv ...string) *exec.Cmd {
 	t.Helper()
-	cmd := exec.Command(argv[0], argv[1:]...)
+	return startCommand(t, socket, exec.Command(argv[0], argv[1:]...))
+}
+
+func startCommand(t *testing.T, socket string, cmd *exec.Cmd) *exec.Cmd {
+	t.Helper()
 	cmd.Stderr, cmd.Stdout = t.Output(), t.Output()
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -185,7 +216,7 @@ func start(t *testing.T, socket string, argv ...string) *exec.Cmd {
 			return cmd
 		}
 		if time.Since(begin) > soon {
-			t.Fatalf("%s does not listen", argv[0])
+			t.Fatalf("%s does not listen", cmd.Path)
 		}
 	}
 }
