@@ -35,7 +35,7 @@ func (s *speaker) describeRails(st *RouteStatus) {
 	if len(s.cfg.RPKICaches) > 0 {
 		o := s.rails.origins[st.Prefix]
 		st.Origin = o.validity.String()
-		if o.validity == bgp.Invalid {
+		if o.validity == bgp.Invalid && st.Error == "" {
 			st.Warning = "RPKI: the origin is invalid, " + s.originEffect(st.Prefix) + ": " + o.why
 		}
 	}

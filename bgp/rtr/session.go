@@ -62,6 +62,7 @@ type Session struct {
 	phase   phase
 	version uint8 // spoken now, or to be tried next
 	heard   bool  // the cache has answered over this connection
+	synced  bool  // a transfer has been completed over it
 	rest    []byte
 	out     []byte
 	failed  error
@@ -131,7 +132,7 @@ func (s *Session) Retarget(scope []netip.Prefix) {
 
 // Connected begins a connection: the query goes out.
 func (s *Session) Connected(now time.Time) {
-	s.rest, s.out, s.failed, s.heard, s.notified = s.rest[:0], nil, nil, false, false
+	s.rest, s.out, s.failed, s.heard, s.synced, s.notified = s.rest[:0], nil, nil, false, false, false
 	s.query(now)
 }
 
@@ -427,7 +428,7 @@ func (s *Session) complete(now time.Time, p *PDU) {
 		t.retry = seconds(p.Retry, minRetry, maxRetry)
 		t.expire = max(seconds(p.Expire, minExpire, maxExpire), t.refresh, t.retry)
 	}
-	s.current, s.next = t, transfer{}
+	s.current, s.next, s.synced = t, transfer{}, true
 	s.phase, s.due, s.err, s.attempts, s.tried = resting, now.Add(t.refresh), "", 0, true
 	if s.notified {
 		s.hurry(now)
@@ -445,8 +446,10 @@ func (s *Session) Data() (vrps []bgp.VRP, scope []netip.Prefix, ok bool) {
 	return slices.SortedFunc(maps.Keys(s.current.vrps), bgp.CompareVRPs), s.current.scope, true
 }
 
-// Up reports whether the connection is there and the data as new as the cache's.
-func (s *Session) Up() bool { return s.phase == resting && s.current.has && s.current.known }
+// Up reports whether the connection is there and the data that of the cache, or being brought up to date over it.
+func (s *Session) Up() bool {
+	return s.synced && s.current.has && s.phase != offline && s.phase != finished
+}
 
 // Tried reports whether it has been found out if the cache has data.
 func (s *Session) Tried() bool { return s.tried }
@@ -457,7 +460,10 @@ func (s *Session) Status() bgp.CacheStatus {
 		State: phaseNames[s.phase], Error: s.err, Version: s.version, Session: s.current.session, Serial: s.current.serial,
 		Records: s.current.records, Kept: len(s.current.vrps), HasData: s.current.has,
 	}
-	if s.phase == resting && !s.Up() {
+	switch {
+	case s.Up():
+		c.State = "up"
+	case s.phase == resting:
 		c.State = "syncing" // connected, but the cache has no data yet
 	}
 	if s.failed != nil {

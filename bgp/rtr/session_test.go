@@ -162,7 +162,11 @@ func TestChangesByNotifyAndByRefresh(t *testing.T) {
 	c.asked() // nothing new
 	c.say(PDU{Type: SerialNotify, Session: 77, Serial: 2})
 	c.asked("v1 Serial Query 77/1")
-	c.transfer(2, []bgp.VRP{other4}, []bgp.VRP{roa4})
+	c.say(c.response())
+	if st := c.s.Status(); st.State != "up" {
+		t.Errorf("state %s while the changes come", st.State)
+	}
+	c.say(prefixPDU(other4, true), prefixPDU(roa4, false), c.end(2))
 	c.has(other4)
 	c.pass(59 * time.Second)
 	c.asked()
