@@ -141,3 +141,29 @@ func TestRecoveryOfTheExamples(t *testing.T) {
 		})
 	}
 }
+
+// TestRailsDocument: the example in docs/rails.md is without a fault, and its table has every default right.
+func TestRailsDocument(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("docs", "rails.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := strings.Split(string(text), "```")
+	if len(parts) != 3 {
+		t.Fatalf("%d blocks of code", len(parts)/2)
+	}
+	cfg, diags := conf.Parse("f", conf.FileMap{"f": parts[1]}, conf.Env{HostName: "n1"}, conf.Options{})
+	if cfg == nil || len(diags) > 0 {
+		t.Fatal(lines(diags))
+	}
+	checkRoundTrip(t, cfg)
+	plain := strings.NewReplacer("    max_changes 12\n", "", "    rpki_invalid refuse\n", "", "    max_announcements 2\n", "").Replace(parts[1])
+	other, diags := conf.Parse("f", conf.FileMap{"f": plain}, conf.Env{HostName: "n1"}, conf.Options{})
+	if other == nil {
+		t.Fatal(lines(diags))
+	}
+	a, b := cfg.Speakers[0], other.Speakers[0]
+	if a.MaxChanges != b.MaxChanges || a.RPKIWarn != b.RPKIWarn || len(a.RPKICaches) != 2 || b.MaxAnnouncements != 0 {
+		t.Errorf("the defaults are not those of the document: %+v, %+v", a, b)
+	}
+}

@@ -21,6 +21,7 @@ var fuzzConfigs = []string{
 	"boot_delay 200ms\nlink_delay eth0 down 1s up 500ms\nrouter A eth0/4/1 priority 200\n address 192.0.2.10/24 eth0\n track script s weight 20\n track file f weight -3\nrouter B eth1/4/2 nopreempt\n address 192.0.2.11/24 eth1\n track script t\n track interface lo\nrouter C lo/4/3\n track process p reverse\nrouter D eth0/6/3 priority 255\n address fe80::1/64 eth0\ngroup G A B\ngroup H C D\nstates_on_reload",
 	"static_address 192.0.2.9/24 eth0\nstatic_route 203.0.113.0/24 via 192.0.2.254\nrouter A eth0/4/1 priority 150\n address 192.0.2.10/24 eth0 lease 1s\n no_accept\n route 203.0.113.0/24 via 192.0.2.253\n notify deleted_word\n track script s\n track script t weight -30\nrouter B eth1/4/2\n vmac vrrp.2\n address 192.0.2.11/24 vrrp.2\n rule from 192.0.2.0/24 table 7 priority 9\nrouter C lo/4/3\n no_accept\n address 192.0.2.12/24 lo\ngroup H B C",
 	"multicast 224.0.0.200\nrouter A eth0/4/1 priority 100\n address 192.0.2.10/24 eth0\n ignore_link\nrouter B eth1/4/2\n vmac lo\n address 192.0.2.11/24 lo\n track script s\n track script u weight 250\nrouter C lo/4/3\ngroup G B C A",
+	"speaker EDGE allow 198.51.100.0/24 changes 2 rpki cache:323\nspeaker CORE allow 198.51.100.0/24 changes 4 rpki cache:323 rpki_warn\nrouter A eth0/4/1 priority 200\n address 192.0.2.10/24 eth0\n announce 198.51.100.0/24 EDGE\n announce 198.51.100.0/24 EDGE when backup prepend 2\nrouter B eth0/4/2\n announce 198.51.100.0/24 CORE",
 	"router A eth0/4/1 priority 0\n address 192.0.2.10/24 eth0",
 	"",
 }
@@ -54,10 +55,11 @@ func (f *fuzzer) iface() string { return []string{"eth0", "eth1", "lo", "", "vrr
 func FuzzCore(f *testing.F) {
 	f.Add([]byte{0, 1, 0, 0, 1, 5, 6, 4, 2, 3, 7, 8, 9})
 	f.Add([]byte{2, 0, 4, 1, 0, 0, 1, 1, 6, 200, 3, 0, 5, 0, 1, 4, 1, 4, 2, 7})
+	f.Add([]byte{6, 13, 0, 0, 1, 1, 1, 0, 3, 1, 0, 0, 0, 0, 1, 2, 0, 7, 200, 7, 200, 13, 0, 0, 1, 0, 0, 0, 0, 0, 2, 2, 7, 200, 7, 200})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		z := &fuzzer{data: data, told: make(map[string]string)}
 		var err error
-		if z.core, err = failover.New(failovertest.MustParseConfig(fuzzConfigs[z.next()%6]), 0); err != nil {
+		if z.core, err = failover.New(failovertest.MustParseConfig(fuzzConfigs[z.next()%7]), 0); err != nil {
 			t.Fatal(err)
 		}
 		for range 400 {
@@ -71,7 +73,7 @@ func FuzzCore(f *testing.F) {
 }
 
 func (f *fuzzer) input() {
-	switch f.next() % 13 {
+	switch f.next() % 14 {
 	case 0:
 		i := failover.Interface{Name: f.iface(), Index: int(f.next() % 3), Up: f.next()%3 != 0, Loopback: f.next()%8 == 0}
 		for range f.next() % 3 {
@@ -117,6 +119,17 @@ func (f *fuzzer) input() {
 		rep := failover.ObjectReport{Generation: uint64(f.next() % 32), Swept: int(f.next() % 2), RulesRestored: []failover.KernelRule{{}}}
 		rep.RoutesFailed = map[failover.RouteKey]string{{}: "no such route", {Destination: netip.MustParsePrefix("203.0.113.0/24"), Table: 254}: "no route to host"}
 		f.core.Step(f.now, failover.ObjectsReported{Report: rep}, &f.fx)
+	case 13:
+		rep := bgp.RPKIReport{Speaker: []string{"EDGE", "CORE", "X"}[f.next()%3], Settled: f.next()%2 == 0}
+		if f.next()%3 > 0 {
+			p := netip.MustParsePrefix("198.51.100.0/24")
+			rep.Using, rep.Scope = "cache:323", []netip.Prefix{p}
+			rep.VRPs = []bgp.VRP{{Prefix: p, MaxLength: 24, AS: 64501 + uint32(f.next()%2)}}
+		}
+		for range f.next() % 3 {
+			rep.Caches = append(rep.Caches, bgp.CacheStatus{Address: "cache:323", State: []string{"up", "down"}[f.next()%2], Error: "refused"[:f.next()%7]})
+		}
+		f.core.Step(f.now, failover.RPKIReported{Report: rep}, &f.fx)
 	default:
 		f.now = f.now.Add(time.Duration(f.next()) * 20 * time.Millisecond)
 	}

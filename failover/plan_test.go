@@ -121,6 +121,7 @@ func speakers(o, n *failover.Config) {
 	}
 	edge := &n.Speakers[0]
 	edge.Neighbors[0].Description, edge.MaxAnnouncements = "upstream", 2
+	edge.MaxChanges, edge.RPKICaches, edge.RPKIWarn = 4, []string{"192.0.2.9:323"}, true
 	edge.Neighbors[1].HoldTime, edge.Neighbors[1].Password = 30*time.Second, "hidden"
 	edge.Neighbors = append(edge.Neighbors, bgp.Neighbor{Address: netip.MustParseAddr("203.0.113.17"), RemoteAS: 64500})
 	timers(&edge.Neighbors[2])

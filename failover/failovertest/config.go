@@ -22,7 +22,7 @@ import (
 //	garp_interval 100ms
 //	na_interval 100ms
 //	bgp_lease 3s
-//	speaker NAME [allow PREFIX]... [max N] [neighbor ADDRESS]...
+//	speaker NAME [allow PREFIX]... [max N] [changes N] [rpki HOST:PORT]... [rpki_warn] [neighbor ADDRESS]...
 //	router NAME INTERFACE/FAMILY/VRID [priority N] [interval D] [version 2] [nopreempt] [preempt_delay D]
 //	      [last_word] [unicast] [bgp_wait D] [source ADDRESS] [ttl N]
 //	service NAME INTERFACE [drain_time D]                   an anycast_service
@@ -128,6 +128,12 @@ func (p *configParser) speaker(w *words) {
 			s.Allow = append(s.Allow, p.prefix(w))
 		case "max":
 			s.MaxAnnouncements = p.number(w)
+		case "changes":
+			s.MaxChanges = p.number(w)
+		case "rpki":
+			s.RPKICaches = append(s.RPKICaches, w.next())
+		case "rpki_warn":
+			s.RPKIWarn = true
 		case "neighbor":
 			s.Neighbors = append(s.Neighbors, bgp.Neighbor{Address: p.address(w), RemoteAS: 64500})
 		default:
