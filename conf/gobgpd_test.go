@@ -125,3 +125,17 @@ func TestGobgpdTLS(t *testing.T) {
 		t.Errorf("of files that everybody may read, it says\n%s", all)
 	}
 }
+
+// What a neighbor is asked to be secured with, and cannot be, is an error at start, too: there is no silent fallback.
+func TestBGP_SEC_03_NoTCPAO_BGP_OPEN_06_NoRole(t *testing.T) {
+	for _, r := range []struct{ statement, diags string }{
+		{"tcp_ao secret", `f:7:3: error: tcp_ao is refused: gobgp has no TCP-AO (RFC 5925), and nothing weaker takes its place unasked: password is TCP MD5`},
+		{"role customer", `f:7:3: error: role is refused: gobgp 3 cannot send the capability of RFC 9234; what is received is never announced again in any case`},
+	} {
+		text := strings.Replace(inNeighbor, "STATEMENT", r.statement, 1)
+		cfg, diags := conf.Parse("f", conf.FileMap{"f": text}, conf.Env{HostName: "a"}, conf.Options{Lenient: true})
+		if got := strings.TrimSpace(lines(diags)); cfg != nil || got != r.diags {
+			t.Errorf("%s: configuration %v, says\n%s\nwant\n%s", r.statement, cfg != nil, got, r.diags)
+		}
+	}
+}

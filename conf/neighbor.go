@@ -62,6 +62,10 @@ var neighborWords = newTable("neighbor", []row[*neighbor]{
 			d.errorf(at, "four_octet_as_required off is not supported yet")
 		}
 	}),
+}, []row[*neighbor]{
+	// Errors at start, too: a session must not come up with less than was asked for.
+	{name: "tcp_ao", status: refused, valued: true, note: "gobgp has no TCP-AO (RFC 5925), and nothing weaker takes its place unasked: password is TCP MD5"},
+	{name: "role", status: refused, valued: true, note: "gobgp 3 cannot send the capability of RFC 9234; what is received is never announced again in any case"},
 })
 
 func (d *decoder) neighbor(s *speaker, c *cursor) {

@@ -161,6 +161,23 @@ func TestBGP_FSM_04_BadOpen(t *testing.T) {
 	}
 }
 
+// The hold time that the two agree on is in the report, whatever either wished for: who reckons with it sees 180 s.
+func TestBGP_OPEN_04_EffectiveHoldTime(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct{ ours, theirs, want time.Duration }{
+		{240 * time.Second, 180 * time.Second, 180 * time.Second},
+		{9 * time.Second, 180 * time.Second, 9 * time.Second}, // nobody can force a longer one upon us
+	} {
+		open := func() []byte { return openMessage(64500, uint16(row.theirs/time.Second), nil) }
+		_, a := connect(t, open, func(c *bgp.SpeakerConfig) {
+			c.Neighbors[0].HoldTime, c.Neighbors[0].Keepalive = row.ours, 3*time.Second
+		})
+		if got := a.last().Neighbors[0].HoldTime; got != row.want {
+			t.Errorf("%v and %v make %v, want %v", row.ours, row.theirs, got, row.want)
+		}
+	}
+}
+
 // A session is up within two seconds of the start when the neighbor is ready, and within two seconds of a loss.
 func TestSessionIsUpSoon(t *testing.T) {
 	t.Parallel()
