@@ -45,9 +45,10 @@ var recipes = []struct {
 }{
 	{"ecmp/router.conf", []string{"r1", "r2"}, nil},
 	{"covering/mainland.conf", []string{"m1", "m2"}, nil},
-	{"covering/hongkong.conf", []string{"hk"}, []string{"interface lo"}},
-	{"container/container.conf", []string{"box"}, []string{"interface lo"}},
-	{"container/othersite.conf", []string{"far"}, []string{"interface lo"}},
+	{"covering/hongkong.conf", []string{"hk"}, nil},
+	{"container/container.conf", []string{"box"}, nil},
+	{"container/othersite.conf", []string{"far"}, nil},
+	{"anycast/node.conf", []string{"node"}, []string{"gobgpd"}},
 	{"three-ways/embedded.conf", []string{"r1", "r2"}, nil},
 	{"three-ways/gobgpd.conf", []string{"r1", "r2"}, []string{"gobgpd"}},
 	{"three-ways/kernel.conf", []string{"r1", "r2"}, nil},

@@ -54,6 +54,7 @@ func newCovering(t *testing.T) *covering {
 		must(t, n.AddRoute(netip.MustParsePrefix("192.0.2.0/24"), netip.MustParseAddr(via)))
 		_, err := n.Respond()
 		must(t, err)
+		startService(t, n)
 	}
 	must(t, c.client.AddRoute(netip.MustParsePrefix("198.18.0.0/15"), netip.MustParseAddr("192.0.2.1")))
 	must(t, c.up.Sysctl("ipv4/ip_forward", "1"))
@@ -124,8 +125,8 @@ func TestCoveringPrefix_BGP_STBY_01(t *testing.T) {
 			t.Errorf("Hong Kong had to do something: %s", m.String())
 		}
 	}
-	if r := hk.router(); r.Counters.BecameMaster != 1 {
-		t.Errorf("Hong Kong changed its role: MASTER %d times", r.Counters.BecameMaster)
+	if s := hk.status().Services[0]; s.TimesAnnounced != 1 || s.TimesWithdrawn != 0 {
+		t.Errorf("Hong Kong changed its state: %s, %s; announced %d times, withdrawn %d times", s.State, s.Why, s.TimesAnnounced, s.TimesWithdrawn)
 	}
 
 	// It returns, and nothing is lost: the /23 is there until the /24 is.
