@@ -214,7 +214,16 @@ type PartnerStatus struct {
 	Verdict       string            `json:"verdict,omitempty"`
 	Sent          uint64            `json:"sent"`
 	Outcomes      map[string]uint64 `json:"outcomes,omitempty"`
+	Refused       []Refusal         `json:"refused,omitempty"`
 	Error         string            `json:"error,omitempty"`
+}
+
+// Refusal is the last datagram that had an outcome other than that it was used.
+type Refusal struct {
+	Outcome string `json:"outcome"` // as in Outcomes
+	// Peer is where it came from, or was to go: an address and a port, which anybody can make up.
+	Peer  string  `json:"peer"`
+	MSAgo float64 `json:"ms_ago"`
 }
 
 // ListenerStatus is a socket for the heartbeats of others.
@@ -223,6 +232,7 @@ type ListenerStatus struct {
 	Open     bool              `json:"open"`
 	Error    string            `json:"error,omitempty"`
 	Outcomes map[string]uint64 `json:"outcomes"`
+	Refused  []Refusal         `json:"refused,omitempty"`
 }
 
 // RecoveryStatus is the worst-case time from a failure to the end of its consequences.

@@ -53,7 +53,7 @@ func mergePartners(core, sockets []failover.PartnerStatus) []failover.PartnerSta
 			continue
 		}
 		c := &core[i]
-		c.Kind, c.Address, c.Sent, c.Outcomes, c.Error = s.Kind, s.Address, s.Sent, s.Outcomes, s.Error
+		c.Kind, c.Address, c.Sent, c.Outcomes, c.Refused, c.Error = s.Kind, s.Address, s.Sent, s.Outcomes, s.Refused, s.Error
 		if s.RTTMS != nil {
 			c.RTTMS = s.RTTMS
 		}

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"failoverd/failover"
 )
@@ -115,6 +116,7 @@ func (p *printer) partners(list []failover.PartnerStatus) {
 		if q.Error != "" {
 			r.notes = append(r.notes, note{red, q.Error})
 		}
+		r.notes = append(r.notes, refusals(q.Refused)...)
 		rows = append(rows, r)
 	}
 	p.table([]string{"PARTNER", "ADDRESS", "ANSWERED", "RTT", "REFUSED"}, rows)
@@ -157,6 +159,7 @@ func (p *printer) listeners(list []failover.ListenerStatus) {
 		if l.Error != "" {
 			r.notes = append(r.notes, note{red, l.Error})
 		}
+		r.notes = append(r.notes, refusals(l.Refused)...)
 		rows = append(rows, r)
 	}
 	p.table([]string{"HEARTBEATS AT", "SOCKET", "REFUSED"}, rows)
@@ -186,6 +189,14 @@ func (p *printer) region(r *failover.RouterStatus) {
 		parts = append(parts, fmt.Sprintf("%s +%.1f ms", ph.Name, ph.MS))
 	}
 	p.field("last takeover", "%s", strings.Join(parts, ", "))
+}
+
+// refusals says who was refused last, and when.
+func refusals(list []failover.Refusal) (notes []note) {
+	for _, f := range list {
+		notes = append(notes, note{yellow, fmt.Sprintf("last %s: %s, %s ago", f.Outcome, f.Peer, span(time.Duration(f.MSAgo*float64(time.Millisecond))))})
+	}
+	return notes
 }
 
 // outcomes lists what was refused, with numbers, in the order of names.

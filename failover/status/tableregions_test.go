@@ -20,11 +20,13 @@ func TestRegionsTable(t *testing.T) {
 		},
 	}}
 	s.Partners = []failover.PartnerStatus{
-		{ID: "site mainland/witness sg", Address: "203.0.113.200:7112", AnsweredMSAgo: ms(300), RTTMS: ms(31.4), Outcomes: map[string]uint64{"ok": 9, "wrong_key": 2}},
+		{ID: "site mainland/witness sg", Address: "203.0.113.200:7112", AnsweredMSAgo: ms(300), RTTMS: ms(31.4), Outcomes: map[string]uint64{"ok": 9, "wrong_key": 2}, Refused: []failover.Refusal{{Outcome: "wrong_key", Peer: "203.0.113.200:7112", MSAgo: 42100}}},
 		{ID: "site mainland/watcher hk", Address: "203.0.113.130:7112", Error: "connection refused"},
 	}
 	s.Heard = []failover.NodeStatus{{About: "mainland", Site: "hk", Node: "hk1", HeardMSAgo: 450, States: map[string]string{"4/51": "ready", "6/51": "out"}}}
-	s.Listeners = []failover.ListenerStatus{{Address: "0.0.0.0:7112", Open: true, Outcomes: map[string]uint64{"ok": 4, "replay": 1, "flood": 7}}}
+	s.Listeners = []failover.ListenerStatus{{Address: "0.0.0.0:7112", Open: true, Outcomes: map[string]uint64{"ok": 4, "replay": 1, "flood": 7}, Refused: []failover.Refusal{
+		{Outcome: "replay", Peer: "198.51.100.7:40000", MSAgo: 3 * 3600_000}, {Outcome: "flood", Peer: "198.51.100.8:1", MSAgo: 10},
+	}}}
 	var b strings.Builder
 	if err := Table(&b, s, TableOptions{}); err != nil {
 		t.Fatal(err)
@@ -40,6 +42,7 @@ taiwan        down     2, 2 needed  4000ms ago  4.0 of 18.0 s  site taiwan looks
 
 PARTNER                   ADDRESS             ANSWERED   RTT     REFUSED
 site mainland/witness sg  203.0.113.200:7112  300ms ago  31.4ms  wrong_key 2
+    last wrong_key: 203.0.113.200:7112, 42s ago
 site mainland/watcher hk  203.0.113.130:7112  never      -       -
     connection refused
 
@@ -48,6 +51,8 @@ hk1         hk       mainland  450ms ago  4/51 ready, 6/51 out
 
 HEARTBEATS AT  SOCKET  REFUSED
 0.0.0.0:7112   open    flood 7, replay 1
+    last replay: 198.51.100.7:40000, 3h00m ago
+    last flood: 198.51.100.8:1, 0.0s ago
 `
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

@@ -264,6 +264,11 @@ func TestWrongKey(t *testing.T) {
 	a.send(witnessID)
 	w.counted("wrong_key", 2)
 	nothing(t, "a request", w.heard)
+	refused := w.listener(0).Refused
+	if len(refused) != 1 || refused[0].Outcome != "wrong_key" || !strings.HasPrefix(refused[0].Peer, "127.0.0.1:") ||
+		refused[0].MSAgo < 0 || refused[0].MSAgo > 60_000 {
+		t.Errorf("the last one that was refused: %+v", refused)
+	}
 	if n := w.log.count("wrong_key"); n != 1 {
 		t.Errorf("%d lines, want 1", n)
 	}

@@ -153,5 +153,5 @@ func (l *listener) answer(e *entry, r *heartbeat.Reply) {
 }
 
 func (l *listener) describe() failover.ListenerStatus {
-	return failover.ListenerStatus{Address: l.addr.String(), Open: l.socket != nil, Error: l.openErr, Outcomes: l.tally.words()}
+	return failover.ListenerStatus{Address: l.addr.String(), Open: l.socket != nil, Error: l.openErr, Outcomes: l.tally.words(), Refused: l.tally.refusals()}
 }

@@ -141,6 +141,7 @@ func (p *partner) failed(err error) {
 func (p *partner) describe() failover.PartnerStatus {
 	st := failover.PartnerStatus{
 		ID: p.cfg.ID, Kind: p.cfg.Kind.String(), Address: p.cfg.Address.String(), Sent: p.sent, Outcomes: p.tally.words(),
+		Refused: p.tally.refusals(),
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"failoverd/failover"
 	"failoverd/failover/heartbeat"
 )
 
@@ -36,9 +37,16 @@ type tally struct {
 	log    *slog.Logger
 	counts [numCounts]atomic.Uint64
 
-	mu     sync.Mutex
-	last   [numCounts]time.Time
-	missed [numCounts]uint64
+	mu      sync.Mutex
+	last    [numCounts]time.Time
+	missed  [numCounts]uint64
+	senders [numCounts]sender
+}
+
+// sender is who a count was about last. There is one for each, however many there are.
+type sender struct {
+	peer netip.AddrPort
+	at   time.Time // zero: nobody
 }
 
 func newTally(log *slog.Logger) *tally { return &tally{log: log} }
@@ -51,12 +59,14 @@ func (t *tally) add(i int, n uint64) {
 	}
 }
 
-// note counts, and logs unless the same was logged lately. peer is whom it is about, err why; nil: that says it all.
+// note counts, remembers who it was, and logs unless the same was logged lately. peer is whom it is about, err why; nil: that
+// says it all.
 func (t *tally) note(i int, peer netip.AddrPort, err error) {
 	t.count(i)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := time.Now()
+	t.senders[i] = sender{peer, now}
 	if now.Sub(t.last[i]) < logGap {
 		t.missed[i]++
 		return
@@ -86,4 +96,16 @@ func (t *tally) words() map[string]uint64 {
 		}
 	}
 	return m
+}
+
+// refusals returns who was refused last, for each reason that there was somebody for, in the order of the reasons.
+func (t *tally) refusals() (list []failover.Refusal) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i, s := range t.senders {
+		if !s.at.IsZero() {
+			list = append(list, failover.Refusal{Outcome: word(i), Peer: s.peer.String(), MSAgo: float64(time.Since(s.at).Microseconds()) / 1000})
+		}
+	}
+	return list
 }
