@@ -16,17 +16,24 @@ func (p *printer) check(c *failover.CheckConfig) {
 		p.line("timeout", formatSeconds(c.Timeout))
 		p.line("rise", c.Rise)
 		p.line("fall", c.Fall)
+		p.when(c.Initial != failover.InitialUnknown, "initial", c.Initial)
+		p.when(c.NetNamespace != "", "net_namespace", name(c.NetNamespace))
 		p.when(c.Source.IsValid(), "source", c.Source)
 		p.when(c.Interface != "", "interface", name(c.Interface))
 		p.when(c.MaxRTT != 0, "max_rtt", int64(c.MaxRTT/time.Millisecond))
+		p.when(c.RecoverRTT != 0, "recover_rtt", int64(c.RecoverRTT/time.Millisecond))
 		p.when(c.MaxLoss != 0, "max_loss", c.MaxLoss)
+		p.when(c.RecoverLoss != 0, "recover_loss", max(c.RecoverLoss, 0)) // NoLoss is 0
 		p.when(c.Window != 0, "window", c.Window)
+		if m := c.Damping; m.Changes != 0 {
+			p.line("damping", m.Changes, formatSeconds(m.Within), formatSeconds(m.Steady))
+		}
 	})
 }
 
 func (p *printer) probe(o *failover.Probe) {
 	switch o.Kind {
-	case failover.ProbeTCP, failover.ProbeICMP:
+	case failover.ProbeTCP, failover.ProbeICMP, failover.ProbeLink:
 		p.line(o.Kind, name(o.Target))
 	case failover.ProbeHTTP:
 		p.block("http "+name(o.Target), func() {
@@ -34,9 +41,20 @@ func (p *printer) probe(o *failover.Probe) {
 			p.when(o.Body != "", "body_match", quote(o.Body))
 			p.when(o.Method != "", "method", o.Method)
 			p.when(o.Host != "", "host", name(o.Host))
-			p.when(o.Insecure, "insecure")
-			p.when(o.ServerName != "", "server_name", name(o.ServerName))
+			p.when(o.HTTP2, "http2")
+			p.when(o.CertExpiry != 0, "cert_expiry", o.CertExpiry)
+			p.exchange(o)
 		})
+	case failover.ProbeDNS:
+		p.block("dns "+name(o.Target), func() { p.dns(o) })
+	case failover.ProbeGRPC:
+		p.block("grpc "+name(o.Target), func() {
+			p.when(o.Service != "", "service", name(o.Service))
+			p.when(o.TLS, "tls")
+			p.exchange(o)
+		})
+	case failover.ProbePrometheus:
+		p.block("prometheus "+name(o.Target), func() { p.prometheus(o) })
 	case failover.ProbeBGPRoute:
 		p.block("bgp_route "+o.Prefix.String(), func() {
 			p.line("speaker", name(o.Speaker))
@@ -62,4 +80,36 @@ func (p *printer) checkGroup(cfg *failover.Config, g *failover.CheckGroupConfig)
 			p.line(word, name(m.Name))
 		}
 	})
+}
+
+// exchange writes what probes that speak HTTP or TLS have in common.
+func (p *printer) exchange(o *failover.Probe) {
+	for _, h := range o.Headers {
+		p.line("header", name(h[0]), quote(h[1]))
+	}
+	p.when(o.Insecure, "insecure")
+	p.when(o.ServerName != "", "server_name", name(o.ServerName))
+	p.when(o.CA != "", "ca", name(o.CA))
+}
+
+func (p *printer) dns(o *failover.Probe) {
+	p.line("query", name(o.Query))
+	p.line("type", o.DNS.Type)
+	for _, a := range o.DNS.Answers {
+		p.line("answer", quote(a))
+	}
+	p.when(o.DNS.Missing, "rcode", "NXDOMAIN")
+	p.when(o.DNS.TCP, "tcp")
+}
+
+func (p *printer) prometheus(o *failover.Probe) {
+	p.line("query", quote(o.Query))
+	word, back := "above", "recover_below"
+	if o.Limit.Below {
+		word, back = "below", "recover_above"
+	}
+	p.line(word, failover.Number(o.Limit.Value))
+	p.when(o.Limit.Recover != o.Limit.Value, back, failover.Number(o.Limit.Recover))
+	p.when(o.Absent != failover.AbsentUnhealthy, "absent", o.Absent)
+	p.exchange(o)
 }

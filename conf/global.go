@@ -185,12 +185,15 @@ func (d *decoder) resolveGroup(in *instance, f wire.Family) {
 	}
 }
 
-// namespace returns the name of a network namespace.
-func (d *decoder) namespace(c *cursor) {
+// namespace decodes the network namespace of the agent.
+func (d *decoder) namespace(c *cursor) { d.global.namespace.set(d.namespaceName(c)) }
+
+// namespaceName returns the name of a network namespace.
+func (d *decoder) namespaceName(c *cursor) (string, Token, bool) {
 	s, t, ok := d.text(c, "the name of a network namespace")
 	if ok && (strings.ContainsAny(s, "/\x00") || s == "." || s == "..") {
 		d.errorf(t, "net_namespace %q: not the name of a network namespace (one in /run/netns)", s)
 		ok = false
 	}
-	d.global.namespace.set(s, t, ok)
+	return s, t, ok
 }

@@ -18,8 +18,13 @@ type healthCheck struct {
 	source       field[netip.Addr]
 	device       field[string]
 	maxRTT       field[int] // milliseconds
+	recoverRTT   field[int] // milliseconds
 	maxLoss      field[int] // percent
+	recoverLoss  field[int] // percent
 	window       field[int]
+	initial      field[string]
+	namespace    field[string]
+	damping      field[failover.Damping]
 }
 
 // Defaults and bounds of health checks. The rise and the fall of a script are 1, as keepalived has them; what crosses a
@@ -34,14 +39,21 @@ const (
 	maxWindow        = 1000
 )
 
-const laterProbe = "the probes are tcp, http, icmp and bgp_route; a vrrp_script can look at anything"
+// probeNames are the words that a check must have one of.
+const probeNames = "tcp, http, icmp, dns, grpc, prometheus, link or bgp_route"
 
 var checkWords = newTable("health_check",
 	[]row[*healthCheck]{
 		word("tcp", func(d *decoder, h *healthCheck, c *cursor) { h.set(d, d.tcpProbe(c)) }),
-		word("http", func(d *decoder, h *healthCheck, c *cursor) { h.set(d, d.httpProbe(c)) }),
+		word("http", func(d *decoder, h *healthCheck, c *cursor) { h.set(d, d.urlProbe(c, httpWords, failover.ProbeHTTP)) }),
 		word("icmp", func(d *decoder, h *healthCheck, c *cursor) { h.set(d, d.icmpProbe(c)) }),
 		word("bgp_route", func(d *decoder, h *healthCheck, c *cursor) { h.set(d, d.routeProbe(c)) }),
+		word("dns", func(d *decoder, h *healthCheck, c *cursor) { h.set(d, d.dnsProbe(c)) }),
+		word("grpc", func(d *decoder, h *healthCheck, c *cursor) { h.set(d, d.grpcProbe(c)) }),
+		word("prometheus", func(d *decoder, h *healthCheck, c *cursor) {
+			h.set(d, d.urlProbe(c, prometheusWords, failover.ProbePrometheus))
+		}),
+		word("link", func(d *decoder, h *healthCheck, c *cursor) { h.set(d, d.linkProbe(c)) }),
 		word("interval", func(d *decoder, h *healthCheck, c *cursor) {
 			h.interval.set(d.seconds(c, minCheckInterval, maxCheckInterval))
 		}),
@@ -56,8 +68,12 @@ var checkWords = newTable("health_check",
 		word("max_rtt", func(d *decoder, h *healthCheck, c *cursor) { h.maxRTT.set(d.int(c, 1, maxRTT)) }),
 		word("max_loss", func(d *decoder, h *healthCheck, c *cursor) { h.maxLoss.set(d.int(c, 1, 99)) }),
 		word("window", func(d *decoder, h *healthCheck, c *cursor) { h.window.set(d.int(c, 1, maxWindow)) }),
+		word("recover_rtt", func(d *decoder, h *healthCheck, c *cursor) { h.recoverRTT.set(d.int(c, 1, maxRTT)) }),
+		word("recover_loss", func(d *decoder, h *healthCheck, c *cursor) { h.recoverLoss.set(d.int(c, 0, 99)) }),
+		word("initial", func(d *decoder, h *healthCheck, c *cursor) { h.initial.set(d.oneOf(c, "up", "down", "unknown")) }),
+		word("net_namespace", func(d *decoder, h *healthCheck, c *cursor) { h.namespace.set(d.namespaceName(c)) }),
+		word("damping", func(d *decoder, h *healthCheck, c *cursor) { h.damping.set(d.checkDamping(c)) }),
 	},
-	all[*healthCheck](later, "", laterProbe, "dns", "grpc", "prometheus"),
 	all[*healthCheck](refused, "", "write a vrrp_script, and track it with track_script", "script"),
 )
 
@@ -87,14 +103,21 @@ func (d *decoder) resolveCheck(h *healthCheck) failover.CheckConfig {
 		Name: h.name.Text, Interval: interval, FallInterval: h.fallInterval.or(0), Timeout: h.timeout.or(min(interval, defaultInterval)),
 		Rise: h.rise.or(defaultRise), Fall: h.fall.or(defaultFall), Source: h.source.or(netip.Addr{}), Interface: h.device.or(""),
 		MaxRTT: time.Duration(h.maxRTT.or(0)) * time.Millisecond, MaxLoss: h.maxLoss.or(0),
+		RecoverRTT: time.Duration(h.recoverRTT.or(0)) * time.Millisecond, RecoverLoss: h.recoverLoss.or(0),
+		NetNamespace: h.namespace.or(""), Damping: h.damping.or(failover.Damping{}),
+		Initial: map[string]failover.InitialVerdict{"up": failover.InitialUp, "down": failover.InitialDown}[h.initial.or("")],
+	}
+	if h.recoverLoss.ok && out.RecoverLoss == 0 {
+		out.RecoverLoss = failover.NoLoss
 	}
 	if out.MaxRTT > 0 || out.MaxLoss > 0 {
 		out.Window = h.window.or(defaultWindow)
 	}
 	d.checkTimes(h, &out)
+	d.checkRecovery(h)
 	d.checkWay(h)
 	if h.probe == nil {
-		d.errorf(h.name, "health_check %s has no probe: want tcp, http, icmp or bgp_route", h.name.Text)
+		d.errorf(h.name, "health_check %s has no probe: want "+probeNames, h.name.Text)
 		return out
 	}
 	out.Probe = d.resolveProbe(h.probe)
@@ -128,21 +151,70 @@ func (d *decoder) checkWay(h *healthCheck) {
 	if h.probe == nil {
 		return
 	}
-	if h.probe.out.Kind == failover.ProbeBGPRoute {
-		for _, f := range []struct {
-			given bool
-			at    Token
-			word  string
-		}{
-			{h.source.given, h.source.at, "source"}, {h.device.given, h.device.at, "interface"}, {h.maxRTT.given, h.maxRTT.at, "max_rtt"},
-		} {
-			if f.given {
-				d.errorf(f.at, "%s is not for bgp_route, which sends nothing", f.word)
-			}
+	for _, f := range []struct {
+		given bool
+		at    Token
+		word  string
+	}{
+		{h.source.given, h.source.at, "source"},
+		{h.device.given, h.device.at, "interface"},
+		{h.maxRTT.given, h.maxRTT.at, "max_rtt"},
+		{h.namespace.given, h.namespace.at, "net_namespace"},
+	} {
+		if why := unfit(h.probe.out.Kind, f.word); f.given && why != "" {
+			d.errorf(f.at, "%s is not for %s, %s", f.word, h.probe.out.Kind, why)
 		}
-		return
 	}
 	if a := h.probe.address; h.source.ok && a.IsValid() && a.Is4() != h.source.value.Is4() {
 		d.errorf(h.source.at, "source %s and %s are of different families", h.source.value, a)
 	}
+}
+
+// unfit says why a word about the way, or about the time that it takes, does not go with a kind of probe; empty: it does.
+func unfit(kind failover.ProbeKind, word string) string {
+	switch {
+	case kind == failover.ProbeBGPRoute, kind == failover.ProbeLink && word != "net_namespace":
+		return "which sends nothing"
+	case kind == failover.ProbePrometheus && word == "max_rtt":
+		return "which measures nothing itself: let the query do it"
+	}
+	return ""
+}
+
+// checkRecovery holds the limits of a check against what it recovers at.
+func (d *decoder) checkRecovery(h *healthCheck) {
+	for _, f := range []struct{ limit, back *field[int] }{{&h.maxRTT, &h.recoverRTT}, {&h.maxLoss, &h.recoverLoss}} {
+		word := map[bool]string{true: "rtt", false: "loss"}[f.limit == &h.maxRTT]
+		switch {
+		case f.back.given && f.limit.missing():
+			d.warnf(f.back.at, "recover_%s has no effect without max_%s", word, word)
+		case f.back.ok && f.limit.ok && f.back.value > f.limit.value:
+			d.errorf(f.back.at, "recover_%s %s is more than max_%s %s", word, f.back.at.Text, word, f.limit.at.Text)
+		}
+	}
+}
+
+// Bounds of damping: minChanges are down and up again.
+const (
+	minChanges    = 2
+	maxChanges    = 1000
+	minSteadyTime = time.Second
+	maxSteadyTime = 24 * time.Hour
+)
+
+// checkDamping decodes CHANGES WITHIN STEADY.
+func (d *decoder) checkDamping(c *cursor) (v failover.Damping, at Token, ok bool) {
+	var well [3]bool
+	v.Changes, at, well[0] = d.int(c, minChanges, maxChanges)
+	if !well[0] {
+		c.rest()
+		return v, at, false
+	}
+	v.Within, _, well[1] = d.seconds(c, minSteadyTime, maxSteadyTime)
+	if !well[1] {
+		c.rest()
+		return v, at, false
+	}
+	v.Steady, _, well[2] = d.seconds(c, minSteadyTime, maxSteadyTime)
+	return v, at, well[2]
 }

@@ -312,7 +312,7 @@ func TestTooManyMistakes(t *testing.T) {
 		}
 		for i, want := range []string{
 			`f:10001:1: %s: unknown keyword "what" at the top level; the others are not shown, there are too many`,
-			`f:20001:18: error: dns is not supported yet: the probes are tcp, http, icmp and bgp_route; a vrrp_script can look at anything; the others are not shown, there are too many`,
+			`f:20001:18: error: dns: query is missing; the others are not shown, there are too many`,
 			`f:20002:1: warning: virtual_server is skipped: failoverd does not configure IPVS; the others are not shown, there are too many`,
 		} {
 			severity := map[bool]string{false: "error", true: "warning"}[lenient]

@@ -2,10 +2,6 @@ package conf
 
 import (
 	"net/netip"
-	"net/url"
-	"regexp"
-	"strconv"
-	"strings"
 
 	"failoverd/failover"
 )
@@ -19,6 +15,11 @@ type probe struct {
 	speaker field[string]
 	origin  field[uint32]
 	tls     []Token // words that are about certificates
+	dns     dnsDraft
+	limits  []field[failover.Threshold]
+	back    field[float64] // recover_below or recover_above
+	// backWord is the one of the two that was given.
+	backWord Token
 	// ok: the target is one; what is wrong with it has been reported.
 	ok bool
 }
@@ -34,7 +35,7 @@ func (d *decoder) tcpProbe(c *cursor) *probe {
 		p.address, why = parseHost(host)
 	}
 	if why != "" || port == 0 {
-		d.errorf(t, "tcp %q: %s (want HOST:PORT)", t.Text, orText(why, "the port is missing"))
+		d.errorf(t, "%s %q: %s (want HOST:PORT)", c.keyword.Text, t.Text, orText(why, "the port is missing"))
 		return p
 	}
 	p.out.Target, p.ok = t.Text, true
@@ -54,118 +55,6 @@ func (d *decoder) icmpProbe(c *cursor) *probe {
 	}
 	p.out.Target, p.address, p.ok = t.Text, a, true
 	return p
-}
-
-var httpWords = newTable("http", []row[*probe]{
-	word("status", (*decoder).statuses),
-	word("body_match", func(d *decoder, p *probe, c *cursor) {
-		s, t, ok := d.text(c, "a regular expression")
-		if _, err := regexp.Compile(s); ok && err != nil {
-			d.errorf(t, "body_match: %s", strings.TrimPrefix(err.Error(), "error parsing regexp: "))
-		}
-		p.out.Body = s
-	}),
-	word("method", func(d *decoder, p *probe, c *cursor) {
-		s, t, ok := d.text(c, "a method")
-		if ok && (strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" || s == "CONNECT") {
-			d.errorf(t, "method %q: want GET, HEAD or another one in capital letters", s)
-		}
-		p.out.Method = s
-	}),
-	word("host", func(d *decoder, p *probe, c *cursor) {
-		s, t, ok := d.text(c, "a name")
-		if host, _, why := splitHostPort(s); ok {
-			if why == "" {
-				_, why = parseHost(host)
-			}
-			if why != "" {
-				d.errorf(t, "host %q: %s (want NAME or NAME:PORT)", s, why)
-			}
-		}
-		p.out.Host = s
-	}),
-	word("insecure", func(_ *decoder, p *probe, c *cursor) {
-		p.out.Insecure = true
-		p.tls = append(p.tls, c.keyword)
-	}),
-	word("server_name", func(d *decoder, p *probe, c *cursor) {
-		p.tls = append(p.tls, c.keyword)
-		s, t, ok := d.text(c, "a name")
-		if _, why := parseHost(s); ok && why != "" {
-			d.errorf(t, "server_name %q: %s", s, why)
-		}
-		p.out.ServerName = s
-	}),
-})
-
-// statuses decodes one or more N or N-N.
-func (d *decoder) statuses(p *probe, c *cursor) {
-	for first := true; first || c.value(); first = false {
-		const want = "codes from 100 to 599, such as 200-299"
-		t, ok := d.next(c, want)
-		if !ok {
-			return
-		}
-		from, to, isRange := strings.Cut(t.Text, "-")
-		if !isRange {
-			to = from
-		}
-		lo, err := strconv.Atoi(from)
-		hi, err2 := strconv.Atoi(to)
-		if err != nil || err2 != nil || !digits(from+to) || lo < 100 || hi > 599 || lo > hi {
-			d.errorf(t, "status %q: want %s", t.Text, want)
-			continue
-		}
-		p.out.Statuses = append(p.out.Statuses, [2]int{lo, hi})
-	}
-}
-
-func (d *decoder) httpProbe(c *cursor) *probe {
-	p := &probe{word: c.keyword, out: failover.Probe{Kind: failover.ProbeHTTP}}
-	t, ok := d.next(c, "a URL")
-	if c.block != nil && !c.more() {
-		walk(d, httpWords, p, d.body(c))
-	}
-	if !ok {
-		return p
-	}
-	u, why := parseURL(t.Text)
-	if why == "" {
-		p.address, why = parseHost(u.Hostname())
-	}
-	if why != "" {
-		d.errorf(t, "http %q: %s (want http://HOST[:PORT]/PATH, or https)", t.Text, why)
-		return p
-	}
-	if u.Scheme == "http" {
-		for _, w := range p.tls {
-			d.warnf(w, "%s has no effect without https", w.Text)
-		}
-	}
-	p.out.Target, p.ok = t.Text, true
-	return p
-}
-
-// parseURL returns a URL that can be asked for, or says why it cannot. Who names a password there would find it in logs
-// and status.
-func parseURL(s string) (*url.URL, string) {
-	u, err := url.Parse(s)
-	switch {
-	case err != nil || !printable(s):
-		return nil, "it is not a URL"
-	case u.Scheme != "http" && u.Scheme != "https":
-		return nil, "it does not begin with http:// or https://"
-	case u.Opaque != "" || u.Host == "" || u.Hostname() == "":
-		return nil, "it has no host"
-	case u.User != nil:
-		return nil, "a user is not supported"
-	case u.Fragment != "":
-		return nil, "a fragment is never sent"
-	}
-	if _, _, why := splitHostPort(u.Host); why != "" {
-		return nil, why
-	}
-	return u, ""
 }
 
 var routeWords = newTable("bgp_route", []row[*probe]{
@@ -191,9 +80,19 @@ func (d *decoder) routeProbe(c *cursor) *probe {
 
 // resolveProbe returns the configuration of a probe.
 func (d *decoder) resolveProbe(p *probe) failover.Probe {
-	if p.out.Kind != failover.ProbeBGPRoute {
+	switch p.out.Kind {
+	case failover.ProbeBGPRoute:
+		return d.resolveRoute(p)
+	case failover.ProbeDNS:
+		return d.resolveDNS(p)
+	case failover.ProbePrometheus:
+		return d.resolvePrometheus(p)
+	default:
 		return p.out
 	}
+}
+
+func (d *decoder) resolveRoute(p *probe) failover.Probe {
 	p.out.Speaker, p.out.OriginAS = p.speaker.or(""), p.origin.or(0)
 	if p.speaker.missing() {
 		d.errorf(p.word, "bgp_route: speaker is missing")

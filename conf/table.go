@@ -103,8 +103,8 @@ var contexts []interface {
 }
 
 func init() {
-	contexts = append(contexts, rootWords, globalWords, instanceWords, anycastWords, hmacWords, groupWords, scriptWords, fileWords, processWords, checkWords, checkGroupWords, httpWords, routeWords,
-		speakerWords, tlsWords, neighborWords, siteWords, watchWords, witnessServerWords)
+	contexts = append(contexts, rootWords, globalWords, instanceWords, anycastWords, hmacWords, groupWords, scriptWords, fileWords, processWords, checkWords, checkGroupWords, httpWords, routeWords, dnsWords, grpcWords,
+		prometheusWords, speakerWords, tlsWords, neighborWords, siteWords, watchWords, witnessServerWords)
 }
 
 func (t *table[T]) where() string { return t.place }

@@ -86,16 +86,19 @@ var inventory = map[string]map[string]string{
 	"track_file": {"supported": "weight"}, "track_process": {"supported": "weight"},
 	"track_check": {"supported": "weight"}, "track_bgp": {"supported": "weight"},
 	"health_check": {
-		"supported": `tcp http icmp bgp_route interval fall_interval timeout rise fall source interface max_rtt max_loss window`,
-		"later":     "dns grpc prometheus",
-		"refused":   "script",
+		"supported": `tcp http icmp dns grpc prometheus link bgp_route interval fall_interval timeout rise fall initial source
+			interface net_namespace max_rtt recover_rtt max_loss recover_loss window damping`,
+		"refused": "script",
 	},
 	"check_group": {
 		"supported": `all any at_least health_check check_group vrrp_script vrrp_track_process vrrp_track_file track_file`,
 		"refused":   "weight",
 	},
-	"http":      {"supported": "status body_match method host insecure server_name"},
-	"bgp_route": {"supported": "speaker origin_as from"},
+	"http":       {"supported": "status body_match method host header http2 cert_expiry insecure server_name ca"},
+	"dns":        {"supported": "query type answer rcode tcp"},
+	"grpc":       {"supported": "service tls insecure server_name ca"},
+	"prometheus": {"supported": "query above below recover_below recover_above absent header insecure server_name ca"},
+	"bgp_route":  {"supported": "speaker origin_as from"},
 	"virtual_ipaddress": {
 		"supported": `dev brd broadcast scope label no_track -nodad preferred_lft noprefixroute`,
 		"later":     `peer use_vmac`,

@@ -94,7 +94,7 @@ const (
 	EventInterval                        // another advertisement interval was adopted; From, To
 	EventLate                            // this node woke up late and listens once more before it takes over
 	EventReconfigured                    // a new configuration is in force; To its hash
-	EventTracker                         // a tracked thing changed; To "ok", "failed", "unknown" or a number, Reason; Object names it
+	EventTracker                         // a tracked thing changed; To "ok", "failed", "unknown", "warning" or a number, Reason; Object names it
 	EventPriority                        // the effective priority changed; From, To, Reason
 	EventGroup                           // a sync group changed its state; Group, From, To, Reason
 	EventObjectFailed                    // a route or a rule could not be added; Object, Reason

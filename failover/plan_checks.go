@@ -2,16 +2,33 @@ package failover
 
 import (
 	"strconv"
+	"strings"
 )
 
 var checkParameters = []parameter[CheckConfig]{
-	value("probe", "", func(c *CheckConfig) string { return c.Probe.String() }),
+	value("probe", "", func(c *CheckConfig) string { return c.Probe.aim() }),
 	value("status", "", func(c *CheckConfig) string { return orNone(c.Probe.StatusText()) }),
 	value("body_match", "", func(c *CheckConfig) string { return orNone(c.Probe.Body) }),
 	value("method", "", func(c *CheckConfig) string { return orNone(c.Probe.Method) }),
 	value("host", "", func(c *CheckConfig) string { return orNone(c.Probe.Host) }),
+	secret("header", "", func(c *CheckConfig) [][2]string { return c.Probe.Headers }, headerNames),
+	value("http2", "", func(c *CheckConfig) string { return onOff(c.Probe.HTTP2) }),
+	value("cert_expiry", "", func(c *CheckConfig) string { return strconv.Itoa(c.Probe.CertExpiry) }),
+	value("tls", "", func(c *CheckConfig) string { return onOff(c.Probe.TLS) }),
+	value("ca", "", func(c *CheckConfig) string { return orNone(c.Probe.CA) }),
 	value("insecure", "", func(c *CheckConfig) string { return onOff(c.Probe.Insecure) }),
 	value("server_name", "", func(c *CheckConfig) string { return orNone(c.Probe.ServerName) }),
+	value("query", "", func(c *CheckConfig) string { return orNone(c.Probe.Query) }),
+	value("type", "", func(c *CheckConfig) string { return orNone(c.Probe.DNS.Type) }),
+	value("service", "", func(c *CheckConfig) string { return orNone(c.Probe.Service) }),
+	value("limit", "", func(c *CheckConfig) string { return c.Probe.Limit.String() }),
+	value("answer", "", func(c *CheckConfig) string { return orNone(strings.Join(c.Probe.DNS.Answers, " or ")) }),
+	value("rcode", "", func(c *CheckConfig) string {
+		return map[bool]string{false: "NOERROR", true: "NXDOMAIN"}[c.Probe.DNS.Missing]
+	}),
+	value("tcp", "", func(c *CheckConfig) string { return onOff(c.Probe.DNS.TCP) }),
+	value("absent", "", func(c *CheckConfig) string { return c.Probe.Absent.String() }),
+	value("net_namespace", "", func(c *CheckConfig) string { return orNone(c.NetNamespace) }),
 	value("source", "", func(c *CheckConfig) string { return orDefault(c.Source) }),
 	value("interface", "", func(c *CheckConfig) string { return orNone(c.Interface) }),
 	value("interval", nextRun, func(c *CheckConfig) string { return duration(c.Interval) }),
@@ -19,9 +36,23 @@ var checkParameters = []parameter[CheckConfig]{
 	value("timeout", nextRun, func(c *CheckConfig) string { return duration(c.Timeout) }),
 	value("rise", nextRun, func(c *CheckConfig) string { return strconv.Itoa(c.Rise) }),
 	value("fall", nextRun, func(c *CheckConfig) string { return strconv.Itoa(c.Fall) }),
+	value("initial", "when it looks at something for the first time", func(c *CheckConfig) string { return c.Initial.String() }),
 	value("max_rtt", nextRun, func(c *CheckConfig) string { return duration(c.MaxRTT) }),
+	value("recover_rtt", nextRun, func(c *CheckConfig) string { return duration(c.RecoverRTT) }),
 	value("max_loss", nextRun, func(c *CheckConfig) string { return strconv.Itoa(c.MaxLoss) }),
+	value("recover_loss", nextRun, func(c *CheckConfig) string { return c.recoverLossText() }),
 	value("window", nextRun, func(c *CheckConfig) string { return strconv.Itoa(c.Window) }),
+	value("damping", nextRun, func(c *CheckConfig) string { return c.Damping.String() }),
+}
+
+func (c *CheckConfig) recoverLossText() string {
+	switch c.RecoverLoss {
+	case 0:
+		return "default"
+	case NoLoss:
+		return "0"
+	}
+	return strconv.Itoa(c.RecoverLoss)
 }
 
 // planChecks says what becomes of every health_check.

@@ -365,6 +365,8 @@ func fillKind(v reflect.Value, n int64, path, other string, paths *[]string) (ne
 		v.SetInt(n)
 	case reflect.Uint8, reflect.Uint16, reflect.Uint32:
 		v.SetUint(uint64(n))
+	case reflect.Float64:
+		v.SetFloat(float64(n))
 	default:
 		panic(path + " is of a kind that is not known: " + v.Kind().String())
 	}

@@ -105,59 +105,6 @@ type RegionConfig struct {
 	FailbackClean time.Duration
 }
 
-// ProbeKind is how a health check looks.
-type ProbeKind uint8
-
-// Kinds of probes.
-const (
-	ProbeTCP ProbeKind = iota
-	ProbeHTTP
-	ProbeICMP
-	ProbeBGPRoute
-)
-
-// String returns the configuration word.
-func (k ProbeKind) String() string { return [...]string{"tcp", "http", "icmp", "bgp_route"}[k] }
-
-// Probe is one probe line of a health check.
-type Probe struct {
-	Kind ProbeKind
-	// Target is HOST:PORT, a URL, a host, or nothing for ProbeBGPRoute.
-	Target string
-	// For ProbeHTTP: Statuses are ranges of codes that are all right (none: 200-299), Body a regular expression that the
-	// body must match (empty: none), Method and Host what is sent (empty: GET, that of the URL), Insecure skips the
-	// verification of certificates, ServerName is what they must be for (empty: the host).
-	Statuses   [][2]int
-	Body       string
-	Method     string
-	Host       string
-	Insecure   bool
-	ServerName string
-	// For ProbeBGPRoute: the prefix is seen through a session of Speaker; OriginAS is the last AS of its path, 0: any.
-	Prefix   netip.Prefix
-	Speaker  string
-	OriginAS uint32
-	// AllNeighbors: every neighbor with an established session has sent it, and not one of them.
-	AllNeighbors bool
-}
-
-// CheckConfig is a health_check.
-type CheckConfig struct {
-	Name  string
-	Probe Probe
-	// Interval is from start to start; FallInterval counts instead while the verdict is about to change; 0: Interval.
-	Interval, FallInterval, Timeout time.Duration
-	// Rise and Fall are how many equal results in a row change the verdict; at least 1. The first result counts at once.
-	Rise, Fall int
-	// Source is the address that probes leave from, Interface the device; zero: the kernel's choice.
-	Source    netip.Addr
-	Interface string
-	// MaxRTT and MaxLoss (percent) are compared over the last Window probes; 0: not.
-	MaxRTT  time.Duration
-	MaxLoss int
-	Window  int
-}
-
 // HeartbeatReplied is the verified answer of a partner to a request of ours.
 type HeartbeatReplied struct {
 	Partner string // its ID

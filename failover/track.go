@@ -61,6 +61,8 @@ type TrackerReport struct {
 	// router counts it as a failure. Since is how long the results that led to the verdict go back.
 	Unknown bool
 	Since   time.Duration
+	// Warning is what a health check has to say besides its verdict; empty: nothing.
+	Warning string
 }
 
 // TrackerReported is news of a tracked thing.

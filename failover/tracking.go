@@ -19,6 +19,8 @@ type tracked struct {
 	value  int
 	reason string
 	latest string
+	// warning is what a health check warns of; empty: nothing.
+	warning string
 	// unknown: a health check could not look, so that ok is only the careful guess. sinceAt is when the evidence for the
 	// verdict began, as the newest report has it.
 	unknown bool
@@ -132,6 +134,7 @@ func (c *Core) trackerReported(now vrrp.Instant, rep *TrackerReport, fx *Effects
 		news, t.reason = true, rep.Reason
 	}
 	t.unknown, t.sinceAt = unknown, now.Add(-max(rep.Since, 0))
+	t.warned(now, rep, fx)
 	if news {
 		c.trackerChanged(now, rep.Tracker, t, fx)
 	}

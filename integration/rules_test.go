@@ -57,7 +57,10 @@ var rooms = map[string]room{
 	"failover/script": {own: []string{"failover"}, others: []string{"golang.org/x/sys/unix"}},
 	"failover/health": {
 		own:    []string{"failover", "failover/script", "bgp"},
-		others: []string{"golang.org/x/sys/unix", "golang.org/x/net/icmp", "golang.org/x/net/ipv4", "golang.org/x/net/ipv6"},
+		others: []string{
+			"golang.org/x/sys/unix", "golang.org/x/net/icmp", "golang.org/x/net/ipv4", "golang.org/x/net/ipv6", "golang.org/x/net/http2",
+			"github.com/miekg/dns", "google.golang.org/grpc",
+		},
 	},
 	"failover/notify": {own: []string{"failover", "failover/script"}, others: []string{"golang.org/x/sys/unix"}},
 	"failover/daemon": {
@@ -84,6 +87,7 @@ var rooms = map[string]room{
 // onlyImporter names the packages that exactly one room - and the labs - may import, and why.
 var onlyImporter = []struct{ prefix, room, why string }{
 	{"github.com/vishvananda/netlink", "failover/kernel", "one place knows how addresses are written"},
+	{"github.com/miekg/dns", "failover/health", "nobody else asks a name server"},
 	{"github.com/google/nftables", "failover/kernel", "one place knows how packets are filtered"},
 	{"github.com/osrg/gobgp/v3/pkg/server", "bgp/speaker", "a panic in gobgp must not take VRRP with it"},
 	{"github.com/osrg/gobgp/v3/api", "bgp/gobgp", "a later major version is then a change of one room"},

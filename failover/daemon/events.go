@@ -101,7 +101,7 @@ func logEvent(log *slog.Logger, e *failover.Event) {
 		how.level = slog.LevelInfo
 	case e.Kind == failover.EventHold && e.To == "expired", e.Kind == failover.EventHandover && e.To == "failed":
 		how.level = slog.LevelWarn
-	case e.Kind == failover.EventTracker && e.To != "failed" && e.To != "unknown", e.Kind == failover.EventDevice && e.Reason == "":
+	case e.Kind == failover.EventTracker && e.To != "failed" && e.To != "unknown" && e.To != "warning", e.Kind == failover.EventDevice && e.Reason == "":
 		how.level = slog.LevelInfo
 	case e.Kind == failover.EventStop && e.To == stopComplete && e.Reason != "":
 		how.level = slog.LevelError

@@ -68,6 +68,7 @@ func (l *loop) publish(now vrrp.Instant) {
 	s.Config.File, s.Config.LoadedAt, s.Config.Reloads = l.agent.opts.File, l.loaded.at, l.loaded.reloads
 	s.Config.LastError, s.Config.LastFailed = l.loaded.lastError, l.loaded.failed
 	s.Links = l.links.describe()
+	l.health.Describe(s.Checks)
 	partners, listeners := l.witness.Describe()
 	s.Partners, s.Listeners = mergePartners(s.Partners, partners), listeners
 	s.Agent.LoopLateMillis = float64(l.lateMax.Microseconds()) / 1000

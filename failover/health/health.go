@@ -140,6 +140,17 @@ func (m *Monitor) Run(ctx context.Context, report func(failover.TrackerReport)) 
 	return c.wait(m.settings.waitEnd)
 }
 
+// Describe adds to a list of checks what those of them that run have measured: round trips, losses and damping.
+func (m *Monitor) Describe(list []failover.CheckStatus) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range list {
+		if h := m.checks[list[i].Name]; h != nil {
+			h.describe(&list[i])
+		}
+	}
+}
+
 // clear forgets all objects, whose goroutines have been told to end.
 func (m *Monitor) clear() {
 	for _, s := range m.scripts {

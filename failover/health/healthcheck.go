@@ -30,14 +30,24 @@ type healthCheck struct {
 	log   *slog.Logger
 	probe prober
 
-	mu   sync.Mutex
-	want failover.CheckConfig
+	mu     sync.Mutex
+	want   failover.CheckConfig
+	vitals vitals
 
 	p       failover.CheckConfig
 	rounds  rounds
 	window  window
 	verdict verdict
-	cause   string // of the verdict
+	damping damping
+	told    news      // what was reported last
+	since   time.Time // when the evidence for it began
+}
+
+// vitals are what can be seen of a check between its reports.
+type vitals struct {
+	probes, failed int           // of the window
+	rtt, last      time.Duration // the average of the window, and that of the last success
+	damped         bool
 }
 
 // checkParams completes a configuration that is not what conf makes.
@@ -83,6 +93,7 @@ func (h *healthCheck) loop(ctx context.Context) {
 	}
 	h.rounds = rounds{begins: h.begins, count: h.count, stuck: func() outcome { return timedOut(h.rounds.limit - grace) }}
 	h.takeOver()
+	h.begin()
 	h.rounds.loop(ctx, h.first, h.changed, func() { h.takeOver(); h.rounds.rearm() })
 }
 
@@ -92,8 +103,25 @@ func (h *healthCheck) takeOver() {
 	h.p = h.want
 	h.mu.Unlock()
 	h.verdict.rise, h.verdict.fall = h.p.Rise, h.p.Fall
-	h.window.set(h.p.Window, h.p.MaxRTT, h.p.MaxLoss)
+	h.window.set(limitsOf(&h.p))
+	h.damping.Damping = h.p.Damping
 	h.rounds.interval, h.rounds.timeout = h.interval(), h.p.Timeout+grace
+}
+
+// begin makes the initial verdict, if there is to be one.
+func (h *healthCheck) begin() {
+	if h.p.Initial == failover.InitialUnknown {
+		return
+	}
+	is, now := bad, time.Now()
+	if h.p.Initial == failover.InitialUp {
+		is = good
+	}
+	h.verdict.begin(is, now)
+	h.damping.take(now, is == good, true)
+	h.tell(now, news{cause: "initial " + h.p.Initial.String(), report: failover.TrackerReport{
+		OK: is == good, Reason: "initial " + h.p.Initial.String() + ": there is no result yet",
+	}})
 }
 
 func (h *healthCheck) interval() time.Duration {
@@ -122,22 +150,79 @@ func (h *healthCheck) count(o outcome) {
 	if !o.ok && h.rounds.late > stall {
 		o = outcome{blind: true, cause: "this node stood still while it looked"}
 	}
+	if o.keep && h.verdict.known {
+		h.log.Debug("check has nothing to go by", "reason", o.reason(1))
+		return
+	}
 	o = h.window.add(o)
 	changed := h.verdict.add(o.result(), h.rounds.begun)
+	turned := h.damping.take(time.Now(), h.verdict.is == good, !h.verdict.turning())
+	h.note(&o)
 	h.rounds.pace(h.interval())
 	if h.log.Enabled(context.Background(), slog.LevelDebug) {
 		h.log.Debug("check result", "ok", o.ok, "unknown", o.blind, "reason", o.reason(h.verdict.row), "verdict", h.verdict.is == good,
-			"rtt", o.rtt.String(), "took", time.Since(h.rounds.begun).String())
+			"damped", h.damping.active, "rtt", o.rtt.String(), "took", time.Since(h.rounds.begun).String())
 	}
-	if !changed && (h.verdict.turning() || o.ok || o.cause == h.cause) {
+	h.report(&o, changed, turned)
+}
+
+// note keeps what can be seen of the check.
+func (h *healthCheck) note(o *outcome) {
+	rtt, failed := h.window.measure()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	v := &h.vitals
+	v.probes, v.failed, v.rtt, v.damped = len(h.window.probes), failed, rtt, h.damping.active
+	if o.rtt > 0 {
+		v.last = o.rtt
+	}
+}
+
+// report tells what has changed by a result. changed: the verdict has; turned: damping began or ended.
+func (h *healthCheck) report(o *outcome, changed, turned bool) {
+	up, n := h.verdict.is == good, h.told
+	if o.ok || o.warning != "" { // one that failed may not have come as far as to what is warned of
+		n.report.Warning = o.warning
+	}
+	since := h.verdict.began
+	switch {
+	case h.damping.active && up && (changed || turned):
+		n.cause = "damped"
+		n.report.OK, n.report.Unknown = false, false
+		n.report.Reason = "damped: " + h.p.Damping.String() + "; the last result: " + o.reason(1)
+	case !(h.damping.active && up) && (changed || turned || !h.verdict.turning() && !o.ok && o.cause != h.told.cause):
+		row := 1 // another cause begins anew, although the verdict stays
+		if changed {
+			row = h.verdict.row
+		}
+		n.cause = o.cause
+		n.report.OK, n.report.Unknown, n.report.Reason = up, h.verdict.is == blind, o.reason(row)
+	case n.report.Warning != h.told.report.Warning:
+		since = h.since
+	default:
 		return
 	}
-	h.cause = o.cause
-	row := 1 // another cause begins anew, although the verdict stays
-	if changed {
-		row = h.verdict.row
-	}
-	h.out.post(news{cause: o.cause, report: failover.TrackerReport{
-		OK: o.ok, Unknown: h.verdict.is == blind, Reason: o.reason(row), Since: time.Since(h.verdict.began),
-	}})
+	h.tell(since, n)
 }
+
+// tell reports what is known since the given time.
+func (h *healthCheck) tell(since time.Time, n news) {
+	n.report.Since = time.Since(since)
+	h.told, h.since = n, since
+	h.out.post(n)
+}
+
+// describe adds what the check has measured to what is known of it.
+func (h *healthCheck) describe(st *failover.CheckStatus) {
+	h.mu.Lock()
+	v := h.vitals
+	h.mu.Unlock()
+	if v.probes == 0 {
+		return
+	}
+	st.Probes, st.Damped = v.probes, v.damped
+	st.LossPercent = 100 * float64(v.failed) / float64(v.probes)
+	st.RTTMS, st.LastRTTMS = milliseconds(v.rtt), milliseconds(v.last)
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

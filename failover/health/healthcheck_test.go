@@ -102,6 +102,62 @@ func TestHealthCheckSchedule(t *testing.T) {
 			1.5s: web failed (slower than max_rtt 150ms, 2 in a row: 300ms on average), since 500ms
 			2.5s: web begins`,
 		},
+		{
+			"down until it has proved itself", instantly("++"), func(c *failover.CheckConfig) { c.Initial = failover.InitialDown }, 2 * second, `
+			0s: web failed (initial down: there is no result yet)
+			0s: web begins
+			500ms: web begins
+			500ms: web ok (exit status 0, 2 in a row), since 500ms
+			1.5s: web begins`,
+		},
+		{
+			"up until it has failed often enough", instantly("---"), func(c *failover.CheckConfig) { c.Initial = failover.InitialUp }, 2 * second, `
+			0s: web ok (initial up: there is no result yet)
+			0s: web begins
+			500ms: web begins
+			1s: web begins
+			1s: web failed (exit status 1, 3 in a row), since 1s
+			2s: web begins`,
+		},
+		{
+			"one that changes all the time stays down until it is steady", instantly("+-+-++"), func(c *failover.CheckConfig) {
+				c.Rise, c.Fall, c.Damping = 1, 1, failover.Damping{Changes: 3, Within: 10 * second, Steady: 3 * second}
+			}, 8 * second, `
+			0s: web begins
+			0s: web ok (exit status 0)
+			1s: web begins
+			1s: web failed (exit status 1)
+			2s: web begins
+			2s: web ok (exit status 0)
+			3s: web begins
+			3s: web failed (exit status 1)
+			4s: web begins
+			4s: web failed (damped: 3 changes within 10s, until steady for 3s; the last result: exit status 0)
+			5s: web begins
+			6s: web begins
+			7s: web begins
+			7s: web ok (exit status 0), since 3s
+			8s: web begins`,
+		},
+		{
+			"a query without a result keeps what was found before",
+			func() func(context.Context) outcome {
+				n := 0
+				return func(context.Context) outcome {
+					if n++; n == 1 || n == 3 {
+						return outcome{blind: true, keep: true, cause: "no result"}
+					}
+					return outcome{ok: n < 4, cause: "a result"}
+				}
+			}(), func(c *failover.CheckConfig) { c.Fall = 1 }, 3 * second, `
+			0s: web begins
+			0s: web unknown (no result)
+			1s: web begins
+			1.5s: web begins
+			2s: web begins
+			2s: web failed (a result)
+			3s: web begins`,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -211,6 +267,58 @@ func TestReconfigureHealthChecks(t *testing.T) {
 		s.m.Configure(nil)
 		s.pass(9 * second)
 		s.expect("")
+		if err := s.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// What a check warns of is told once, whatever the verdict, and so is its end; one that fails keeps its warning.
+func TestWarningOfHealthCheck(t *testing.T) {
+	s := newStage(t)
+	h := newHealthCheck(&s.m.settings, s.m.box, webCheck())
+	h.p = webCheck()
+	h.rounds.begun, h.rounds.due = time.Now(), time.NewTimer(time.Hour)
+	for i, o := range []struct {
+		outcome
+		warning string
+		news    bool
+	}{
+		{outcome{ok: true, cause: "a"}, "", true},
+		{outcome{ok: true, cause: "a", warning: "w"}, "w", true},
+		{outcome{ok: true, cause: "a", warning: "w"}, "w", false},
+		{outcome{cause: "b"}, "w", false},
+		{outcome{cause: "b"}, "w", false},
+		{outcome{cause: "b"}, "w", true},
+		{outcome{cause: "b", warning: "x"}, "x", true},
+		{outcome{ok: true, cause: "a"}, "", true},
+	} {
+		h.count(o.outcome)
+		r, news := s.m.box.next()
+		if news != o.news || news && r.Warning != o.warning {
+			t.Errorf("result %d: news %v with warning %q, want %v with %q", i, news, r.Warning, o.news, o.warning)
+		}
+	}
+}
+
+// What is measured can be seen between the reports.
+func TestDescribe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		n := 0
+		s.scripts["web"] = func(context.Context) outcome {
+			n++
+			return outcome{ok: n != 2, rtt: time.Duration(n%2) * time.Duration(n) * time.Millisecond, cause: "x"}
+		}
+		s.m.Configure(checks(webCheck()))
+		s.start()
+		s.pass(1600 * time.Millisecond)
+		list := []failover.CheckStatus{{Name: "web"}, {Name: "nobody"}}
+		s.m.Describe(list)
+		want := failover.CheckStatus{Name: "web", Probes: 3, RTTMS: 2, LastRTTMS: 3, LossPercent: 100.0 / 3}
+		if list[0] != want || list[1] != (failover.CheckStatus{Name: "nobody"}) {
+			t.Errorf("%+v, want %+v", list, want)
+		}
 		if err := s.stop(); err != nil {
 			t.Error(err)
 		}

@@ -26,9 +26,12 @@ type runner func(ctx context.Context, c failover.Command, p policy, timeout time
 type outcome struct {
 	ok    bool
 	blind bool          // this node cannot look; never with ok. Scripts cannot say so.
+	keep  bool          // there is nothing to go by, and what was found before counts; with blind, which counts if nothing was
 	rtt   time.Duration // how long it took, if that was measured
 	cause string        // in words, without anything that changes from one failure to the next
 	said  string        // the last line of output or another detail, made harmless
+	// warning is what is wrong and no failure, without anything that changes from one time to the next. Only health checks have any.
+	warning string
 }
 
 func (o *outcome) result() result {

@@ -168,7 +168,7 @@ func TestHTTPSProbe(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		h.tls.RootCAs = roots
+		h.tls.config.RootCAs = roots
 		o := h.ask(t.Context())
 		if got := [...]string{"ok", "failed", "unknown"}[o.result()] + ": " + o.reason(1); !strings.HasPrefix(got, tt.want) {
 			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)

@@ -18,7 +18,7 @@ type Lookup func(ctx context.Context, speaker string, prefix netip.Prefix) (bgp.
 
 // newProber returns what looks as a health_check says.
 func newProber(c *failover.CheckConfig, lookup Lookup) prober {
-	w := way{source: c.Source, device: c.Interface}
+	w := way{source: c.Source, device: c.Interface, namespace: c.NetNamespace}
 	switch p := &c.Probe; p.Kind {
 	case failover.ProbeTCP:
 		return tcpProber(p.Target, w)
@@ -28,6 +28,14 @@ func newProber(c *failover.CheckConfig, lookup Lookup) prober {
 		return (&pinger{host: p.Target, way: w}).probe
 	case failover.ProbeBGPRoute:
 		return routeProber(p, lookup)
+	case failover.ProbeDNS:
+		return dnsProber(p, w)
+	case failover.ProbeGRPC:
+		return grpcProber(p, w)
+	case failover.ProbePrometheus:
+		return prometheusProber(p, w)
+	case failover.ProbeLink:
+		return linkProber(p.Target, w)
 	default:
 		panic(fmt.Sprintf("kind of probe %d", p.Kind))
 	}

@@ -60,3 +60,8 @@ func (v *verdict) next(r result) result {
 
 // turning reports whether the last result speaks against the verdict, so that it is about to change.
 func (v *verdict) turning() bool { return v.known && v.last != v.is }
+
+// begin makes a verdict of nothing, which the results that follow are held against.
+func (v *verdict) begin(r result, at time.Time) {
+	v.known, v.is, v.last, v.row, v.began = true, r, r, 0, at
+}

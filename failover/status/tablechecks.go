@@ -2,6 +2,7 @@ package status
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 
 	"failoverd/failover"
@@ -13,7 +14,7 @@ func (p *printer) checks(list []failover.CheckStatus, now time.Time) {
 	for i := range list {
 		rows = append(rows, checkRow(&list[i], now))
 	}
-	p.table([]string{"CHECK", "VERDICT", "SINCE", "PROBE"}, rows)
+	p.table([]string{"CHECK", "VERDICT", "SINCE", "RTT", "LOSS", "PROBE"}, rows)
 }
 
 func checkRow(c *failover.CheckStatus, now time.Time) row {
@@ -30,9 +31,13 @@ func checkRow(c *failover.CheckStatus, now time.Time) row {
 	if c.Since != nil {
 		since.text = ago(now, *c.Since)
 	}
-	r := row{cells: []cell{{text: clean(c.Name)}, verdict, since}, tail: cell{text: clean(c.Probe)}}
+	rtt, loss := measured(c)
+	r := row{cells: []cell{{text: clean(c.Name)}, verdict, since, rtt, loss}, tail: cell{text: clean(c.Probe)}}
 	if c.Known && !c.OK && c.Reason != "" {
 		r.notes = append(r.notes, note{verdict.style, c.Reason})
+	}
+	if c.Warning != "" {
+		r.notes = append(r.notes, note{yellow, "warning: " + c.Warning})
 	}
 	return r
 }
@@ -75,4 +80,16 @@ func checkGroupRow(g *failover.CheckGroupStatus, now time.Time) row {
 		cells: []cell{{text: clean(g.Name)}, verdict, since, {text: fmt.Sprintf("%d/%d", up, len(g.Members))}},
 		tail:  cell{text: g.Rule}, notes: shorten(notes, "/v1/status of the status socket"),
 	}
+}
+
+// measured returns the round trip and the loss over the last probes; "-" without any.
+func measured(c *failover.CheckStatus) (rtt, loss cell) {
+	rtt, loss = cell{text: "-"}, cell{text: "-"}
+	if c.RTTMS > 0 {
+		rtt.text = strconv.FormatFloat(c.RTTMS, 'f', 1, 64) + "ms"
+	}
+	if c.Probes > 0 {
+		loss.text = strconv.FormatFloat(c.LossPercent, 'f', 0, 64) + "%"
+	}
+	return rtt, loss
 }

@@ -1,0 +1,37 @@
+package health
+
+import (
+	"context"
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
+
+// linkProber looks whether an interface is there, up, and has a carrier, as the kernel has it at that moment. track_interface
+// is told of every change, but only of interfaces of the agent's own network namespace.
+func linkProber(name string, w way) prober {
+	request, err := unix.NewIfreq(name)
+	if err != nil {
+		return senseless(err)
+	}
+	return func(ctx context.Context) outcome {
+		fd, err := way{namespace: w.namespace}.socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
+		if err != nil {
+			return w.failure(ctx, err)
+		}
+		defer unix.Close(fd)
+		switch err := unix.IoctlIfreq(fd, unix.SIOCGIFFLAGS, request); {
+		case errors.Is(err, unix.ENODEV):
+			return outcome{cause: "it does not exist"}
+		case err != nil:
+			return w.failure(ctx, err)
+		}
+		switch flags := request.Uint16(); {
+		case flags&unix.IFF_UP == 0:
+			return outcome{cause: "it is down"}
+		case flags&unix.IFF_RUNNING == 0:
+			return outcome{cause: "it has no carrier"}
+		}
+		return outcome{ok: true, cause: "it is up"}
+	}
+}
