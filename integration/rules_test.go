@@ -56,7 +56,7 @@ var rooms = map[string]room{
 	// Checks and notifications both run programs: how that is done safely is in one place.
 	"failover/script": {own: []string{"failover"}, others: []string{"golang.org/x/sys/unix"}},
 	"failover/health": {
-		own:    []string{"failover", "failover/script", "bgp"},
+		own: []string{"failover", "failover/script", "bgp"},
 		others: []string{
 			"golang.org/x/sys/unix", "golang.org/x/net/icmp", "golang.org/x/net/ipv4", "golang.org/x/net/ipv6", "golang.org/x/net/http2",
 			"github.com/miekg/dns", "google.golang.org/grpc",

@@ -32,11 +32,17 @@ func TestPrometheusResult(t *testing.T) {
 		rows   []row
 	}{
 		{"above, and back", failover.AbsentUnhealthy, false, []row{
-			{scalar("0.2"), "ok: not above 0.2"}, {scalar("0.21"), "failed: above 0.2: 0.21"}, {scalar("0.16"), "failed: not back at 0.15: 0.16"},
-			{scalar("0.15"), "ok: not above 0.2"}, {scalar("0.19"), "ok: not above 0.2"}, {scalar("+Inf"), "failed: above 0.2: +Inf"},
+			{scalar("0.2"), "ok: not above 0.2"},
+			{scalar("0.21"), "failed: above 0.2: 0.21"},
+			{scalar("0.16"), "failed: not back at 0.15: 0.16"},
+			{scalar("0.15"), "ok: not above 0.2"},
+			{scalar("0.19"), "ok: not above 0.2"},
+			{scalar("+Inf"), "failed: above 0.2: +Inf"},
 		}},
 		{"below, and back", failover.AbsentUnhealthy, true, []row{
-			{scalar("0.2"), "ok: not below 0.2"}, {scalar("-Inf"), "failed: below 0.2: -Inf"}, {scalar("0.24"), "failed: not back at 0.25: 0.24"},
+			{scalar("0.2"), "ok: not below 0.2"},
+			{scalar("-Inf"), "failed: below 0.2: -Inf"},
+			{scalar("0.24"), "failed: not back at 0.25: 0.24"},
 			{scalar("0.25"), "ok: not below 0.2"},
 		}},
 		{"any series", failover.AbsentUnhealthy, false, []row{
@@ -52,7 +58,9 @@ func TestPrometheusResult(t *testing.T) {
 		{"or none", failover.AbsentHealthy, false, []row{{vector(), "ok: the query has no result"}, {scalar("NaN"), "ok: the result is not a number (NaN)"}}},
 		{"or keeps what was", failover.AbsentKeep, false, []row{{vector(), "keeps: the query has no result"}, {vector(point("", "NaN")), "keeps: the result is not a number (NaN)"}}},
 		{"not an answer", failover.AbsentHealthy, false, []row{
-			{``, "unknown: the answer is not one of Prometheus"}, {`[]`, "unknown: the answer is not one of Prometheus"}, {`{}`, "unknown: the answer is not one of Prometheus"},
+			{``, "unknown: the answer is not one of Prometheus"},
+			{`[]`, "unknown: the answer is not one of Prometheus"},
+			{`{}`, "unknown: the answer is not one of Prometheus"},
 			{`{"status":"error","errorType":"bad_data","error":"parse error: unexpected end"}`, "unknown: the query is refused: bad_data: parse error: unexpected end"},
 			{`{"status":"success","data":{"resultType":"matrix","result":[]}}`, "unknown: the query gives a matrix, want a scalar or an instant vector"},
 			{`{"status":"success","data":{"resultType":"string","result":[1,"x"]}}`, "unknown: the query gives a string, want a scalar or an instant vector"},
