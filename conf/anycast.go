@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"slices"
 	"time"
 
 	"failoverd/failover"
@@ -9,6 +10,8 @@ import (
 // service is what the draft of an instance has more if it is an anycast_service.
 type service struct {
 	drainTime field[time.Duration]
+	keepLast  *Token // the name of a health_check
+	settle    field[time.Duration]
 }
 
 // defaultDrainTime is how long a drained service goes on: an upstream has chosen another path by then.
@@ -30,6 +33,7 @@ var anycastWords = newTable("anycast_service",
 		word("virtual_rules", func(d *decoder, in *instance, c *cursor) { d.kernelRules(&in.rules, false, c) }),
 		word("bgp_announce", func(d *decoder, in *instance, c *cursor) { d.announcements(in, c) }),
 		word("drain_time", func(d *decoder, in *instance, c *cursor) { in.service.drainTime.set(d.seconds(c, 0, maxWait)) }),
+		word("keep_last", (*decoder).keepLast),
 		word("notify_deleted", (*decoder).notifyDeleted),
 	},
 	trackRows(func(in *instance) *[]*trackLine { return &in.tracks }),
@@ -112,8 +116,73 @@ func (d *decoder) resolveService(in *instance, cfg *failover.Config) failover.Ro
 	if len(in.tracks) == 0 {
 		d.warnf(in.name, "anycast_service %s tracks nothing: it is announced whether or not what stands behind its addresses works", in.name.Text)
 	}
+	if t := in.service.keepLast; t != nil && d.checkNamed(*t) {
+		r.Anycast.KeepLast = t.Text
+	}
 	d.checkService(in, &r)
 	return r
+}
+
+// keepLast decodes CHECK [settle SECONDS].
+func (d *decoder) keepLast(in *instance, c *cursor) {
+	t, ok := d.next(c, "the name of a health_check")
+	if !ok {
+		return
+	}
+	in.service.keepLast = &t
+	if c.more() && !c.words[0].Quoted && c.words[0].Text == "settle" {
+		at := c.take()
+		if !c.needed() {
+			d.errorf(at, "settle: its value is missing (want seconds)")
+			return
+		}
+		in.service.settle.set(d.seconds(c, 0, maxWait))
+	}
+}
+
+// Settle times of keep_last: the default has room for a withdrawal to get from one node to another besides what the check takes.
+const (
+	minDefaultSettle = 5 * time.Second
+	settleMargin     = 2 * time.Second
+)
+
+// resolveKeepLast fills in keep_last, and refuses what could make two nodes withdraw because each sees the other one. cfg has
+// its health checks.
+func (d *decoder) resolveKeepLast(cfg *failover.Config) {
+	for i, in := range d.services {
+		r := &cfg.Routers[len(d.instances)+i]
+		name := r.Anycast.KeepLast
+		if name == "" {
+			continue
+		}
+		var slowest time.Duration
+		for _, check := range cfg.ChecksOf([]string{name}) {
+			slowest = max(slowest, check.VerdictTime())
+			d.checkKeepLast(in, r, check, cfg)
+		}
+		settle := &in.service.settle
+		r.Anycast.Settle = settle.or(max(minDefaultSettle, slowest+settleMargin))
+		if settle.ok && settle.value <= slowest {
+			d.errorf(settle.at, "settle %s: %s takes up to %s s to notice that the other announcement has gone, and two nodes that withdraw at once must notice each other",
+				settle.at.Text, name, formatSeconds(slowest))
+		}
+	}
+}
+
+func (d *decoder) checkKeepLast(in *instance, r *failover.RouterConfig, check *failover.CheckConfig, cfg *failover.Config) {
+	p := &check.Probe
+	if p.Kind != failover.ProbeBGPRoute {
+		return
+	}
+	at := *in.service.keepLast
+	if s := cfg.Speaker(p.Speaker); s != nil && len(s.Neighbors) > 1 && !p.AllNeighbors {
+		d.errorf(at, "keep_last %s: bgp_route of health_check %s wants `from all_neighbors`: seen from one of the %d neighbors of speaker %s, two nodes could each take the other one for a reason to withdraw",
+			at.Text, check.Name, len(s.Neighbors), s.Name)
+	}
+	announces := slices.ContainsFunc(r.Announce, func(a failover.Announcement) bool { return a.Route.Prefix == p.Prefix })
+	if !announces && len(r.Announce) > 0 {
+		d.warnf(at, "keep_last %s: health_check %s looks for %s, which anycast_service %s does not announce", at.Text, check.Name, p.Prefix, in.name.Text)
+	}
 }
 
 // checkService has a word about what an anycast service is not likely to want.
@@ -156,6 +225,7 @@ func (p *printer) service(r *failover.RouterConfig) {
 		p.rules("virtual_rules", r.Rules)
 		p.announcements(r)
 		p.line("drain_time", formatSeconds(r.Anycast.DrainTime))
+		p.when(r.Anycast.KeepLast != "", "keep_last", name(r.Anycast.KeepLast), "settle", formatSeconds(r.Anycast.Settle))
 		p.tracks(r.Tracks)
 		p.notify(&r.Notify)
 	})

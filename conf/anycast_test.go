@@ -58,6 +58,34 @@ anycast_service WEB {
 	checkRoundTrip(t, cfg)
 }
 
+const keepLastChecks = `health_check seen { bgp_route 192.0.2.0/24 { speaker EDGE from all_neighbors } }
+health_check any { bgp_route 192.0.2.0/24 { speaker EDGE } }
+health_check six { bgp_route 2001:db8:77::/48 { speaker EDGE from all_neighbors } }
+`
+
+// TestKeepLastSettles: a check that takes longer to notice makes the default longer.
+func TestKeepLastSettles(t *testing.T) {
+	for _, tt := range []struct {
+		check string
+		want  time.Duration
+	}{
+		{"interval 0.2", 5 * time.Second},
+		{"interval 1", 6 * time.Second},
+		{"interval 10", 33 * time.Second}, // 10 s until it looks, twice 10 s until it looks again, and 1 s until it knows, and 2 s
+	} {
+		text := anycastEdge + "health_check seen { bgp_route 192.0.2.0/24 { speaker EDGE from all_neighbors }\n" + tt.check + " }\nhealth_check web { tcp 127.0.0.1:80 }\n" +
+			"anycast_service WEB { virtual_ipaddress { 192.0.2.1 }\nbgp_announce { 192.0.2.0/24 speaker EDGE }\ntrack_check { web }\nkeep_last seen\n}\n"
+		cfg, diags := conf.Parse("f", conf.FileMap{"f": text}, conf.Env{HostName: "n1"}, conf.Options{})
+		if cfg == nil || lines(diags) != "" {
+			t.Fatalf("%s: %s", tt.check, lines(diags))
+		}
+		if a := cfg.Routers[0].Anycast; a.KeepLast != "seen" || a.Settle != tt.want || len(cfg.Checks) != 2 {
+			t.Errorf("%s: keep_last %s settle %v, %d checks; want %v", tt.check, a.KeepLast, a.Settle, len(cfg.Checks), tt.want)
+		}
+		checkRoundTrip(t, cfg)
+	}
+}
+
 // TestWrongAnycastServices: each mistake with its place; the body of the service is what stands on the second line.
 func TestWrongAnycastServices(t *testing.T) {
 	const service = "anycast_service WEB {\n%\nbgp_announce { 192.0.2.0/24 speaker EDGE }\n}\n"
@@ -75,9 +103,17 @@ func TestWrongAnycastServices(t *testing.T) {
 		{"virtual_ipaddress { 192.0.2.1/24 } track_check { web }", `2:21: warning: virtual_ipaddress 192.0.2.1/24 on lo: the host answers for every address of 192.0.2.0/24; write a /32`},
 		{"virtual_ipaddress { 192.0.2.1 } track_check { web weight -20 }", `2:58: error: weight -20: an anycast_service has no priority; without a weight a failure takes it out, and a check_group with at_least N lets some of several fail`},
 		{"virtual_ipaddress { 192.0.2.1 } track_check { web weight 0 reverse }", ""},
+		{fine + "keep_last seen", ""},
+		{fine + "keep_last seen settle 5", ""},
+		{fine + "keep_last sene", `2:63: error: health_check sene: there is no such health_check (did you mean "seen"?)`},
+		{fine + "keep_last", `2:53: error: keep_last: its value is missing (want the name of a health_check)`},
+		{fine + "keep_last seen settle", `2:68: error: settle: its value is missing (want seconds)`},
+		{fine + "keep_last seen settle 4", `2:75: error: settle 4: seen takes up to 4 s to notice that the other announcement has gone, and two nodes that withdraw at once must notice each other`},
+		{fine + "keep_last any", "2:63: error: keep_last any: bgp_route of health_check any wants `from all_neighbors`: seen from one of the 2 neighbors of speaker EDGE, two nodes could each take the other one for a reason to withdraw"},
+		{fine + "keep_last six", `2:63: warning: keep_last six: health_check six looks for 2001:db8:77::/48, which anycast_service WEB does not announce`},
 		{"virtual_ipaddress { 192.0.2.1 192.0.2.1 } track_check { web }", `2:31: error: virtual address 192.0.2.1 on lo is there twice, first at 2:21`},
 	} {
-		text := strings.Replace(service, "%", tt.text, 1) + "health_check web { tcp 127.0.0.1:8080 }\n" + minimal("A", 1, "virtual_ipaddress { 10.0.0.1 } track_check { web }") + anycastEdge
+		text := strings.Replace(service, "%", tt.text, 1) + "health_check web { tcp 127.0.0.1:8080 }\n" + minimal("A", 1, "virtual_ipaddress { 10.0.0.1 } track_check { web seen any six }") + anycastEdge + keepLastChecks
 		_, diags := parse(t, text, conf.Options{})
 		got := strings.TrimSpace(strings.ReplaceAll(diags, "main.conf:", ""))
 		if n := strings.Count(got, "\n") + 1; !strings.Contains(got, tt.want) || (got == "") != (tt.want == "") || n != 1 {

@@ -32,6 +32,7 @@ func (d *decoder) resolve() *failover.Config {
 	d.resolveGroups(cfg)
 	d.resolveKernelObjects(cfg)
 	d.resolveTrackers(cfg)
+	d.resolveKeepLast(cfg)
 	d.resolveDelays(cfg)
 	cfg.Uses, cfg.Interfaces = d.uses, d.interfaceUses()
 	d.checkIdentities(cfg)

@@ -76,7 +76,7 @@ var inventory = map[string]map[string]string{
 		"refused":  `use_ipvlan track_bfd`,
 	},
 	"anycast_service": {
-		"supported": `interface virtual_ipaddress no_virtual_ipaddress virtual_routes virtual_rules bgp_announce drain_time track_interface
+		"supported": `interface virtual_ipaddress no_virtual_ipaddress virtual_routes virtual_rules bgp_announce drain_time keep_last track_interface
 			track_script track_file track_process track_check track_bgp notify notify_master notify_backup notify_fault notify_stop notify_deleted`,
 		"refused": `virtual_router_id priority state advert_int version preempt nopreempt preempt_delay authentication auth_hmac unicast_peer
 			unicast_src_ip mcast_src_ip watcher_peer bgp_wait use_vmac no_accept notify_master_rx_lower_pri notify_priority_changes

@@ -16,11 +16,16 @@ type AnycastConfig struct {
 	// DrainTime is how long a drained service goes on: with its addresses, and with its routes as the last resort. Zero:
 	// it is withdrawn at once.
 	DrainTime time.Duration
+	// KeepLast is the health check, or the group of them, that says that another node announces; empty: nobody looks. A
+	// service that is not well goes on as the last resort until it has said so for Settle (keep_last).
+	KeepLast string
+	Settle   time.Duration
 }
 
 // States of an anycast service, as people see them. Its scripts and FIFOs are told the same words.
 const (
 	ServiceAnnounced = "ANNOUNCED" // its addresses are here, or on their way, and its routes follow them
+	ServiceLast      = "LAST"      // it is not well, and goes on as the last resort because no other node is seen to announce
 	ServiceDraining  = "DRAINING"  // a person takes it out: it still serves, and its routes are the last resort
 	ServiceWithdrawn = "WITHDRAWN" // it could serve, and a person keeps it out
 	ServiceFault     = "FAULT"     // something that it needs is not all right
@@ -72,6 +77,8 @@ func (c *RouterConfig) restart(next *RouterConfig) []string {
 // serviceWord is the word for the state of an anycast service.
 func (r *router) serviceWord() string {
 	switch {
+	case r.fsm.State() == vrrp.Active && r.last != "":
+		return ServiceLast
 	case r.fsm.State() == vrrp.Active:
 		return ServiceAnnounced
 	case r.fsm.State() == vrrp.Backup && (r.handover != nil || r.planned != nil):
@@ -87,6 +94,8 @@ func (r *router) serviceWord() string {
 // serviceWhy says what led an anycast service to where it is.
 func (r *router) serviceWhy(e vrrp.Effect) string {
 	switch {
+	case e.To == vrrp.Active && r.last != "":
+		return lastWords(r.last)
 	case e.To == vrrp.Active && r.recovered != "":
 		return "recovered from: " + r.recovered
 	case e.To == vrrp.Active && e.From == vrrp.Backup:
@@ -110,6 +119,14 @@ func (c *Core) reword(now vrrp.Instant, r *router, why string, fx *Effects) {
 	c.tell(now, r, word, fx)
 }
 
+// nowBecause says what made an anycast service that serves what it is.
+func (r *router) nowBecause() string {
+	if r.last != "" {
+		return lastWords(r.last)
+	}
+	return "everything that it needs is all right"
+}
+
 // newDrain returns the time in which an anycast service that is taken out still serves; nil: there is none.
 func (r *router) newDrain(now vrrp.Instant, why string) *handover {
 	if !r.addressesIn || r.cfg.Anycast.DrainTime == 0 {
@@ -119,7 +136,7 @@ func (r *router) newDrain(now vrrp.Instant, why string) *handover {
 }
 
 // serviceWaits says what keeps an anycast service from going on, in words; empty: nothing.
-func (c *Core) serviceWaits(r *router) string {
+func (c *Core) serviceWaits(now vrrp.Instant, r *router) string {
 	switch {
 	case r.handover != nil:
 		return fmt.Sprintf("for drain_time %s to pass; until then it goes on serving", r.handover.until.Sub(r.handover.since))
@@ -131,13 +148,10 @@ func (c *Core) serviceWaits(r *router) string {
 		return c.outOfService(r) + "; undrain ends that"
 	case r.fsm.State() == vrrp.Active && !r.addressesIn:
 		return "for the kernel to report the addresses in"
+	case r.fsm.State() == vrrp.Active && r.last != "":
+		return c.waitsForOther(now, r)
 	case r.releasing:
 		return "for its routes to be withdrawn before the addresses go"
 	}
 	return ""
-}
-
-// refusesServiceSwitchover says why r cannot be handed over; empty: it can. Nobody is there who could say that he has taken it.
-func (c *Core) refusesServiceSwitchover(_ *router) string {
-	return "is an anycast service, and this node does not know whether another one announces it; drain takes it out whatever the others do"
 }

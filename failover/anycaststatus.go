@@ -9,7 +9,7 @@ import (
 // AnycastStatus is one anycast_service.
 type AnycastStatus struct {
 	Name string `json:"name"`
-	// State is ANNOUNCED, DRAINING, WITHDRAWN, FAULT or INIT.
+	// State is ANNOUNCED, LAST, DRAINING, WITHDRAWN, FAULT or INIT.
 	State string    `json:"state"`
 	Since time.Time `json:"since"`
 	// Why says what led to State; Waiting what keeps the service from going on, if anything does.
@@ -18,6 +18,8 @@ type AnycastStatus struct {
 
 	Interface   string  `json:"interface"`
 	DrainTimeMS float64 `json:"drain_time_ms"`
+	// KeepLast is keep_last; nil: it has none.
+	KeepLast *KeepLastStatus `json:"keep_last,omitempty"`
 
 	Tracks    []TrackStatus   `json:"tracks,omitempty"`
 	Addresses []AddressStatus `json:"addresses"`
@@ -32,12 +34,30 @@ type AnycastStatus struct {
 	Start []Phase `json:"last_start,omitempty"`
 }
 
+// KeepLastStatus is what keep_last of an anycast service says.
+type KeepLastStatus struct {
+	Check    string  `json:"check"`
+	SettleMS float64 `json:"settle_ms"`
+	// Known: there was a result. Seen: another node announces, as far as the check can tell; Reason is what it says.
+	Known  bool   `json:"known"`
+	Seen   bool   `json:"seen"`
+	Reason string `json:"reason,omitempty"`
+}
+
+func (c *Core) describeKeepLast(a *AnycastConfig) *KeepLastStatus {
+	if a.KeepLast == "" {
+		return nil
+	}
+	t := c.trackers[Tracker{TrackCheck, a.KeepLast}]
+	return &KeepLastStatus{Check: a.KeepLast, SettleMS: millis(a.Settle), Known: t.known, Seen: t.known && t.ok, Reason: t.latest}
+}
+
 // describeService describes an anycast service by what is true of the router inside.
 func (c *Core) describeService(now vrrp.Instant, r *router, wall func(vrrp.Instant) time.Time) AnycastStatus {
 	st := c.describe(now, r, wall)
 	return AnycastStatus{
 		Name: st.Name, State: st.State, Since: st.Since, Why: st.Why, Waiting: st.Waiting, Interface: st.Interface,
-		DrainTimeMS: millis(r.cfg.Anycast.DrainTime), Tracks: st.Tracks, Addresses: st.Addresses, Objects: st.Objects, Routes: st.Routes,
+		DrainTimeMS: millis(r.cfg.Anycast.DrainTime), KeepLast: c.describeKeepLast(r.cfg.Anycast), Tracks: st.Tracks, Addresses: st.Addresses, Objects: st.Objects, Routes: st.Routes,
 		TimesAnnounced: r.counters.BecameMaster, TimesWithdrawn: r.counters.ReleasedMaster, Drained: st.Drained, Start: st.Takeover,
 	}
 }

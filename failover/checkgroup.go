@@ -161,7 +161,7 @@ const longestWords = 500
 
 // concludeGroup takes over the verdict of a group as what its members say now makes it, and reports whether it is news.
 // While it waits for the first result of a member that decides it has none of its own, or keeps the one that it had.
-func (c *Core) concludeGroup(g *CheckGroupConfig) (news bool) {
+func (c *Core) concludeGroup(now vrrp.Instant, g *CheckGroupConfig) (news bool) {
 	members := make([]opinion, len(g.Members))
 	for i, m := range g.Members {
 		members[i] = c.trackers[m].opinion(m)
@@ -171,6 +171,7 @@ func (c *Core) concludeGroup(g *CheckGroupConfig) (news bool) {
 		return false
 	}
 	unknown := o.verdict == heartbeat.Unknown
+	t.turn(now, o.verdict == heartbeat.Up)
 	news = t.take(o.verdict == heartbeat.Up, 0, o.reason)
 	if t.unknown != unknown {
 		news, t.reason = true, o.reason
@@ -184,7 +185,7 @@ func (c *Core) concludeGroup(g *CheckGroupConfig) (news bool) {
 func (c *Core) concludeGroups(now vrrp.Instant, fx *Effects) {
 	for _, g := range c.checkGroups {
 		name := Tracker{TrackCheck, g.Name}
-		if !c.concludeGroup(g) {
+		if !c.concludeGroup(now, g) {
 			continue
 		}
 		c.region.dirty = true

@@ -112,7 +112,7 @@ func New(cfg *Config, now vrrp.Instant) (*Core, error) {
 	}
 	c.adoptSpeakers(now)
 	c.adoptGroups(now)
-	c.adoptTrackers()
+	c.adoptTrackers(now)
 	c.adoptRegions(now)
 	c.index()
 	for _, r := range c.routers {

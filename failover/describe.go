@@ -108,7 +108,7 @@ func (v *kernelView) describe(s *slot) AddressStatus {
 func (c *Core) waiting(now vrrp.Instant, r *router) string {
 	switch {
 	case r.cfg.Anycast != nil:
-		return c.serviceWaits(r)
+		return c.serviceWaits(now, r)
 	case r.handover != nil:
 		return "for its successor; until then it goes on serving"
 	case c.stopping:

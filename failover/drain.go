@@ -150,6 +150,9 @@ func (c *Core) endDrain(now vrrp.Instant, name, reason string, fx *Effects) {
 	}
 	c.settleJoint(r)
 	fx.about(r, Event{Kind: EventDrain, At: now, To: "undrained", Reason: reason})
+	if r.cfg.Anycast != nil {
+		c.evaluate(now, r, fx) // it may be wanted as the last resort now
+	}
 	if h := r.handover; h != nil && h.heard == vrrp.Never && r.group == nil || r.cfg.Anycast != nil {
 		c.apply(now, r, r.fsm.Resume(now), fx)
 	}
@@ -184,10 +187,14 @@ func (c *Core) switchOver(now vrrp.Instant, cmd *SwitchoverCommand, fx *Effects)
 		order.members = r.group.members
 	}
 	for _, m := range order.members {
-		if why := c.refusesSwitchover(m); why != "" {
+		if why := c.refusesSwitchover(now, m); why != "" {
 			c.conclude(order, m.cfg.Name+" "+why, "", fx)
 			return
 		}
+	}
+	if r.cfg.Anycast != nil {
+		c.handOver(now, order, r, fx)
+		return
 	}
 	for _, m := range order.members {
 		why := attributed("handed over", order.By, order.Reason)
@@ -200,9 +207,9 @@ func (c *Core) switchOver(now vrrp.Instant, cmd *SwitchoverCommand, fx *Effects)
 }
 
 // refusesSwitchover says why r cannot hand its role over; empty: it can try.
-func (c *Core) refusesSwitchover(r *router) string {
+func (c *Core) refusesSwitchover(now vrrp.Instant, r *router) string {
 	if r.cfg.Anycast != nil {
-		return c.refusesServiceSwitchover(r)
+		return c.refusesServiceSwitchover(now, r)
 	}
 	switch why := c.unheard(r); {
 	case c.stopping:

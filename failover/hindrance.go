@@ -20,6 +20,8 @@ type hindrance struct {
 	pending bool
 	// until is when to look again, if time alone may take it away; zero: it does not.
 	until vrrp.Instant
+	// last is why an anycast service is not well that goes on all the same (keep_last). There is no reason then.
+	last string
 }
 
 // evaluate starts or stops a router according to what it needs to run, and keeps its source address current. Members of
@@ -38,12 +40,16 @@ func (c *Core) evaluate(now vrrp.Instant, r *router, fx *Effects) {
 	default:
 		c.assess(now, r)
 		c.hinder(now, r, r.obstacle, fx)
+		if r.fsm.State() == vrrp.Active {
+			c.reword(now, r, r.nowBecause(), fx)
+		}
 	}
 }
 
 // assess finds out what keeps r itself from running, whatever its sync group does.
 func (c *Core) assess(now vrrp.Instant, r *router) {
 	r.obstacle, r.sendFrom = c.precondition(now, r)
+	c.noteLast(now, r)
 	if r.sendFrom.IsValid() {
 		c.setSource(r, r.sendFrom)
 	}

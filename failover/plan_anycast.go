@@ -27,6 +27,8 @@ func (c *routerChange) serviceEntry(it *RouterConfig) PlanEntry {
 var serviceParameters = []parameter[RouterConfig]{
 	list("virtual_ipaddress", listMeans{"added while it is announced", "removed", "changed in place", ""}, addressItems),
 	list("bgp_announce", listMeans{"announced while it serves", "withdrawn", "replaced in place, without a withdrawal", ""}, announceItems),
+	value("keep_last", "at once", func(c *RouterConfig) string { return orNone(c.Anycast.KeepLast) }),
+	value("settle", "at once", func(c *RouterConfig) string { return duration(c.Anycast.Settle) }),
 	value("drain_time", "from the next drain on", func(c *RouterConfig) string { return duration(c.Anycast.DrainTime) }),
 	list("track", listMeans{"counts as soon as there is a result", "does not count any more", "counts at once", ""}, trackItems),
 	list("virtual_routes", listMeans{"added while it is announced", "removed", "replaced", ""},

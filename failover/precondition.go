@@ -104,14 +104,19 @@ func (c *Core) precondition(now vrrp.Instant, r *router) (h hindrance, source ne
 	if h = c.unprotected(now, r); h.reason != "" {
 		return h, source
 	}
-	if h = c.trackingFault(now, r); h.reason != "" {
+	h = c.trackingFault(now, r)
+	if h.reason != "" {
 		return h, source
 	}
+	last, again := h.last, h.until
 	if h = c.isolated(now, r); h.reason != "" {
 		return h, source
 	}
 	if h = c.delayed(now, r); h.reason == "" {
-		h.until = back
+		h.until, h.last = back, last
+		if again != 0 && (back == 0 || again < back) {
+			h.until = again
+		}
 	}
 	return h, source
 }

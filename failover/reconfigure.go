@@ -43,7 +43,7 @@ func (c *Core) reconfigure(now vrrp.Instant, cfg *Config, fx *Effects) {
 	c.adoptSpeakers(now)
 	c.adoptDrains()
 	c.adoptGroups(now)
-	c.adoptTrackers()
+	c.adoptTrackers(now)
 	c.adoptRegions(now)
 	c.index()
 	c.hurryLinks(now, fx)

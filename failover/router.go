@@ -38,6 +38,10 @@ type router struct {
 	sendFrom netip.Addr
 	born     vrrp.Instant
 	group    *group // nil: none
+	// last is why an anycast service is not well that goes on as the last resort, lastSince since when it does; empty: it does
+	// not.
+	last      string
+	lastSince vrrp.Instant
 	// untested are tracked things that a reload has added and that are not known yet; priority is the effective one.
 	untested []Tracker
 	priority uint8
@@ -172,6 +176,8 @@ func (r *router) role() (role Role, ok bool) {
 	switch {
 	case r.handover != nil:
 		return RoleDraining, true
+	case r.fsm.State() == vrrp.Active && r.last != "":
+		return RoleDraining, r.addressesIn
 	case r.fsm.State() == vrrp.Active:
 		return RoleActive, r.addressesIn
 	case r.fsm.State() == vrrp.Backup:

@@ -51,8 +51,8 @@ func (p *prospect) slowestTrack() (late time.Duration, why string) {
 			}
 		}
 	}
-	for _, c := range p.cfg.looking(names) {
-		take(c.verdictTime(), "health_check %s: interval %s, timeout %s, fall %d", c.Name, sec(c.Interval), sec(c.Timeout), c.Fall)
+	for _, c := range p.cfg.ChecksOf(names) {
+		take(c.VerdictTime(), "health_check %s: interval %s, timeout %s, fall %d", c.Name, sec(c.Interval), sec(c.Timeout), c.Fall)
 	}
 	return late, why
 }

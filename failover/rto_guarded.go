@@ -24,17 +24,17 @@ func (p *prospect) takeover(b *budget, w *WatchConfig, late time.Duration, why s
 // has said so often enough.
 func (p *prospect) evidence(w *WatchConfig) (first, known time.Duration, why string) {
 	first, why = w.Heartbeat, fmt.Sprintf("heartbeat %s: the last sign of life may be that much younger than the failure", sec(w.Heartbeat))
-	for _, c := range p.cfg.looking(w.Checks) {
+	for _, c := range p.cfg.ChecksOf(w.Checks) {
 		if late := c.Interval + c.Timeout; late > first {
 			first, why = late, fmt.Sprintf("health_check %s: interval %s until it looks, and timeout %s until it knows", c.Name, sec(c.Interval), sec(c.Timeout))
 		}
-		known = max(known, c.verdictTime())
+		known = max(known, c.VerdictTime())
 	}
 	return first, known, why
 }
 
-// verdictTime is the longest time from a failure to the verdict.
-func (c *CheckConfig) verdictTime() time.Duration {
+// VerdictTime is the longest time from a failure to the verdict.
+func (c *CheckConfig) VerdictTime() time.Duration {
 	again := c.FallInterval
 	if again == 0 {
 		again = c.Interval
@@ -42,8 +42,8 @@ func (c *CheckConfig) verdictTime() time.Duration {
 	return c.Interval + time.Duration(max(c.Fall-1, 0))*max(again, c.Timeout) + c.Timeout
 }
 
-// looking returns the health checks of those names, and those that check groups of those names are made of.
-func (c *Config) looking(names []string) (checks []*CheckConfig) {
+// ChecksOf returns the health checks of those names, and those that check groups of those names are made of.
+func (c *Config) ChecksOf(names []string) (checks []*CheckConfig) {
 	wanted := make(map[string]bool)
 	for _, name := range names {
 		wanted[name] = true

@@ -25,12 +25,14 @@ type tracked struct {
 	// verdict began, as the newest report has it.
 	unknown bool
 	sinceAt vrrp.Instant
+	// turned is when it was reported last that it is ok, and was not before.
+	turned vrrp.Instant
 
 	routers []*router
 }
 
 // adoptTrackers makes the tracked things those of the configuration. Results of what is still tracked are kept.
-func (c *Core) adoptTrackers() {
+func (c *Core) adoptTrackers(now vrrp.Instant) {
 	old := c.trackers
 	c.trackers = make(map[Tracker]*tracked)
 	adopt := func(name Tracker) *tracked {
@@ -49,6 +51,11 @@ func (c *Core) adoptTrackers() {
 			t := adopt(r.cfg.Tracks[i].Tracker)
 			t.routers = append(t.routers, r)
 		}
+		if a := r.cfg.Anycast; a != nil && a.KeepLast != "" {
+			if t := adopt(Tracker{TrackCheck, a.KeepLast}); !slices.Contains(t.routers, r) {
+				t.routers = append(t.routers, r)
+			}
+		}
 	}
 	for _, name := range c.cfg.regionChecks() {
 		adopt(Tracker{TrackCheck, name})
@@ -62,7 +69,7 @@ func (c *Core) adoptTrackers() {
 			t.hear(&s.report)
 		}
 	}
-	c.concludeGroups(c.started, nil)
+	c.concludeGroups(now, nil)
 }
 
 // regionChecks returns the names of the health checks that decide between sites; some may be there twice.
@@ -111,6 +118,13 @@ func (t *tracked) hear(rep *bgp.Report) (news bool) {
 	return t.take(reason == "", 0, reason)
 }
 
+// turn takes note of a verdict that is about to be taken over.
+func (t *tracked) turn(now vrrp.Instant, ok bool) {
+	if ok && !(t.known && t.ok) {
+		t.turned = now
+	}
+}
+
 // take takes over a result, and reports whether it is news.
 func (t *tracked) take(ok bool, value int, reason string) (news bool) {
 	news = !t.known || t.ok != ok || t.value != value
@@ -129,6 +143,7 @@ func (c *Core) trackerReported(now vrrp.Instant, rep *TrackerReport, fx *Effects
 	}
 	c.region.dirty = true
 	unknown := rep.Unknown && !rep.OK
+	t.turn(now, rep.OK)
 	news := t.take(rep.OK, clampValue(rep.Value), rep.Reason)
 	if t.unknown != unknown {
 		news, t.reason = true, rep.Reason
@@ -274,6 +289,9 @@ func (c *Core) trackingFault(now vrrp.Instant, r *router) (h hindrance) {
 		t := &r.cfg.Tracks[i]
 		switch v := c.judge(now, r, t); {
 		case v.fault != "":
+			if keeps, again := c.keepsLast(now, r); keeps {
+				return hindrance{last: v.fault, until: again}
+			}
 			return hindrance{reason: v.fault}
 		case v.pending && h.reason == "" && r.fsm.State() == vrrp.Initialize:
 			h = hindrance{reason: fmt.Sprintf("%s has no result yet", t.Tracker), pending: true}

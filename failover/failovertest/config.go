@@ -25,7 +25,7 @@ import (
 //	speaker NAME [allow PREFIX]... [max N] [changes N] [rpki HOST:PORT]... [rpki_warn] [neighbor ADDRESS]...
 //	router NAME INTERFACE/FAMILY/VRID [priority N] [interval D] [version 2] [nopreempt] [preempt_delay D]
 //	      [last_word] [unicast] [bgp_wait D] [source ADDRESS] [ttl N]
-//	service NAME INTERFACE [drain_time D]                   an anycast_service
+//	service NAME INTERFACE [drain_time D] [keep_last CHECK] [settle D]   an anycast_service
 //	  peer ADDRESS            watcher ADDRESS
 //	  address PREFIX INTERFACE [lease D] [excluded]
 //	  garp [repeat N] [delay D] [refresh D] [refresh_repeat N] [rival_repeat N] [rival_delay D]
@@ -186,6 +186,10 @@ func (p *configParser) service(w *words) {
 		switch o := w.next(); o {
 		case "drain_time":
 			r.Anycast.DrainTime = p.duration(w)
+		case "keep_last":
+			r.Anycast.KeepLast = w.next()
+		case "settle":
+			r.Anycast.Settle = p.duration(w)
 		default:
 			p.wrong("unknown word %q", o)
 		}

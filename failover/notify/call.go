@@ -28,7 +28,7 @@ func calls(n *failover.Notification) []call {
 	var own *failover.Command
 	common := c.Any
 	switch n.State {
-	case "MASTER", failover.ServiceAnnounced:
+	case "MASTER", failover.ServiceAnnounced, failover.ServiceLast:
 		own = c.Master
 	case "BACKUP", failover.ServiceWithdrawn:
 		own = c.Backup

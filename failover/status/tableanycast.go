@@ -46,7 +46,7 @@ func serviceStyle(state string) style {
 	switch state {
 	case failover.ServiceAnnounced:
 		return green
-	case failover.ServiceWithdrawn, failover.ServiceDraining, failover.ServiceInit:
+	case failover.ServiceLast, failover.ServiceWithdrawn, failover.ServiceDraining, failover.ServiceInit:
 		return yellow
 	}
 	return alarm
@@ -66,6 +66,19 @@ func ServiceDetail(w io.Writer, s *failover.Snapshot, a *failover.AnycastStatus,
 		p.text(yellow, label("drained"), drainWords(a.Drained, now))
 	}
 	p.field("drain time", "%s", millis(a.DrainTimeMS))
+	if k := a.KeepLast; k != nil {
+		text := "no other announcement is seen"
+		switch {
+		case !k.Known:
+			text = "no result yet"
+		case k.Seen:
+			text = "another announcement is seen"
+		}
+		if k.Reason != "" {
+			text += " (" + k.Reason + ")"
+		}
+		p.field("keep last", "%s", fmt.Sprintf("track_check %s for %s: %s", k.Check, millis(k.SettleMS), text))
+	}
 	r := notesOf(a)
 	p.tracks(r)
 	p.objects(r)
