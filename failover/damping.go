@@ -61,15 +61,17 @@ func (c *Core) tookOver(now vrrp.Instant, w *watch, r *router) {
 	w.latched = w.latched || w.penalty > float64(w.cfg.Suppress) && w.cfg.Suppress > 0
 }
 
-// unlatch forgets the takeovers of the watchers of a router, or of all for an empty name: a person has looked at them.
-func (c *Core) unlatch(router string) {
+// unlatch forgets the takeovers of the watchers of a router, or of all for an empty name: a person has looked at them. It
+// reports whether that has ended a latch.
+func (c *Core) unlatch(router string) (ended bool) {
 	for _, r := range c.routers {
 		if w := c.watchOf(r); w != nil && w.latched && (router == "" || router == r.cfg.Name) {
 			w.latched, w.penalty = false, 0
 			c.changes++
-			c.region.dirty, c.dirty = true, true
+			c.region.dirty, c.dirty, ended = true, true, true
 		}
 	}
+	return ended
 }
 
 // dampens reports whether another takeover has to wait because of those before.

@@ -92,3 +92,32 @@ func TestLatchOutlivesTheAgent(t *testing.T) {
 	w.run(25 * time.Second)
 	w.want(byHK)
 }
+
+// An undrain says what it has ended, and that there was nothing to end.
+func TestUndrainSaysWhatItEnds(t *testing.T) {
+	w := steady(t)
+	undrain := func(router string) failover.CommandVerdict {
+		n := w.nodes["hk"]
+		n.core.Step(w.now, failover.UndrainCommand{Router: router, Ref: 7}, &n.fx)
+		if len(n.fx.Verdicts) == 0 {
+			return failover.CommandVerdict{}
+		}
+		v := n.fx.Verdicts[0]
+		w.batch(n)
+		return v
+	}
+	if v := undrain(""); v.Ref != 7 || !v.Nothing || v.Text != "no router was drained" {
+		t.Errorf("nothing: %+v", v)
+	}
+	if v := undrain("SERVICE"); !v.Nothing || v.Text != "SERVICE was not drained" {
+		t.Errorf("a router that is not drained: %+v", v)
+	}
+	w.step("hk", failover.DrainCommand{Router: "SERVICE"})
+	if v := undrain("SERVICE"); v != (failover.CommandVerdict{}) {
+		t.Errorf("a drain: %+v", v)
+	}
+	w.step("hk", failover.Takeovers{Watch: "mainland", Last: w.now, Penalty: 3000, Latched: true})
+	if v := undrain(""); v.Nothing || v.Text != "takeovers are not damped any more" {
+		t.Errorf("a latch: %+v", v)
+	}
+}

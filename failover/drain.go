@@ -126,10 +126,28 @@ func (c *Core) undrainRouters(now vrrp.Instant, cmd *UndrainCommand, fx *Effects
 	if cmd.By != "" {
 		reason = "by " + cmd.By
 	}
+	ended := false
 	for _, name := range names {
+		ended = ended || c.drains[name] != nil
 		c.endDrain(now, name, reason, fx)
 	}
-	c.unlatch(cmd.Router)
+	unlatched := c.unlatch(cmd.Router)
+	if text := undrainText(cmd.Router, ended, unlatched); text != "" && cmd.Ref != 0 {
+		fx.Verdicts = append(fx.Verdicts, CommandVerdict{Ref: cmd.Ref, Text: text, Nothing: !ended && !unlatched})
+	}
+}
+
+// undrainText says what an undrain has ended, where it is not just a drain.
+func undrainText(router string, drain, latch bool) string {
+	switch {
+	case latch:
+		return "takeovers are not damped any more"
+	case drain:
+		return ""
+	case router == "":
+		return "no router was drained"
+	}
+	return router + " was not drained"
 }
 
 // endDrain puts a router back into service. One that still serves, because nobody has taken its role yet, has it again.

@@ -137,8 +137,12 @@ type Drain struct {
 	Ends vrrp.Instant
 }
 
-// UndrainCommand ends the drain of a router, and the latch of a damped watcher. An empty name: of all.
-type UndrainCommand struct{ Router, By string }
+// UndrainCommand ends the drain of a router, and the latch of a damped watcher. An empty name: of all. With a Ref,
+// Effects.Verdicts has what it has ended, unless it is what one expects: a drain.
+type UndrainCommand struct {
+	Router, By string
+	Ref        uint64
+}
 
 // SwitchoverCommand asks an Active router to hand its role over now. Effects.Verdicts says what became of it.
 type SwitchoverCommand struct {
@@ -152,6 +156,7 @@ type CommandVerdict struct {
 	Ref     uint64
 	Refused string // why nothing was done, or why it was undone; empty: done
 	Text    string // what was done, in words
+	Nothing bool   // nothing was: there was nothing to do
 }
 
 func (DrainCommand) input()      {}

@@ -43,9 +43,9 @@ func (p *program) undrainCommand() *cobra.Command {
 	cmd.Use = "undrain [NAME]"
 	cmd.Short = "Put this node back into service"
 	cmd.Long = `Put the router NAME back into service, or all of them, after drain or switchover. It takes the role back if it
-preempts and has the higher priority.
+preempts and has the higher priority. It also ends the damping of takeovers of the site that NAME watches.
 
-Exit status: 0, or 1 when no agent answers or there is no such router.`
+Exit status: 0, also when there was nothing to end, which is said, or 1 when no agent answers or there is no such router.`
 	return cmd
 }
 
@@ -84,7 +84,10 @@ func (p *program) orderCommand(f *orderFlags, verb status.Verb, done string) *co
 				fmt.Fprintf(p.stderr, "failoverd: warning: %s\n", w)
 			}
 			what := done
-			if a.Text != "" {
+			switch {
+			case a.Nothing:
+				what = "nothing to do: " + a.Text
+			case a.Text != "":
 				what += ": " + a.Text
 			}
 			_, err = fmt.Fprintln(p.stdout, what)

@@ -29,6 +29,13 @@ func TestDrainCommands(t *testing.T) {
 		{"a warning", []string{"drain"}, source{warnings: []string{"disk full"}}, 0, &status.Command{Verb: status.Drain}, "warning: disk full"},
 		{"undrain", []string{"undrain"}, source{}, 0, &status.Command{Verb: status.Undrain}, "undrained\n"},
 		{
+			"undrain of what is not drained",
+			[]string{"undrain"},
+			source{answer: &status.CommandAnswer{Nothing: true, Text: "no router was drained"}},
+			0,
+			&status.Command{Verb: status.Undrain}, "nothing to do: no router was drained\n",
+		},
+		{
 			"switchover",
 			[]string{"switchover", "--reason", "test"},
 			source{},

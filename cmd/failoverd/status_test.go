@@ -20,13 +20,17 @@ import (
 type source struct {
 	refuse   error
 	warnings []string
-	commands []status.Command // as they came
+	answer   *status.CommandAnswer // nil: done as asked for
+	commands []status.Command      // as they came
 }
 
 func (s *source) Command(_ context.Context, c *status.Command) (*status.CommandAnswer, error) {
 	s.commands = append(s.commands, *c)
 	if s.refuse != nil {
 		return nil, &status.AnswerError{Code: status.Refused, Text: s.refuse.Error()}
+	}
+	if s.answer != nil {
+		return s.answer, nil
 	}
 	return &status.CommandAnswer{Warnings: s.warnings}, nil
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"failoverd/failover"
+	"failoverd/failover/status"
 	"failoverd/vrrp"
 )
 
@@ -93,5 +94,30 @@ func TestDrainsThatCannotBeKept(t *testing.T) {
 	k.run(ctx)
 	if err := k.settled(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// A person who puts back what was not taken out is told so.
+func TestUndrainOfNothing(t *testing.T) {
+	a, _ := plain(t, new(testLog))
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- a.Run(ctx) }()
+	defer func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
+	answer, err := a.Command(t.Context(), &status.Command{Verb: status.Undrain, Router: "WEB"})
+	if err != nil || !answer.Nothing || answer.Text != "WEB was not drained" {
+		t.Errorf("%+v, %v", answer, err)
+	}
+	if _, err := a.Command(t.Context(), &status.Command{Verb: status.Drain, Router: "WEB"}); err != nil {
+		t.Fatal(err)
+	}
+	answer, err = a.Command(t.Context(), &status.Command{Verb: status.Undrain, Router: "WEB"})
+	if err != nil || answer.Nothing || answer.Text != "" {
+		t.Errorf("of what was drained: %+v, %v", answer, err)
 	}
 }

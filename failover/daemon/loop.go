@@ -346,8 +346,8 @@ func (l *loop) perform(now vrrp.Instant) {
 	if len(fx.Notifications) > 0 {
 		l.notifier.Tell(fx.Notifications)
 	}
+	l.keepDrains() // before anybody hears that it is done
 	l.judge()
-	l.keepDrains()
 	l.takes.keep(l.core, now, time.Now())
 	for i := range fx.Events {
 		logEvent(l.agent.log, &fx.Events[i])

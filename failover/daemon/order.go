@@ -16,6 +16,9 @@ type order struct {
 	// verdict: the answer is what the core says of it (Effects.Verdicts); otherwise, that it was carried out.
 	verdict bool
 	done    chan failover.CommandVerdict
+
+	ref  uint64                  // owned by the loop
+	said failover.CommandVerdict // what the core has said of one that it need not say anything of
 }
 
 // orders are those that the loop has not answered yet.
@@ -30,6 +33,7 @@ func (l *loop) take(o *order) {
 	now := l.now()
 	l.orders.last++
 	ref := l.orders.last
+	o.ref = ref
 	if o.verdict {
 		if l.orders.waiting == nil {
 			l.orders.waiting = make(map[uint64]*order)
@@ -49,13 +53,18 @@ func (l *loop) judge() {
 			delete(l.orders.waiting, v.Ref)
 			o.done <- v
 		}
+		for _, o := range l.orders.now {
+			if o.ref == v.Ref {
+				o.said = v
+			}
+		}
 	}
 }
 
 // answerOrders answers those that were carried out in this batch.
 func (l *loop) answerOrders() {
 	for _, o := range l.orders.now {
-		o.done <- failover.CommandVerdict{}
+		o.done <- o.said
 	}
 	l.orders.now = nil
 }
@@ -84,7 +93,9 @@ func (a *Agent) Command(ctx context.Context, q *status.Command) (*status.Command
 			return failover.DrainCommand{Router: q.Router, Drain: d}
 		}
 	case status.Undrain:
-		o.input = func(vrrp.Instant, uint64) failover.Input { return failover.UndrainCommand{Router: q.Router, By: q.By} }
+		o.input = func(_ vrrp.Instant, ref uint64) failover.Input {
+			return failover.UndrainCommand{Router: q.Router, By: q.By, Ref: ref}
+		}
 	case status.Switchover:
 		o.input = func(_ vrrp.Instant, ref uint64) failover.Input {
 			return failover.SwitchoverCommand{Router: q.Router, By: q.By, Reason: q.Reason, Since: begun, Ref: ref}
@@ -99,7 +110,7 @@ func (a *Agent) Command(ctx context.Context, q *status.Command) (*status.Command
 	case v.Refused != "":
 		return nil, &status.AnswerError{Code: status.Refused, Text: v.Refused}
 	}
-	answer := &status.CommandAnswer{Text: v.Text}
+	answer := &status.CommandAnswer{Text: v.Text, Nothing: v.Nothing}
 	if err := a.loop.drains.settled(ctx); err != nil {
 		answer.Warnings = append(answer.Warnings, fmt.Sprintf("it ends with the agent, which could not remember it: %v", err))
 	}

@@ -52,7 +52,9 @@ type CommandRequest struct {
 // CommandAnswer is the body of a command that was carried out.
 type CommandAnswer struct {
 	// Text says what was done beyond what was asked for.
-	Text     string   `json:"text,omitempty"`
+	Text string `json:"text,omitempty"`
+	// Nothing: there was nothing to do, and Text says why.
+	Nothing  bool     `json:"nothing,omitempty"`
 	Warnings []string `json:"warnings,omitempty"`
 }
 
