@@ -52,6 +52,8 @@ type ConfigStatus struct {
 	Reloads    uint64     `json:"reloads"`               // successful ones
 	LastError  string     `json:"last_error,omitempty"`  // of the last reload, if it was refused
 	LastFailed *time.Time `json:"last_failed,omitempty"` // when that was
+	// LastErrorAt is where the first error of LastError is, FILE:LINE:COLUMN; empty: in no line of a file.
+	LastErrorAt string `json:"last_error_at,omitempty"`
 }
 
 // AgentStatus is about the process itself.

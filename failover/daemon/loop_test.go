@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -226,6 +227,20 @@ func TestDrain(t *testing.T) {
 	}
 	close(quit)
 	flood.Wait()
+}
+
+// Status names the line to look at, not only the text.
+func TestFirstError(t *testing.T) {
+	at := func(line int) conf.Pos { return conf.Pos{File: "f", Line: line, Column: 5} }
+	e := &ConfigError{File: "f", Diagnostics: []conf.Diagnostic{
+		{Pos: at(2), Severity: conf.Warning}, {Pos: at(3), Severity: conf.Error}, {Pos: at(4), Severity: conf.Error},
+	}}
+	if got := firstError(fmt.Errorf("refused: %w", e)); got != "f:3:5" {
+		t.Errorf("the first error is at %q", got)
+	}
+	if got := firstError(ErrEmpty); got != "" {
+		t.Errorf("an error that is nowhere is at %q", got)
+	}
 }
 
 func TestConfigErrorListsErrors(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"failoverd/conf"
 	"failoverd/failover"
 )
 
@@ -25,6 +26,7 @@ type loadState struct {
 	at        time.Time
 	reloads   uint64
 	lastError string
+	errorAt   string // FILE:LINE:COLUMN of the first error; empty: none
 	failed    *time.Time
 }
 
@@ -111,7 +113,7 @@ func (l *loop) reload(r reload) {
 	l.answer = r.done
 	if r.refused != nil {
 		now := time.Now()
-		l.loaded.lastError, l.loaded.failed = r.refused.Error(), &now
+		l.loaded.lastError, l.loaded.errorAt, l.loaded.failed = r.refused.Error(), firstError(r.refused), &now
 		return
 	}
 	l.loaded = loadState{at: time.Now(), reloads: l.loaded.reloads + 1}
@@ -120,6 +122,20 @@ func (l *loop) reload(r reload) {
 		l.adopt(r.cfg)
 	}
 	l.agent.log.Info("reloaded", "config", r.cfg.Hash, "changed", changed)
+}
+
+// firstError returns where the first error of a refused configuration is; empty: that is not known.
+func firstError(err error) string {
+	var e *ConfigError
+	if !errors.As(err, &e) {
+		return ""
+	}
+	for _, d := range e.Diagnostics {
+		if d.Severity == conf.Error {
+			return d.Pos.String()
+		}
+	}
+	return ""
 }
 
 // adopt replaces the configuration by difference.

@@ -172,7 +172,7 @@ func trouble() *failover.Snapshot {
 	s := sample()
 	failed := s.TakenAt.Add(-2 * time.Minute)
 	s.AgeSeconds = 75
-	s.Config.LastError, s.Config.LastFailed = errRefused.Error(), &failed
+	s.Config.LastError, s.Config.LastErrorAt, s.Config.LastFailed = errRefused.Error(), "f.conf:3:5", &failed
 	s.Agent = failover.AgentStatus{LoopLateMillis: 812.4, PacketsDropped: 9, Stopping: true}
 	s.Routers[0].Addresses[0].Present = false
 	s.Routers[0].Addresses[0].Error = "file exists"

@@ -92,7 +92,11 @@ func (p *printer) header(s *failover.Snapshot, now time.Time) {
 			when = " " + ago(now, *c.LastFailed) + " ago"
 		}
 		p.line("")
-		p.text(alarm, "", "RELOAD REFUSED"+when+": the running configuration is not that of the file")
+		at := ""
+		if c.LastErrorAt != "" {
+			at = " at " + c.LastErrorAt
+		}
+		p.text(alarm, "", "RELOAD REFUSED"+when+at+": the running configuration is not that of the file")
 		p.text(red, indent, c.LastError)
 	}
 }
