@@ -55,8 +55,8 @@ func serviceOf(from netip.Addr) netip.Prefix {
 	return netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 51, from.As4()[3], 0}), 24)
 }
 
-// Generous: gobgp dials after one to two seconds, and the machine is shared.
-const soon = 10 * time.Second
+// Generous: gobgp dials after one to two seconds, Debian's 3.10 after five to ten, and the machine is shared.
+const soon = 25 * time.Second
 
 // upstream is the one router of this test binary (gobgp servers of one process share variables); every test speaks to
 // it from an address of its own.

@@ -18,7 +18,7 @@ const (
 	maxKick    = 30 * time.Second
 	stable     = 30 * time.Second // a session this old starts over with the first pause
 	// silent is how long a connected neighbor may not answer our OPEN. gobgp would wait for four minutes.
-	silent = 10 * time.Second
+	silent = 5 * time.Second
 )
 
 // neighbor is one neighbor of the configuration as the Run goroutine knows it.
@@ -30,6 +30,7 @@ type neighbor struct {
 	up     time.Time     // when it became Established
 	pause  time.Duration // before the next kick
 	kickAt time.Time     // when to add it again; zero: it is in gobgp
+	added  time.Time     // when it was added last
 
 	sent, received uint64 // NOTIFICATIONs, as an external gobgpd counted last
 }
@@ -69,6 +70,14 @@ func (n *neighbor) observe(s bgp.SessionState, hold time.Duration, now time.Time
 // lost on the way, which TTL security at one end only does (RFC 5082).
 func (n *neighbor) mute(now time.Time) bool {
 	return n.status.State == bgp.OpenSent && now.Sub(n.status.Since) > silent
+}
+
+// idles reports whether gobgp sits out its five seconds in Idle after an attempt that led to no session, although the
+// neighbor is to be tried again after connect_retry.
+func (n *neighbor) idles(p *api.Peer, now time.Time) bool {
+	pause := n.cfg.ConnectRetry - time.Second/2 // this is looked at every second, and after an event
+	return n.status.State == bgp.Idle && n.kickAt.IsZero() && p.GetState().GetAdminState() == api.PeerState_UP &&
+		now.Sub(n.status.Since) > pause && now.Sub(n.added) > pause
 }
 
 // planKick sets kickAt, and the pause before the next one. A session that lasted starts over with the first pause.

@@ -283,7 +283,7 @@ func TestBGP_FSM_05_KickBackOff(t *testing.T) {
 	}
 }
 
-// Ten seconds without an answer to our OPEN are too many; any other state may last.
+// Five seconds without an answer to our OPEN are too many; any other state may last.
 func TestMute(t *testing.T) {
 	at := func(s int) time.Time { return time.Unix(int64(s), 0) }
 	n := &neighbor{}
@@ -292,8 +292,8 @@ func TestMute(t *testing.T) {
 		t.Error("mute while connecting")
 	}
 	n.observe(bgp.OpenSent, 0, at(100))
-	if n.mute(at(110)) || !n.mute(at(111)) {
-		t.Error("mute at another moment than after ten seconds")
+	if n.mute(at(105)) || !n.mute(at(106)) {
+		t.Error("mute at another moment than after five seconds")
 	}
 	n.planKick(at(111))
 	if !n.kickAt.Equal(at(111)) {
@@ -330,5 +330,38 @@ func TestSessionState(t *testing.T) {
 	}
 	if got := sessionState(99); got != bgp.Unknown {
 		t.Errorf("99 is %v", got)
+	}
+}
+
+// A neighbor that gobgp keeps in Idle is added again after connect_retry, not sooner, and not one that is to stay down.
+func TestIdles(t *testing.T) {
+	at := func(s float64) time.Time { return time.Unix(0, int64(s*1e9)) }
+	up, down := &api.Peer{State: &api.PeerState{AdminState: api.PeerState_UP}}, &api.Peer{State: &api.PeerState{AdminState: api.PeerState_DOWN}}
+	n := &neighbor{cfg: &bgp.Neighbor{ConnectRetry: 2 * time.Second}}
+	n.observe(bgp.Idle, 0, at(100))
+	for _, row := range []struct {
+		name string
+		peer *api.Peer
+		now  float64
+		want bool
+	}{
+		{"too soon", up, 101, false},
+		{"in time", up, 102, true},
+		{"by its operator's will", down, 102, false},
+	} {
+		if got := n.idles(row.peer, at(row.now)); got != row.want {
+			t.Errorf("%s: %v", row.name, got)
+		}
+	}
+	if n.added = at(101); n.idles(up, at(102)) {
+		t.Error("added a moment ago, and Idle from before that")
+	}
+	n.kickAt = at(110)
+	if n.idles(up, at(109)) {
+		t.Error("not in gobgp, and added before its time")
+	}
+	n.kickAt = time.Time{}
+	if n.observe(bgp.ActiveState, 0, at(105)); n.idles(up, at(200)) {
+		t.Error("it is not Idle")
 	}
 }

@@ -20,7 +20,7 @@ import (
 func (s *session) addNeighbor(n *neighbor, now time.Time) error {
 	v4, v6 := s.cfg.Families(n.cfg)
 	_, err := invoke(s, s.api.AddPeer, &api.AddPeerRequest{Peer: peer(n.cfg, s.cfg.LocalAS, v4, v6)})
-	n.kickAt = time.Time{}
+	n.kickAt, n.added = time.Time{}, now
 	switch {
 	case err == nil:
 		return nil
@@ -90,7 +90,17 @@ func (s *session) readNeighbors() error {
 		if s.cfg.External != nil {
 			n.explain(p)
 		}
+		if s.ours && n.idles(p, now) {
+			if err := s.renew(n, now); err != nil {
+				return err
+			}
+			continue
+		}
 		if why := s.unwelcome(n, p, now); why != "" {
+			n.status.LastError = why
+			if s.connected {
+				s.tell(false) // a server that is busy with what it was sent may not answer what follows
+			}
 			if err := s.drop(n, now); err != nil {
 				return err
 			}
@@ -150,6 +160,15 @@ func (s *session) drop(n *neighbor, now time.Time) error {
 	}
 	n.observe(bgp.Idle, 0, now)
 	return nil
+}
+
+// renew takes a neighbor out of the server and adds it again at once.
+func (s *session) renew(n *neighbor, now time.Time) error {
+	_, err := invoke(s, s.api.DeletePeer, &api.DeletePeerRequest{Address: n.cfg.Address.String()})
+	if err != nil && fatal(err) {
+		return fmt.Errorf("delete neighbor %v: %w", n.cfg.Address, err)
+	}
+	return s.addNeighbor(n, now)
 }
 
 // nextKick is when the first neighbor is to be added again; zero: none.
