@@ -49,6 +49,8 @@ var recipes = []struct {
 	{"container/container.conf", []string{"box"}, nil},
 	{"container/othersite.conf", []string{"far"}, nil},
 	{"anycast/node.conf", []string{"node"}, []string{"gobgpd"}},
+	{"two-regions/mainland.conf", []string{"m"}, nil},
+	{"two-regions/hongkong.conf", []string{"h1", "h2"}, nil},
 	{"three-ways/embedded.conf", []string{"r1", "r2"}, nil},
 	{"three-ways/gobgpd.conf", []string{"r1", "r2"}, []string{"gobgpd"}},
 	{"three-ways/kernel.conf", []string{"r1", "r2"}, nil},
