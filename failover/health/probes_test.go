@@ -147,7 +147,9 @@ func TestRouteProbe(t *testing.T) {
 		{"from one of two, all wanted", []bgp.SeenPath{from("203.0.113.2", 64500, 64501)}, nil, 0, true, "failed: not seen from 203.0.113.1"},
 		{"from both", []bgp.SeenPath{from("203.0.113.2", 64500, 64501), from("203.0.113.1", 64500, 64501)}, nil, 0, true, "ok: seen from all 2 neighbors with a session"},
 		{
-			"from both, one of another origin", []bgp.SeenPath{from("203.0.113.1", 64500, 64501), from("203.0.113.2", 64500, 64502)}, nil, 64501, true,
+			"from both, one of another origin",
+			[]bgp.SeenPath{from("203.0.113.1", 64500, 64501), from("203.0.113.2", 64500, 64502)},
+			nil, 64501, true,
 			"failed: not seen from 203.0.113.2",
 		},
 		{"from none, all wanted", nil, nil, 0, true, "failed: not seen"},

@@ -38,6 +38,7 @@ func serveTLS(t *testing.T, cert tls.Certificate, two bool) string {
 			}
 			go func() {
 				if c.(*tls.Conn).Handshake() == nil {
+					//lint:ignore SA1019 net/http has no HTTP/2 with the tag nethttpomithttp2
 					(&http2.Server{}).ServeConn(c, &http2.ServeConnOpts{Handler: site(t)})
 				}
 			}()
