@@ -97,14 +97,14 @@ func (s *session) readNeighbors() error {
 			continue
 		}
 		if why := s.unwelcome(n, p, now); why != "" {
-			n.status.LastError = why
+			n.blame, n.status.LastError = why, why // an older reason must not come back over it
 			if s.connected {
 				s.tell(false) // a server that is busy with what it was sent may not answer what follows
 			}
 			if err := s.drop(n, now); err != nil {
 				return err
 			}
-			n.status.LastError = why
+			n.blame, n.status.LastError = why, why
 		}
 	}
 	if s.connected {
