@@ -57,7 +57,7 @@ func (r *region) globals(name string) string {
 }
 
 func (r *region) speaker(as int, own, upstream string, upstreamAS int) string {
-	return lines("bgp_speaker EDGE {", fmt.Sprintf("    local_as %d", as), "    router_id "+own, "    allow_prefix {", "        "+service, "    }",
+	return lines("bgp_speaker EDGE {", fmt.Sprintf("    local_as %d", as), "    router_id "+own, "    max_changes 120", "    allow_prefix {", "        "+service, "    }",
 		"    neighbor "+upstream+" {", fmt.Sprintf("        remote_as %d", upstreamAS), "        local_address "+own,
 		fmt.Sprintf("        hold_time %.0f", r.config.hold.Seconds()), "        keepalive 1", "        connect_retry 1", "    }", "}")
 }
