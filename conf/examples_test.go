@@ -49,6 +49,7 @@ var recipes = []struct {
 	{"container/container.conf", []string{"box"}, nil},
 	{"container/othersite.conf", []string{"far"}, nil},
 	{"anycast/node.conf", []string{"node"}, []string{"gobgpd"}},
+	{"scheduler/node.conf", []string{"a", "b", "c"}, nil},
 	{"two-regions/mainland.conf", []string{"m"}, nil},
 	{"two-regions/hongkong.conf", []string{"h1", "h2"}, nil},
 	{"three-ways/embedded.conf", []string{"r1", "r2"}, nil},
