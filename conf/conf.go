@@ -13,6 +13,8 @@
 package conf
 
 import (
+	"strings"
+
 	"failoverd/failover"
 )
 
@@ -37,6 +39,15 @@ type Env struct {
 	Random func(n uint64) uint64
 	// Lookup returns an environment variable, for ${_ENV NAME}; nil: there are none.
 	Lookup func(name string) (string, bool)
+}
+
+// Identity returns ConfigID, or HostName up to its first dot if there is none.
+func (e *Env) Identity() string {
+	if e.ConfigID != "" {
+		return e.ConfigID
+	}
+	short, _, _ := strings.Cut(e.HostName, ".")
+	return short
 }
 
 // Options say how strict Parse is.

@@ -35,9 +35,7 @@ type variable struct{ lines []text }
 
 // read returns the tree of a file and the sum of its content.
 func read(name string, src Source, env Env, rep *reporter, budget int) (*Block, string) {
-	if env.ConfigID == "" {
-		env.ConfigID, _, _ = strings.Cut(env.HostName, ".")
-	}
+	env.ConfigID = env.Identity()
 	r := &reader{reporter: rep, src: src, env: env, vars: map[string]variable{}, left: budget}
 	r.out = newBuilder(rep, sha256.New())
 	r.file(name, Token{Pos: Pos{File: name}})

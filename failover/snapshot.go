@@ -47,6 +47,7 @@ type Snapshot struct {
 // ConfigStatus says which configuration is in force, and what became of the last attempt to change it.
 type ConfigStatus struct {
 	File       string     `json:"file"`
+	ConfigID   string     `json:"config_id,omitempty"` // which lines that begin with @ID count; a reload reads the file as this one, too
 	Hash       string     `json:"hash"`
 	LoadedAt   time.Time  `json:"loaded_at"`
 	Reloads    uint64     `json:"reloads"`               // successful ones

@@ -29,10 +29,11 @@ func (p *program) planCommand() *cobra.Command {
 		Short: "Say what a reload with another configuration would do",
 		Long: `Ask the running agent what a reload with the configuration NEW would change and disturb, for every object: what
 is not touched, what is changed while it runs, what is restarted, and what is sent. Nothing is changed. NEW may be the
-file that the agent uses, when it has been edited. With --against, another file takes the place of what runs, and
-no agent is asked.
+file that the agent uses, when it has been edited. It is read with the config-id of the agent, as a reload would do;
+another one in -i is an error. With --against, another file takes the place of what runs, and no agent is asked; both
+files are read with -i.
 
-Exit status: 0; 1 when no agent answers; 5 when the configuration has errors, so that a reload would be refused.`,
+Exit status: 0; 1 when no agent answers; 2 when -i is not that of the agent; 5 when the configuration has errors, so that a reload would be refused.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.plan(cmd.Context(), &f) },
 	}
@@ -43,6 +44,11 @@ Exit status: 0; 1 when no agent answers; 5 when the configuration has errors, so
 }
 
 func (p *program) plan(ctx context.Context, f *planFlags) error {
+	if f.against == "" {
+		if err := p.planIdentity(ctx, f); err != nil {
+			return err
+		}
+	}
 	q, next, diagnostics, err := daemon.Gather(f.options())
 	if err != nil {
 		return &exitError{exitCheck, err}
@@ -77,6 +83,20 @@ func (p *program) plan(ctx context.Context, f *planFlags) error {
 	if answer.Refused {
 		return &exitError{status: exitCheck}
 	}
+	return nil
+}
+
+// planIdentity reads NEW as what the running agent is, because a reload there does so whatever is said here.
+func (p *program) planIdentity(ctx context.Context, f *planFlags) error {
+	s, err := p.planClient(f).Status(ctx)
+	switch {
+	case err != nil || s.Config.ConfigID == "": // the plan says what is wrong, and an older agent what it cannot find
+		return nil
+	case f.configID != "" && f.configID != s.Config.ConfigID:
+		return &exitError{exitConfig, fmt.Errorf("the agent runs with config-id %s, and a reload reads the file as that, not as %s; leave -i out, or compare two files with --against",
+			s.Config.ConfigID, f.configID)}
+	}
+	f.configID = s.Config.ConfigID
 	return nil
 }
 

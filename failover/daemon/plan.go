@@ -51,6 +51,15 @@ func (a *Agent) Plan(q *status.PlanRequest) (*status.PlanAnswer, error) {
 	return answer, nil
 }
 
+// configID is what the configuration of this agent is read as, now and at the next reload; empty: unknown.
+func (a *Agent) configID() string {
+	env, err := environment(&LoadOptions{File: a.opts.File, ConfigID: a.opts.ConfigID})
+	if err != nil {
+		return a.opts.ConfigID
+	}
+	return env.Identity()
+}
+
 // gathered is the conf.Source of a plan request: what is not in it does not exist.
 type gathered struct {
 	files map[string]*status.PlanFile

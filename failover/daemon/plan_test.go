@@ -43,6 +43,12 @@ func TestPlan(t *testing.T) {
 	if words := failover.PlanText(answer.Entries); !strings.Contains(words, "priority 100 -> 150") {
 		t.Errorf("plan: %s", words)
 	}
+	if host, err := os.Hostname(); err != nil || a.configID() != strings.Split(host, ".")[0] {
+		t.Errorf("config-id %q of host %q, %v", a.configID(), host, err)
+	}
+	if a := (&Agent{opts: Options{ConfigID: "m1"}}); a.configID() != "m1" {
+		t.Errorf("config-id %q, want m1", a.configID())
+	}
 	q.Files = q.Files[:1]
 	answer, err = a.Plan(q)
 	if err != nil || !answer.Refused || len(answer.Diagnostics) == 0 || !strings.Contains(answer.Diagnostics[0], "config-id") {

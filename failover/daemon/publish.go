@@ -66,6 +66,7 @@ func (l *loop) publish(now vrrp.Instant) {
 	s := l.core.Snapshot(now, wallClock())
 	s.Version, s.BootID, s.PID = l.agent.opts.Version, l.bootID, os.Getpid()
 	s.Config.File, s.Config.LoadedAt, s.Config.Reloads = l.agent.opts.File, l.loaded.at, l.loaded.reloads
+	s.Config.ConfigID = l.agent.configID()
 	s.Config.LastError, s.Config.LastErrorAt, s.Config.LastFailed = l.loaded.lastError, l.loaded.errorAt, l.loaded.failed
 	s.Links = l.links.describe()
 	l.health.Describe(s.Checks)
