@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -95,16 +96,26 @@ func (a *anycast) withdrawnFirst(since time.Time) {
 }
 
 // updates are what the node has sent of the prefix since, as "announce" with its communities, or "withdraw".
-func (a *anycast) updates(since time.Time) (list []string) {
-	for _, m := range a.capture.BGP() {
-		if m.At.Before(since) || m.Src.String() != "192.0.2.1" {
+func (a *anycast) updates(since time.Time) []string {
+	return updatesOf(a.capture, "192.0.2.1", netip.MustParsePrefix(service), since)
+}
+
+// updatesOf are what a neighbor of an upstream has said of a prefix since, as "announce", "announce graceful-shutdown", or "withdraw";
+// with a path of more than one AS, the AS numbers as well.
+func updatesOf(c *lab.Capture, src string, prefix netip.Prefix, since time.Time) (list []string) {
+	for _, m := range c.BGP() {
+		if m.At.Before(since) || m.Src.String() != src {
 			continue
 		}
-		prefix := netip.MustParsePrefix(service)
-		if slices.Contains(m.Announced, prefix) && slices.Contains(m.Communities, 0xFFFF0000) {
-			list = append(list, "announce graceful-shutdown")
-		} else if slices.Contains(m.Announced, prefix) {
-			list = append(list, "announce")
+		if slices.Contains(m.Announced, prefix) {
+			what := "announce"
+			if slices.Contains(m.Communities, 0xFFFF0000) {
+				what += " graceful-shutdown"
+			}
+			if len(m.ASPath) > 1 {
+				what += fmt.Sprintf(" %v", m.ASPath)
+			}
+			list = append(list, what)
 		}
 		if slices.Contains(m.Withdrawn, prefix) {
 			list = append(list, "withdraw")
