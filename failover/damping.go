@@ -49,7 +49,9 @@ func (c *Core) noteReturn(w *watch, heard vrrp.Instant, by string) {
 // tookOver takes note of a takeover on account of the site's silence or verdict; one that the site has asked for by releasing
 // the role does not count.
 func (c *Core) tookOver(now vrrp.Instant, w *watch, r *router) {
-	if r.why != vrrp.CauseSilence.String() && r.why != vrrp.CauseSiteDown.String() {
+	switch r.why {
+	case vrrp.CauseSilence.String(), vrrp.CauseSiteDown.String(), vrrp.CauseVacant.String():
+	default:
 		return
 	}
 	if j := c.judgeSite(now, w, r); w.sameEpisode(now, j.silentSince) {

@@ -33,14 +33,20 @@ func (c *Core) watchAllows(now vrrp.Instant, r *router, w *watch) (why string, a
 		return "", now
 	}
 	letGo := c.letGo(now, w)
-	if letGo <= now && c.ended(now, r, w) {
+	if letGo <= now && c.released(now, r, w) {
 		r.fsm.NoteRelease()
 		return "", now
 	}
 	j := c.judgeSite(now, w, r)
-	why, again = c.observed(now, w, &j)
+	vacant := letGo <= now && c.ended(now, r, w)
+	if !vacant {
+		why, again = c.observed(now, w, &j)
+	}
 	if why == "" {
 		why, again = w.damped(now, j.silentSince)
+	}
+	if why == "" && vacant {
+		r.fsm.NoteVacancy()
 	}
 	if letGo > now {
 		again = min(again, letGo)
@@ -48,19 +54,30 @@ func (c *Core) watchAllows(now vrrp.Instant, r *router, w *watch) (why string, a
 	return why, again
 }
 
-// letGo returns from when on what a witness says counts as a release by a site that cannot tell this node itself, or whose
-// holder of the role died while the others could not take it: none of the nodes that the witness hears serves or could. By then
-// a node that it does not hear has fenced itself, unless it talks to this one, and what a dead one has left behind is gone
-// T_take after its last word. vrrp.Never: no witness says so. Without this a site that lives, hears the witness and cannot serve
-// would keep the watcher from taking over for ever: it is not silent.
+// letGo returns from when on what the witnesses say counts as a release by a site that cannot tell this node itself, or whose
+// holder of the role died while the others could not take it: none of the nodes that a witness hears serves or could. Every
+// witness has to answer, because whoever serves is acknowledged by one of them, and by that one perhaps alone. By then a node that
+// none of them hears has fenced itself, unless it talks to this one, and what a dead one has left behind is gone T_take after its
+// last word. vrrp.Never: they do not say so. Without this a site that lives, hears the witness and cannot serve would keep the
+// watcher from taking over for ever: it is not silent.
 func (c *Core) letGo(now vrrp.Instant, w *watch) vrrp.Instant {
 	take := c.takeAfter(w)
 	fence := w.cfg.FenceAfter + take - w.cfg.TakeoverAfter + heartbeatSlack
-	at := vrrp.Never
+	at, said := w.since, false
 	for _, p := range w.witnesses {
-		if p.letGo != vrrp.Never && p.fresh(now) {
-			at = min(at, p.letGo.Add(max(fence, take-fence)))
+		switch {
+		case !p.fresh(now):
+			return vrrp.Never
+		case p.letGo != vrrp.Never:
+			at, said = max(at, p.letGo.Add(max(fence, take-fence))), true
+		case p.heardSite && !p.quiet:
+			return vrrp.Never
+		case p.heardSite: // the site has fallen silent there
+			at = max(at, p.silentAt.Add(take))
 		}
+	}
+	if !said {
+		return vrrp.Never
 	}
 	return at
 }
@@ -151,6 +168,13 @@ func (c *Core) siteAllows(now vrrp.Instant, r *router, s *site) (why string, aga
 	since := r.takeover.silence
 	if r.fsm.Pending() != vrrp.CausePreempt { // whoever is preempted is heard all the time
 		since = max(since, r.fsm.Heard().At)
+	}
+	if r.fsm.Pending() == vrrp.CauseSilence && r.clean > r.fsm.Heard().At && c.termOf(r).Holder == r.cfg.Region.Self {
+		// It was out of service after the last sign of life of the router that had the role. A watcher may have counted on that
+		// for as long as it has not heard better, and take over just now.
+		if since = max(since, r.clean.Add((quietFactor+1)*s.cfg.Heartbeat)); now < since {
+			return "until no other site can take the role for what this node has said while it was out of service", since
+		}
 	}
 	if s.word == authorityValid && s.sent < since {
 		for _, p := range s.partners {

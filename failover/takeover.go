@@ -112,7 +112,7 @@ func (r *router) evidence(now vrrp.Instant, e vrrp.Effect) *Evidence {
 		ev.Ago = now.Sub(h.At)
 	}
 	switch e.Cause {
-	case vrrp.CauseSilence, vrrp.CausePreempt, vrrp.CauseRelease:
+	case vrrp.CauseSilence, vrrp.CausePreempt, vrrp.CauseRelease, vrrp.CauseVacant:
 		ev.ActiveDown = r.takeover.activeDown
 		return ev
 	case vrrp.CauseHigherPriority, vrrp.CauseHigherAddress:

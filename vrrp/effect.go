@@ -25,6 +25,7 @@ const (
 	CauseSiteDown             // the site of the Active router is down, whatever it sends
 	CauseDrain                // a person has taken it out, or handed its role over
 	CauseResume               // nobody has taken the role that it had left
+	CauseVacant               // Active_Down_Timer fired, and nobody of the site of the Active router can have the role
 )
 
 var causeNames = [...]string{
@@ -35,6 +36,7 @@ var causeNames = [...]string{
 	CauseTerm: "another site holds a newer term", CauseSiteDown: "the site of the active router is down",
 	CauseDrain:  "drained",
 	CauseResume: "no other router has taken the role",
+	CauseVacant: "the active router is silent, and all others of its site have released the role",
 }
 
 // String returns the cause in words.

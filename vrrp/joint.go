@@ -65,6 +65,14 @@ func (r *Router) NoteRelease() {
 	}
 }
 
+// NoteVacancy tells a router that is ready that nobody can have the role any more: who had it is silent, and the others that
+// could take it say that they cannot.
+func (r *Router) NoteVacancy() {
+	if r.ready {
+		r.downCause = CauseVacant
+	}
+}
+
 // Refuse counts a packet that somebody who knows more than the router has refused on its behalf.
 func (r *Router) Refuse(why wire.DropReason) { r.drops[why]++ }
 
