@@ -216,6 +216,7 @@ func (c *Core) settle(now vrrp.Instant, r *router, rep *AddressReport, fx *Effec
 	if in == r.addressesIn {
 		return
 	}
+	r.rising = r.rising && !in
 	r.addressesIn, r.attracting = in, r.attracting || in
 	e := Event{Kind: EventAddresses, At: now, To: "absent", Took: rep.Took}
 	if in {

@@ -55,6 +55,9 @@ type router struct {
 	presence          []presence
 	addressesIn       bool
 	addressGeneration uint64
+	// rising: it was a standby until it became Active, and its addresses are not in yet. It is announced as a standby until they
+	// are: what it announced is as good as before, and a withdrawal in between would be one without a cause.
+	rising bool
 	// own are the addresses of cfg. held is what was last asked for on behalf of this router; it stays when a reload
 	// changes cfg.
 	own, held claim
@@ -176,6 +179,8 @@ func (r *router) role() (role Role, ok bool) {
 	switch {
 	case r.handover != nil:
 		return RoleDraining, true
+	case r.rising:
+		return RoleBackup, true
 	case r.fsm.State() == vrrp.Active && r.last != "":
 		return RoleDraining, r.addressesIn
 	case r.fsm.State() == vrrp.Active:
@@ -264,6 +269,7 @@ func (c *Core) transition(now vrrp.Instant, r *router, e vrrp.Effect, fx *Effect
 	case e.To == vrrp.Initialize && !c.stopping:
 		c.abandon(now, r, r.why, fx)
 	}
+	r.rising = e.To == vrrp.Active && e.From == vrrp.Backup && !r.addressesIn
 	if e.To == vrrp.Backup {
 		r.holdUntil = now.Add(r.cfg.BGPWait)
 	}

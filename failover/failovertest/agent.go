@@ -52,6 +52,7 @@ type state struct {
 	active vrrp.Instant // when it became Active, or stopped being it
 	heard  vrrp.Instant // when an advertisement of at least its priority arrived last; -1: never
 	down   time.Duration
+	rising bool         // it was a standby before it became Active, and has not told that its addresses are in
 	serves vrrp.Instant // until when it may serve without being Active, in an orderly handover; 0: it may not
 }
 

@@ -134,8 +134,11 @@ func (c *checker) batch(a *agent) {
 		c.wasActive[k] = st.word == "MASTER"
 	}
 	for i := range a.fx.Events {
-		if e := &a.fx.Events[i]; e.Kind == failover.EventTransition {
+		switch e := &a.fx.Events[i]; {
+		case e.Kind == failover.EventTransition:
 			c.transition(a, e)
+		case e.Kind == failover.EventAddresses && e.To == "present":
+			a.state(e.Key).rising = false
 		}
 	}
 	for i := range a.fx.Adverts {
@@ -169,7 +172,7 @@ func (c *checker) transition(a *agent, e *failover.Event) {
 		st.active = c.w.now
 	}
 	st.serves = c.mayServe(a, st, e)
-	st.word = e.To
+	st.word, st.rising = e.To, e.From == "BACKUP" && e.To == "MASTER"
 	c.wasActive[e.Key] = c.wasActive[e.Key] || e.To == "MASTER"
 	c.gained[e.Key] = c.gained[e.Key] || e.To == "MASTER"
 	c.left[e.Key] = c.left[e.Key] || e.From == "MASTER"
@@ -339,9 +342,10 @@ func lastResort(r bgp.Route) bgp.Route {
 func equal(a, b bgp.Route) bool { return a.Prefix == b.Prefix && a.Attributes.Equal(b.Attributes) }
 
 func (c *checker) inRole(a *agent, r *failover.RouterConfig, when failover.Role) bool {
-	word := a.state(r.VRRP.Key).word
-	if when == failover.RoleBackup {
-		return word == "BACKUP"
+	st := a.state(r.VRRP.Key)
+	word := st.word
+	if when == failover.RoleBackup { // a standby goes on being announced as one until it can be announced as Active
+		return word == "BACKUP" || word == "MASTER" && st.rising && len(r.Addresses) > 0
 	}
 	if word != "MASTER" {
 		return false
