@@ -70,7 +70,7 @@ func (c *Core) describeWatch(now vrrp.Instant, w *watch) WatchStatus {
 }
 
 func (s *sighting) describe(now vrrp.Instant, about string) NodeStatus {
-	out := NodeStatus{About: about, Site: s.site, Node: s.node, HeardMSAgo: millis(now.Sub(s.at)), States: make(map[string]string, len(s.states))}
+	out := NodeStatus{About: about, Site: s.site, Node: s.node, HeardMSAgo: millis(now.Sub(s.at)), States: make(map[string]string, len(s.states)), Namesakes: s.namesakes.shown(now)}
 	for k, st := range s.states {
 		out.States[fmt.Sprintf("%d/%d", k.Family, k.VRID)] = st.String()
 	}

@@ -118,6 +118,11 @@ type HeartbeatHeard struct {
 	// is no evidence of anything else.
 	Fresh bool
 	Ref   uint64
+	// From is the address that it came from. Namesakes: several nodes send under this name. Own: it is ours, and has come back
+	// to a listener of ours. Namesakes is only known of a request that is fresh.
+	From      netip.Addr
+	Namesakes bool
+	Own       bool
 }
 
 // DrainCommand asks for a router to be drained: it gives the role up in order, and does not take it until Undrain or Until.

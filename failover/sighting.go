@@ -14,6 +14,7 @@ type sighting struct {
 	at         vrrp.Instant
 	fence      time.Duration
 	states     map[heartbeat.Service]heartbeat.State
+	namesakes  namesakes
 }
 
 // Bounds of what is remembered of nodes: who is not heard for so long is forgotten, and nobody can make this node
@@ -26,8 +27,13 @@ const (
 // heartbeatHeard takes note of a request of another node, and answers it.
 func (c *Core) heartbeatHeard(now vrrp.Instant, in *HeartbeatHeard, fx *Effects) {
 	q := &in.Request
-	noted := in.Fresh && c.see(now, q)
+	var s *sighting
+	if in.Fresh {
+		s = c.see(now, q)
+	}
+	noted := s != nil
 	if noted {
+		c.nameTwice(now, s, in, fx)
 		for i := range q.Entries {
 			e := &q.Entries[i]
 			c.learn(now, serviceKey{q.About, e.Service}, e.Term, "node "+q.Node+" of site "+q.Site, fx)
@@ -37,8 +43,8 @@ func (c *Core) heartbeatHeard(now vrrp.Instant, in *HeartbeatHeard, fx *Effects)
 	fx.Answers = append(fx.Answers, Answer{Ref: in.Ref, Reply: c.reply(now, q, noted)})
 }
 
-// see remembers what a node says of itself, unless there are too many of them.
-func (c *Core) see(now vrrp.Instant, q *heartbeat.Request) bool {
+// see remembers what a node says of itself, unless there are too many of them: then it returns nil.
+func (c *Core) see(now vrrp.Instant, q *heartbeat.Request) *sighting {
 	nodes := c.region.seen[q.About]
 	i := slices.IndexFunc(nodes, func(s *sighting) bool { return s.site == q.Site && s.node == q.Node })
 	if i < 0 {
@@ -46,7 +52,7 @@ func (c *Core) see(now vrrp.Instant, q *heartbeat.Request) bool {
 			nodes = slices.DeleteFunc(nodes, func(s *sighting) bool { return now.Sub(s.at) > forgetNode })
 		}
 		if len(nodes) >= maxNodes || nodes == nil && len(c.region.seen) >= maxNodes {
-			return false
+			return nil
 		}
 		i = len(nodes)
 		c.region.seen[q.About] = append(nodes, &sighting{site: q.Site, node: q.Node})
@@ -56,7 +62,7 @@ func (c *Core) see(now vrrp.Instant, q *heartbeat.Request) bool {
 	for i := range q.Entries {
 		s.states[q.Entries[i].Service] = q.Entries[i].State
 	}
-	return true
+	return s
 }
 
 // reply says what this node knows of what a request is about.

@@ -204,6 +204,8 @@ type NodeStatus struct {
 	Node       string            `json:"node"`
 	HeardMSAgo float64           `json:"heard_ms_ago"`
 	States     map[string]string `json:"states"` // by service, "4/51": "active"
+	// Namesakes is what is wrong when several nodes have this site and name; empty: nothing.
+	Namesakes string `json:"namesakes,omitempty"`
 }
 
 // PartnerStatus is somebody that heartbeats are sent to.

@@ -49,6 +49,7 @@ var eventLog = map[failover.EventKind]struct {
 	failover.EventCache:          {slog.LevelWarn, "rpki cache"},
 	failover.EventHeld:           {slog.LevelWarn, "max_changes"},
 	failover.EventClockSkew:      {slog.LevelWarn, "the clock of another router is about to be too far from ours"},
+	failover.EventNamesakes:      {slog.LevelWarn, "several nodes have one router_id"},
 	failover.EventStart:          {slog.LevelInfo, "started"},
 	failover.EventStop:           {slog.LevelInfo, "agent stop"},
 }

@@ -5,10 +5,13 @@ import "time"
 // maxSenders is how many senders are remembered.
 const maxSenders = 256
 
-// sender is one life of a node.
+// name is what a node calls itself, to whoever hears of its services.
+type name struct{ site, node, about string }
+
+// sender is one life of a node, as far as it speaks about one site: it has a life for each that it sends to.
 type sender struct {
-	site, node string
-	boot       uint64
+	name
+	boot uint64
 }
 
 // mark is the newest request of a sender.
@@ -18,7 +21,10 @@ type mark struct {
 }
 
 // senders knows the newest request of each sender. Only a request that is authentic and fresh gets in here.
-type senders struct{ marks map[sender]mark }
+type senders struct {
+	marks map[sender]mark
+	names map[name]*turns
+}
 
 // note takes a request in: OK, or Replay if it is not newer than the one before. Flood: there is no room for another
 // sender, since all of them were heard lately. Who was not may be forgotten: a replay of anything older than
@@ -32,9 +38,10 @@ func (s *senders) note(now time.Duration, from sender, id uint64) Outcome {
 		return Flood
 	}
 	if s.marks == nil {
-		s.marks = make(map[sender]mark)
+		s.marks, s.names = make(map[sender]mark), make(map[name]*turns)
 	}
 	s.marks[from] = mark{id, now}
+	s.turn(now, from, known)
 	return OK
 }
 
@@ -49,5 +56,8 @@ func (s *senders) forget(now time.Duration) bool {
 		}
 	}
 	delete(s.marks, oldest)
+	if t := s.names[oldest.name]; t != nil && t.life == oldest.boot {
+		delete(s.names, oldest.name)
+	}
 	return found
 }

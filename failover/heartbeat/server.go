@@ -32,7 +32,16 @@ type Ticket struct {
 	about    string
 	entries  int
 	key      hash.Hash // the sender has it, whatever is the first one here
+
+	namesakes bool
 }
+
+// Life returns the number that names the life of the sender, as given to NewClient.
+func (t *Ticket) Life() uint64 { return t.boot }
+
+// Namesakes reports whether the sender is one of several nodes that call themselves the same: requests of several lives have
+// come in turns for a while. It is known of requests with outcome OK.
+func (t *Ticket) Namesakes() bool { return t.namesakes }
 
 // Open reads a datagram at now, on a monotonic clock of this server's life that is never negative. OK is a request that was
 // sent within the last ChallengeLife and comes for the first time, Stale one that is to be answered all the same and tells
@@ -56,12 +65,14 @@ func (s *Server) Open(now time.Duration, datagram []byte) (Request, Ticket, Outc
 	if !s.fresh(now, h.challenge) {
 		return r, t, Stale
 	}
-	switch s.senders.note(now, sender{r.Site, r.Node, h.boot}, h.id) {
+	from := sender{name{r.Site, r.Node, r.About}, h.boot}
+	switch s.senders.note(now, from, h.id) {
 	case Replay:
 		return Request{}, Ticket{}, Replay
 	case Flood:
 		return r, t, Stale // what cannot be remembered cannot be told from its replay
 	}
+	t.namesakes = s.senders.namesakes(now, from.name)
 	return r, t, OK
 }
 

@@ -98,7 +98,10 @@ func (c *channel) hears(from *node, datagram []byte) {
 	}
 	c.refs++
 	c.asked[c.refs] = question{from, ticket}
-	c.agent.arrives(failover.HeartbeatHeard{Request: request, Fresh: outcome == heartbeat.OK, Ref: c.refs})
+	if ticket.Namesakes() {
+		c.agent.node.world.rules.fail("CHANNEL", "%s takes the lives of node %s of site %s for several nodes", c.agent.node.name, request.Node, request.Site)
+	}
+	c.agent.arrives(failover.HeartbeatHeard{Request: request, Fresh: outcome == heartbeat.OK, Ref: c.refs, Namesakes: ticket.Namesakes()})
 }
 
 func (c *channel) clock() time.Duration { return c.agent.node.local().Sub(c.since) }

@@ -135,10 +135,14 @@ func (p *printer) heard(list []failover.NodeStatus) {
 		for _, k := range slices.Sorted(maps.Keys(n.States)) {
 			says = append(says, k+" "+n.States[k])
 		}
-		rows = append(rows, row{
+		r := row{
 			cells: []cell{{text: clean(n.Node)}, {text: clean(n.Site)}, {text: clean(n.About)}, {text: millis(n.HeardMSAgo) + " ago"}},
 			tail:  cell{text: orDash(strings.Join(says, ", "))},
-		})
+		}
+		if n.Namesakes != "" {
+			r.notes = append(r.notes, note{red, n.Namesakes})
+		}
+		rows = append(rows, r)
 	}
 	p.table([]string{"HEARS NODE", "OF SITE", "ABOUT", "LAST", "SAYS (FAMILY/VRID)"}, rows)
 }

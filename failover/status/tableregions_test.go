@@ -23,7 +23,7 @@ func TestRegionsTable(t *testing.T) {
 		{ID: "site mainland/witness sg", Address: "203.0.113.200:7112", AnsweredMSAgo: ms(300), RTTMS: ms(31.4), Outcomes: map[string]uint64{"ok": 9, "wrong_key": 2}, Refused: []failover.Refusal{{Outcome: "wrong_key", Peer: "203.0.113.200:7112", MSAgo: 42100}}},
 		{ID: "site mainland/watcher hk", Address: "203.0.113.130:7112", Error: "connection refused"},
 	}
-	s.Heard = []failover.NodeStatus{{About: "mainland", Site: "hk", Node: "hk1", HeardMSAgo: 450, States: map[string]string{"4/51": "ready", "6/51": "out"}}}
+	s.Heard = []failover.NodeStatus{{About: "mainland", Site: "hk", Node: "hk1", HeardMSAgo: 450, States: map[string]string{"4/51": "ready", "6/51": "out"}, Namesakes: "several nodes, at 203.0.113.1 and 203.0.113.2, have this router_id"}}
 	s.Listeners = []failover.ListenerStatus{{Address: "0.0.0.0:7112", Open: true, Outcomes: map[string]uint64{"ok": 4, "replay": 1, "flood": 7}, Refused: []failover.Refusal{
 		{Outcome: "replay", Peer: "198.51.100.7:40000", MSAgo: 3 * 3600_000}, {Outcome: "flood", Peer: "198.51.100.8:1", MSAgo: 10},
 	}}}
@@ -48,6 +48,7 @@ site mainland/watcher hk  203.0.113.130:7112  never      -       -
 
 HEARS NODE  OF SITE  ABOUT     LAST       SAYS (FAMILY/VRID)
 hk1         hk       mainland  450ms ago  4/51 ready, 6/51 out
+    several nodes, at 203.0.113.1 and 203.0.113.2, have this router_id
 
 HEARTBEATS AT  SOCKET  REFUSED
 0.0.0.0:7112   open    flood 7, replay 1

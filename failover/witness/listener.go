@@ -107,7 +107,10 @@ func (l *listener) take(s *socket, d *datagram) {
 	if displaced != nil {
 		displaced.tally.count(unanswered)
 	}
-	if !x.hand(failover.HeartbeatHeard{Request: r, Fresh: o == heartbeat.OK, Ref: ref}) {
+	heard := failover.HeartbeatHeard{
+		Request: r, Fresh: o == heartbeat.OK, Ref: ref, From: d.from.Addr().Unmap(), Namesakes: e.ticket.Namesakes(), Own: x.lives.has(e.ticket.Life()),
+	}
+	if !x.hand(heard) {
 		x.pending.drop(ref)
 		l.tally.note(queueFull, d.from, nil)
 		return

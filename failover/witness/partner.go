@@ -18,6 +18,7 @@ type partner struct {
 	// constant
 	exchange *Exchange
 	id       string
+	life     uint64
 	tally    *tally
 
 	// owned by the exchange
@@ -41,8 +42,10 @@ type sent struct {
 }
 
 func newPartner(x *Exchange, cfg failover.Partner) *partner {
+	life := newBoot()
+	x.lives.add(life)
 	return &partner{
-		exchange: x, id: cfg.ID, cfg: cfg, tally: newTally(x.log.With("partner", cfg.ID)), client: heartbeat.NewClient(newBoot(), cfg.Keys),
+		exchange: x, id: cfg.ID, life: life, cfg: cfg, tally: newTally(x.log.With("partner", cfg.ID)), client: heartbeat.NewClient(life, cfg.Keys),
 	}
 }
 

@@ -42,6 +42,7 @@ type Exchange struct {
 	deliver func(failover.Input) bool // constant from then on
 	readers sync.WaitGroup
 	pending pending
+	lives   lives
 
 	mu        sync.Mutex // held by the owner, and by Run at its end
 	partners  map[string]*partner
@@ -110,6 +111,7 @@ func (x *Exchange) adoptPartners(cfg *failover.Config) {
 	}
 	for _, p := range old {
 		p.close()
+		x.lives.remove(p.life)
 	}
 }
 
