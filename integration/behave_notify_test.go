@@ -315,7 +315,7 @@ func TestNotifyHangs(t *testing.T) {
 		t.Logf("states were left out, as %d scripts of 51 ran", strings.Count(s.get("slow.log"), "\n"))
 	}
 	time.Sleep(500 * time.Millisecond)
-	if z := zombies(t, s.proc.PID()); z != 0 {
+	if z := zombies(t, childOf(t, s.proc.PID())); z != 0 {
 		t.Errorf("%d zombies", z)
 	}
 	if n := running(t, filepath.Join(s.dir, "hangs")); n != 2 {

@@ -190,7 +190,7 @@ func (c *effect) check(t *testing.T, seen []lab.Sighting, begin time.Time) {
 // speakerOf returns the process id of an agent's speaker; scripts are children, too.
 func speakerOf(t *testing.T, a *agent) string {
 	t.Helper()
-	for _, kid := range childrenByScan(t, a.proc.PID()) {
+	for _, kid := range childrenByScan(t, a.pid()) {
 		if b, err := os.ReadFile("/proc/" + kid + "/cmdline"); err == nil && strings.Contains(string(b), "speaker\x00") {
 			return kid
 		}

@@ -20,7 +20,7 @@ func TestReload(t *testing.T) {
 	a.waitState("MASTER", 5*time.Second)
 	a.waitSession(15 * time.Second)
 	e.waitRoute("192.0.2.1", true, 5*time.Second)
-	child := childOf(t, a.proc.PID())
+	child := childOf(t, a.pid())
 	w := watchOf(t, e.a)
 
 	begin := time.Now()
@@ -39,7 +39,7 @@ func TestReload(t *testing.T) {
 			t.Errorf("a reload of the same file: %s", s.What)
 		}
 	}
-	if childOf(t, a.proc.PID()) != child {
+	if childOf(t, a.pid()) != child {
 		t.Error("a reload of the same file restarted the speaker")
 	}
 

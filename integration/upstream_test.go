@@ -302,7 +302,7 @@ func TestSpeakerKilled(t *testing.T) {
 	a := startAgent(t, e.lab, e.a, e.speaker("a", "")+e.instance(prioA, 3, "0.2", announce(service+" speaker EDGE")...))
 	a.waitSession(15 * time.Second)
 	e.waitRoute("192.0.2.1", true, 5*time.Second)
-	pid := childOf(t, a.proc.PID())
+	pid := childOf(t, a.pid())
 	killed := time.Now()
 	must(t, syscall.Kill(pid, syscall.SIGKILL))
 	e.waitRoute("192.0.2.1", false, 3*time.Second)

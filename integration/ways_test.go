@@ -66,7 +66,7 @@ type waySide struct {
 }
 
 func beginEmbedded(w *wayLab, s *waySide) {
-	s.restart = func() { must(w.t, syscall.Kill(childOf(w.t, s.agent.proc.PID()), syscall.SIGKILL)) }
+	s.restart = func() { must(w.t, syscall.Kill(childOf(w.t, s.agent.pid()), syscall.SIGKILL)) }
 }
 
 func beginGobgpd(w *wayLab, s *waySide) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -23,8 +24,8 @@ const (
 	keepalivedVRRPPID = "/run/vrrp.pid"
 )
 
-// background is a process that works behind the back of its parent, as keepalived does without -n. The descriptor and
-// its number in the environment stay as they are until it works: the program may start itself anew in a network namespace.
+// background is a process that works behind the back of its parent, as keepalived does without -n: the supervisor of an
+// agent. The descriptor and its number in the environment stay as they are until the agent works.
 type background struct{ ready *os.File }
 
 // startBackground starts this program again in a session of its own, waits until it works, and returns its end or nil.
@@ -77,9 +78,17 @@ func childEnd(err error) error {
 	return &exitError{exitFatal, fmt.Errorf("start in the background: %w", err)}
 }
 
-// done tells the parent that the agent works, and lets go of the terminal and of the directory, which may be one that is
-// to be unmounted.
+// done tells the parent that the agent works, and lets go of what detach does.
 func (b *background) done() error {
+	if err := detach(); err != nil {
+		return err
+	}
+	_, err := b.ready.Write([]byte{1})
+	return errors.Join(err, b.ready.Close(), os.Unsetenv(backgroundReady))
+}
+
+// detach lets go of the terminal and of the directory, which may be one that is to be unmounted.
+func detach() error {
 	if err := os.Chdir("/"); err != nil {
 		return fmt.Errorf("leave the directory: %w", err)
 	}
@@ -93,8 +102,19 @@ func (b *background) done() error {
 			return fmt.Errorf("leave the terminal: %w", err)
 		}
 	}
-	_, err = b.ready.Write([]byte{1})
-	return errors.Join(err, b.ready.Close(), os.Unsetenv(backgroundReady))
+	return nil
+}
+
+// keepalivedPIDs are the files that a process in the background writes its number to when no others are asked for.
+func (f *runFlags) keepalivedPIDs() (err error) {
+	if f.pid != "" {
+		return nil
+	}
+	if f.pid, err = ownPID(); err != nil {
+		return err
+	}
+	f.vrrpPID = cmp.Or(f.vrrpPID, keepalivedVRRPPID)
+	return nil
 }
 
 // ownPID is the file that a process in the background writes its number to when no other is asked for. It is

@@ -24,7 +24,7 @@ func inContainer(t *testing.T, pids uintptr, args ...string) (cmd *exec.Cmd, cli
 	dir := t.TempDir()
 	var log bytes.Buffer
 	cmd = process(t, args...)
-	cmd.Env = append(cmd.Env, stayMain+"=1", "FAILOVERD_STATE_DIR="+dir)
+	cmd.Env = append(cmd.Env, "FAILOVERD_STATE_DIR="+dir)
 	cmd.Stderr = &log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | pids, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
@@ -97,7 +97,7 @@ func TestInitStatus(t *testing.T) {
 		t.Skip("SKIPPED: must be root to make namespaces")
 	}
 	cmd := process(t, "run", "-f", file(t, "vrrp_instance V {\n"))
-	cmd.Env = append(cmd.Env, stayMain+"=1", "FAILOVERD_STATE_DIR="+t.TempDir())
+	cmd.Env = append(cmd.Env, "FAILOVERD_STATE_DIR="+t.TempDir())
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWPID}
 	out, _ := cmd.CombinedOutput()
 	if cmd.ProcessState.ExitCode() != exitConfig || !bytes.Contains(out, []byte("failoverd.conf:1")) {

@@ -51,7 +51,7 @@ var keepalivedOptions = []keepalivedOption{
 	{"checkers_pid", "c", requiredArgument, ignored, "there is no checker process"},
 	{"bfd_pid", "b", requiredArgument, ignored, "there is no BFD process"},
 	{"address-monitoring", "a", noArgument, ignored, "changes of virtual addresses are always logged"},
-	{"dont-respawn", "R", noArgument, ignored, "a speaker that died is always started again"},
+	{"dont-respawn", "R", noArgument, ignored, "an agent or a speaker that died is always started again"},
 	{"dont-release-ipvs", "I", noArgument, ignored, "failoverd has no virtual servers"},
 	{"snmp", "x", noArgument, ignored, "there is no SNMP; the status socket has the same figures"},
 	{"snmp-agent-socket", "A", requiredArgument, ignored, "there is no SNMP; the status socket has the same figures"},

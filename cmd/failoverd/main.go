@@ -30,10 +30,11 @@ type program struct {
 	stdout, stderr io.Writer
 	getenv         func(string) string
 	interfaces     func() ([]string, error) // names; nil: not known
+	supervise      bool                     // run starts a process of its own for the agent
 }
 
 func main() {
-	p := &program{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, interfaces: hostInterfaces}
+	p := &program{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, interfaces: hostInterfaces, supervise: true}
 	os.Exit(p.execute(context.Background(), os.Args[1:]))
 }
 

@@ -16,9 +16,6 @@ import (
 // The test binary is failoverd itself when this variable is set.
 const beMain = "FAILOVERD_TEST_BE_MAIN"
 
-// With this one, too, every program that it starts by its own name is failoverd as well.
-const stayMain = "FAILOVERD_TEST_STAY_MAIN"
-
 // With this one, too, it is failoverd run by somebody without privileges.
 const beNobody = "FAILOVERD_TEST_BE_NOBODY"
 
@@ -32,10 +29,8 @@ func TestMain(m *testing.M) {
 		select {}
 	}
 	if os.Getenv(beMain) != "" {
-		if os.Getenv(stayMain) == "" {
-			os.Unsetenv(beMain)
-		}
-		if os.Getenv(beNobody) != "" {
+		// It stays set: what a supervisor starts by its own name is failoverd as well.
+		if os.Getenv(beNobody) != "" && os.Getuid() == 0 {
 			if err := errors.Join(syscall.Setgroups(nil), syscall.Setgid(65534), syscall.Setuid(65534)); err != nil {
 				panic(err)
 			}

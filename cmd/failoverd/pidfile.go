@@ -19,7 +19,7 @@ type pidFile struct {
 	path string
 }
 
-// createPIDFile writes the number of this process to path, and creates its directory if need be. A file of a dead
+// createPIDFile writes mainPID to path, and creates its directory if need be. A file of a dead
 // process is taken over; one of a live agent is an error that names it.
 func createPIDFile(path string) (*pidFile, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -66,11 +66,14 @@ func tryPIDFile(path string) (*pidFile, error) {
 	return p, nil
 }
 
+// mainPID is the process that signals are to be sent to: this one, or its supervisor.
+var mainPID = os.Getpid()
+
 func (p *pidFile) write() error {
 	if err := p.f.Truncate(0); err != nil {
 		return err
 	}
-	_, err := p.f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	_, err := p.f.WriteAt([]byte(strconv.Itoa(mainPID)+"\n"), 0)
 	return err
 }
 

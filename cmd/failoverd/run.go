@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +19,7 @@ import (
 	"failoverd/conf"
 	"failoverd/failover"
 	"failoverd/failover/daemon"
+	"failoverd/failover/supervisor"
 )
 
 // Files that are read when -f is not given: the first one that exists.
@@ -92,11 +92,14 @@ func (f *runFlags) register(flags *pflag.FlagSet) {
 	registerKeepalived(flags)
 }
 
-// absolute makes the paths mean the same wherever the process is.
-func (f *runFlags) absolute() (err error) {
+// absolute makes the paths mean the same wherever the process is. They begin in dir; empty: where it is now.
+func (f *runFlags) absolute(dir string) (err error) {
 	for _, path := range []*string{&f.file, &f.pid, &f.vrrpPID} {
 		if *path == "" {
 			continue
+		}
+		if dir != "" && !filepath.IsAbs(*path) {
+			*path = filepath.Join(dir, *path)
 		}
 		if *path, err = filepath.Abs(*path); err != nil {
 			return fmt.Errorf("find the directory that relative paths begin in: %w", err)
@@ -128,31 +131,25 @@ Exit status: 0 after an orderly stop, 1 fatal error, 2 errors in the configurati
 	return cmd
 }
 
-// run is the agent's life.
+// run is the life of the agent, or that of its supervisor, which starts this program again to be the agent.
 func (p *program) run(ctx context.Context, f *runFlags) error {
 	if err := setUmask(f.umask); err != nil {
 		return &exitError{exitUsage, err}
 	}
-	if !f.background && isInit() {
-		return p.beInit()
+	if p.supervise && !supervisor.Supervised(p.getenv) {
+		return p.beSupervisor(f)
 	}
-	if !f.background {
-		return p.work(ctx, f, func() error { return nil })
-	}
-	if err := f.absolute(); err != nil {
-		return &exitError{exitFatal, err}
-	}
-	behind, err := p.startBackground()
-	if behind == nil || err != nil {
-		return err
-	}
-	if f.pid == "" {
-		if f.pid, err = ownPID(); err != nil {
+	ready := func() error { return nil }
+	if f.background {
+		if err := f.absolute(p.getenv(startDirectory)); err != nil {
 			return &exitError{exitFatal, err}
 		}
-		f.vrrpPID = cmp.Or(f.vrrpPID, keepalivedVRRPPID)
+		if err := f.keepalivedPIDs(); err != nil {
+			return &exitError{exitFatal, err}
+		}
+		ready = detach
 	}
-	return p.work(ctx, f, behind.done)
+	return p.work(ctx, f, ready)
 }
 
 // work runs the agent; ready is called when it has taken up its work.
@@ -165,6 +162,16 @@ func (p *program) work(ctx context.Context, f *runFlags, ready func() error) err
 	if err := p.enterNamespace(namespace); err != nil {
 		return err
 	}
+	link, err := supervisor.Attach(p.getenv)
+	if err != nil {
+		return &exitError{exitFatal, err}
+	}
+	err = p.serve(ctx, f, &load, namespace, link, ready)
+	return errors.Join(err, link.Goodbye()) // not deferred: a panic is no goodbye
+}
+
+// serve runs the agent in the network namespace that it is in.
+func (p *program) serve(ctx context.Context, f *runFlags, load *daemon.LoadOptions, namespace string, link *supervisor.Link, ready func() error) error {
 	log, err := p.log(f)
 	if err != nil {
 		return &exitError{exitFatal, err}
@@ -177,13 +184,16 @@ func (p *program) work(ctx context.Context, f *runFlags, ready func() error) err
 		// To ignore it would be inherited by scripts.
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGINT)
 	}
+	if err := link.Hello(); err != nil {
+		return &exitError{exitFatal, err}
+	}
 	argv, err := speakerArgv()
 	if err != nil {
 		return &exitError{exitFatal, err}
 	}
-	agent, err := daemon.New(daemon.Options{
+	options := daemon.Options{
 		File:        load.File,
-		Load:        p.strictReload(load, f.background),
+		Load:        p.strictReload(*load, f.background),
 		StateDir:    p.stateDir(namespace),
 		EventLog:    p.eventLog(namespace),
 		DrainDir:    p.drainDir(namespace),
@@ -191,7 +201,11 @@ func (p *program) work(ctx context.Context, f *runFlags, ready func() error) err
 		Version:     buildVersion(),
 		SpeakerArgv: argv,
 		Log:         log,
-	})
+	}
+	if link != nil {
+		options.Notify = link.Notify
+	}
+	agent, err := daemon.New(options)
 	if err != nil {
 		return startError(err, checkCapabilities())
 	}
@@ -201,16 +215,26 @@ func (p *program) work(ctx context.Context, f *runFlags, ready func() error) err
 	if err := besideKeepalived("/proc"); err != nil {
 		return &exitError{exitFatal, err}
 	}
+	if link != nil {
+		mainPID = os.Getppid() // whom signals are to be sent to
+	}
 	pids, err := createPIDFiles(f.pid, f.vrrpPID)
 	if err != nil {
 		return startError(err, nil)
 	}
 	defer pids.Close()
-	agent.OnStart(ready)
+	agent.OnStart(func() error { return errors.Join(ready(), link.Working()) })
 	abort := func() {
 		agent.FlushLog()
+		_ = link.Goodbye()
 		os.Exit(exitFatal)
 	}
+	go func() {
+		if lost := link.Lost(); lost != nil {
+			<-lost
+			signals <- orphaned{}
+		}
+	}()
 	if err := supervise(ctx, agent, signals, agent.Log(), abort); err != nil {
 		return startError(err, nil)
 	}

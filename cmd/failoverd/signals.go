@@ -28,12 +28,25 @@ var dumpSignals = map[os.Signal]daemon.Dump{syscall.SIGUSR1: daemon.DumpData, sy
 
 // signals are those that supervise handles.
 func (f *runFlags) signals() []os.Signal {
-	s := []os.Signal{syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2, sigJSON}
-	if !f.ignoreSIGINT {
-		return append(s, syscall.SIGINT)
-	}
-	return s
+	return append(f.endSignals(), syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2, sigJSON)
 }
+
+// endSignals are those among them that ask for an orderly stop.
+func (f *runFlags) endSignals() []os.Signal {
+	if f.ignoreSIGINT {
+		return []os.Signal{syscall.SIGTERM}
+	}
+	return []os.Signal{syscall.SIGTERM, syscall.SIGINT}
+}
+
+// orphaned is what counts as a signal to stop although nobody has sent one: the supervisor has died.
+type orphaned struct{}
+
+// Signal implements os.Signal.
+func (orphaned) Signal() {}
+
+// String implements os.Signal.
+func (orphaned) String() string { return "the supervisor has died" }
 
 // impatience is the time from which on a second signal means it: a supervisor that signals the process and then its
 // group delivers two within a millisecond.
@@ -73,7 +86,7 @@ func supervise(ctx context.Context, a agent, signals <-chan os.Signal, log *slog
 				}
 			case ctx.Err() == nil:
 				stopped = time.Now()
-				stop(errors.New("signal " + signalName(s)))
+				stop(errors.New(signalName(s)))
 				// After the call: a log that nobody reads must not keep a signal from acting.
 				log.Info("signal received", "signal", s.String(), "action", "stop")
 			case time.Since(stopped) >= impatience:
@@ -84,14 +97,16 @@ func supervise(ctx context.Context, a agent, signals <-chan os.Signal, log *slog
 	}
 }
 
-// signalName returns a signal's name, as in SIGTERM.
+// signalName returns the signal as a reason, as in "signal SIGTERM".
 func signalName(s os.Signal) string {
-	if n, ok := s.(syscall.Signal); ok {
-		if name := unix.SignalName(n); name != "" {
-			return name
-		}
+	n, ok := s.(syscall.Signal)
+	if !ok {
+		return s.String()
 	}
-	return s.String()
+	if name := unix.SignalName(n); name != "" {
+		return "signal " + name
+	}
+	return "signal " + n.String()
 }
 
 // dumper writes a file for each element of the channel, until ctx ends.

@@ -73,6 +73,9 @@ type Options struct {
 	Version string
 	// SpeakerArgv starts a speaker child; flags are appended.
 	SpeakerArgv []string
+	// Notify passes a message of sd_notify(3) on and never waits; EAGAIN: there is no room now. nil: the messages go to
+	// NOTIFY_SOCKET, if there is one.
+	Notify func(text string) error
 	// Log is written to by a goroutine of its own while the agent runs: a handler that blocks delays nothing. What it
 	// cannot keep up with is dropped and counted.
 	Log *slog.Logger
@@ -176,6 +179,9 @@ func New(opts Options) (*Agent, error) {
 		return nil, err
 	}
 	a.notify = newNotifier(os.Getenv("NOTIFY_SOCKET"), a.log)
+	if opts.Notify != nil {
+		a.notify.through(opts.Notify)
+	}
 	return a, nil
 }
 

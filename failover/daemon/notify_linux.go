@@ -30,7 +30,8 @@ type notifier struct {
 	to  unix.SockaddrUnix // constant
 
 	mu     sync.Mutex
-	fd     int // -1: nobody wants to know
+	fd     int // -1: nobody wants to know, or via does it
+	via    func(text string) error
 	phase  phase
 	unsent []string // states, oldest first; at most one per change of phase
 }
@@ -48,6 +49,13 @@ func newNotifier(socket string, log *slog.Logger) *notifier {
 	}
 	n.fd = fd
 	return n
+}
+
+// through has everything said by somebody else.
+func (n *notifier) through(via func(text string) error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.via = via
 }
 
 // ready says that the start is complete.
@@ -120,6 +128,9 @@ func (n *notifier) state(text string) {
 }
 
 func (n *notifier) send(text string) error {
+	if n.via != nil {
+		return n.via(text)
+	}
 	if n.fd < 0 {
 		return nil
 	}

@@ -1,0 +1,94 @@
+package supervisor
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// environment tells an agent that it has a supervisor: the number of its end of the socket pair.
+const environment = "FAILOVERD_SUPERVISED"
+
+// child is one life of the agent. It is owned by Run's goroutine, but for the socket, which a reader has.
+type child struct {
+	pid   int
+	ours  *os.File
+	inbox chan message // closed when the agent's end is
+
+	handles bool // it handles signals
+	worked  bool // it has taken up its work
+	goodbye bool // it ends by itself
+	silent  bool // inbox is closed
+}
+
+// startChild starts an agent with one end of a new socket pair as descriptor 3.
+func startChild(o *Options) (*child, error) {
+	ours, theirs, err := pair()
+	if err != nil {
+		return nil, err
+	}
+	defer theirs.Close()
+	env := append(append([]string(nil), o.Env...), environment+"=3")
+	// Not os/exec: it would wait for the child, and reap waits for all.
+	pid, err := syscall.ForkExec(o.Argv[0], o.Argv, &syscall.ProcAttr{
+		Env: env, Files: []uintptr{0, 1, 2, theirs.Fd()},
+	})
+	if err != nil {
+		return nil, errors.Join(err, ours.Close())
+	}
+	c := &child{pid: pid, ours: ours, inbox: make(chan message)}
+	go read(ours, pid, o.Log, c.inbox)
+	return c, nil
+}
+
+// pair makes the two ends of a socket pair that keeps messages apart.
+func pair() (ours, theirs *os.File, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("make a socket pair: %w", err)
+	}
+	// Each message then says who has sent it.
+	if err := unix.SetsockoptInt(fds[0], unix.SOL_SOCKET, unix.SO_PASSCRED, 1); err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("make a socket pair: %w", err), unix.Close(fds[0]), unix.Close(fds[1]))
+	}
+	return os.NewFile(uintptr(fds[0]), "agent"), os.NewFile(uintptr(fds[1]), "supervisor"), nil
+}
+
+// signal sends a signal; an error says that the agent has just ended.
+func (c *child) signal(s syscall.Signal) { _ = syscall.Kill(c.pid, s) }
+
+// rest yields the messages that an agent which has ended has left, and those that do not come any more within
+// lastMessages are given up: somebody else has the other end.
+func (c *child) rest() iter.Seq[message] {
+	return func(yield func(message) bool) {
+		if c.silent {
+			return
+		}
+		limit := time.NewTimer(lastMessages)
+		defer limit.Stop()
+		for {
+			select {
+			case m, ok := <-c.inbox:
+				if !ok || !yield(m) {
+					return
+				}
+			case <-limit.C:
+				return
+			}
+		}
+	}
+}
+
+// close ends the reader.
+func (c *child) close() {
+	_ = c.ours.Close()
+	go func() {
+		for range c.inbox { // it may be about to hand over one more
+		}
+	}()
+}

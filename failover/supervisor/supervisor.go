@@ -1,0 +1,251 @@
+// Package supervisor is the small process around the agent: it starts the agent by executing the program again, passes
+// signals on, starts it again when it dies, and ends with its exit status. It decides nothing about roles, parses no
+// packet and no configuration, and listens to nobody but the agent.
+//
+//	supervisor (Run)  <==private socket pair==>  agent (Link)
+//
+// Both ends are here: Run is the supervisor's life, Link what the agent knows of it. What they say to each other is in
+// message.go. A supervisor that dies takes the other end of the socket pair with it, and the agent stops in order.
+//
+// Read Run first, then child.go.
+package supervisor
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Options say what is to be supervised.
+type Options struct {
+	// Argv is the program, as a path, and its arguments; Env its environment, without what Run adds.
+	Argv, Env []string
+	// Signals are passed on to the agent. Those in Ends ask it to end, and it is not started again after one of them.
+	Signals, Ends []os.Signal
+	// Ready is called when the agent has taken up its work for the first time; nil: nobody wants to know.
+	Ready func() error
+	// NotifySocket is where systemd listens (sd_notify(3)): what the agent has to tell goes there, because systemd believes
+	// the main process only. Empty: nobody listens.
+	NotifySocket string
+	Log          *slog.Logger
+}
+
+const (
+	// memory is how long a death of the agent counts.
+	memory = time.Minute
+	// firstBackoff is the pause before an agent that has died twice within memory is started again; it doubles up to
+	// maxBackoff. After a single death there is none.
+	firstBackoff = 100 * time.Millisecond
+	maxBackoff   = 5 * time.Second
+	// lastMessages is how long the messages of a dead agent are waited for.
+	lastMessages = 100 * time.Millisecond
+)
+
+// supervisor is owned by Run's goroutine.
+type supervisor struct {
+	opts   Options
+	child  *child
+	notice *notice
+
+	// early are signals for an agent that does not handle any yet: they would kill it.
+	early []syscall.Signal
+	// ending: the agent was asked to end.
+	ending bool
+	worked bool // an agent has taken up its work
+	deaths []time.Time
+	again  *time.Timer // when the agent is to be started again
+}
+
+// Run supervises an agent and returns its exit status, as a shell counts it, when it has ended by itself or was asked to.
+// The error says why there is none to supervise.
+func Run(opts Options) (status int, err error) {
+	signals := make(chan os.Signal, 64)
+	signal.Notify(signals, append([]os.Signal{syscall.SIGCHLD}, opts.Signals...)...)
+	// What the agent leaves behind, scripts and speakers, comes here and is waited for, as in the first process of a
+	// container: the dead would fill the table of processes.
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		opts.Log.Warn("orphans of the agent go to another process", "err", err)
+	}
+	s := &supervisor{opts: opts, notice: newNotice(opts.NotifySocket, opts.Log), again: time.NewTimer(time.Hour)}
+	defer s.notice.close()
+	s.again.Stop()
+	if err := s.start(); err != nil {
+		return 0, err
+	}
+	for {
+		select {
+		case m, ok := <-s.inbox():
+			if ok {
+				s.hear(m)
+			} else {
+				s.child.silent = true
+			}
+		case <-s.again.C:
+			if err := s.start(); err != nil {
+				opts.Log.Error("agent not started", "err", err)
+				s.retry()
+			}
+		case sig := <-signals:
+			if sig == syscall.SIGCHLD {
+				if status, over := s.reap(); over {
+					return status, nil
+				}
+			} else if s.signalled(sig) {
+				return 0, nil
+			}
+		}
+	}
+}
+
+// inbox is where the messages of the agent arrive; nil: there is none.
+func (s *supervisor) inbox() <-chan message {
+	if s.child == nil || s.child.silent {
+		return nil
+	}
+	return s.child.inbox
+}
+
+// start starts an agent.
+func (s *supervisor) start() error {
+	c, err := startChild(&s.opts)
+	if err != nil {
+		return fmt.Errorf("start the agent: %w", err)
+	}
+	s.child = c
+	return nil
+}
+
+// hear acts on a message of the agent.
+func (s *supervisor) hear(m message) {
+	switch m.kind {
+	case hello:
+		s.child.handles = true
+		for _, sig := range s.early {
+			s.child.signal(sig)
+		}
+		s.early = nil
+	case working:
+		if !s.worked && s.opts.Ready != nil {
+			if err := s.opts.Ready(); err != nil {
+				s.opts.Log.Error("the start cannot be completed", "err", err)
+			}
+		}
+		s.worked, s.child.worked = true, true
+	case tell:
+		s.notice.send(m.text)
+	case goodbye:
+		s.child.goodbye = true
+	default:
+		s.opts.Log.Warn("message of the agent not understood", "kind", string(m.kind))
+	}
+}
+
+// signalled passes a signal on, and reports whether that was all there was to do.
+func (s *supervisor) signalled(sig os.Signal) (over bool) {
+	n, ok := sig.(syscall.Signal)
+	if !ok {
+		return false
+	}
+	ends := contains(s.opts.Ends, sig)
+	s.ending = s.ending || ends
+	switch {
+	case s.child == nil:
+		return ends
+	case s.child.handles:
+		s.child.signal(n)
+	case ends && contains(asSignals(s.early), sig):
+		s.child.signal(n) // for the second time: it may hang
+	default:
+		s.early = append(s.early, n)
+	}
+	return false
+}
+
+func contains(list []os.Signal, sig os.Signal) bool {
+	for _, s := range list {
+		if s == sig {
+			return true
+		}
+	}
+	return false
+}
+
+func asSignals(list []syscall.Signal) (out []os.Signal) {
+	for _, s := range list {
+		out = append(out, s)
+	}
+	return out
+}
+
+// reap waits for all children that have ended. When the agent is one of them and its end is that of the supervisor, it
+// returns its exit status.
+func (s *supervisor) reap() (status int, over bool) {
+	for {
+		var ws unix.WaitStatus
+		pid, err := unix.Wait4(-1, &ws, unix.WNOHANG, nil)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil || pid <= 0:
+			return status, over
+		case s.child != nil && pid == s.child.pid:
+			status, over = s.ended(ws)
+		}
+	}
+}
+
+// ended decides what follows from the end of the agent.
+func (s *supervisor) ended(ws unix.WaitStatus) (status int, over bool) {
+	for m := range s.child.rest() {
+		s.hear(m)
+	}
+	c := s.child
+	s.child, s.early = nil, nil
+	c.close()
+	status = ws.ExitStatus()
+	if ws.Signaled() {
+		status = 128 + int(ws.Signal())
+	}
+	// One that has never worked has said why; who has started it knows what to do about it.
+	if c.goodbye || s.ending || !s.worked {
+		return status, true
+	}
+	how := fmt.Sprintf("exit status %d", status)
+	if ws.Signaled() {
+		how = ws.Signal().String()
+	}
+	s.opts.Log.Error("the agent has died", "pid", c.pid, "how", how)
+	s.died(time.Now())
+	return 0, false
+}
+
+// died has the agent started again.
+func (s *supervisor) died(now time.Time) {
+	for len(s.deaths) > 0 && now.Sub(s.deaths[0]) > memory {
+		s.deaths = s.deaths[1:]
+	}
+	s.deaths = append(s.deaths, now)
+	s.retry()
+}
+
+// retry starts the agent after the pause that is due.
+func (s *supervisor) retry() {
+	pause := backoff(len(s.deaths))
+	if pause > 0 {
+		s.opts.Log.Info("the agent is started again", "pause", pause.String())
+	}
+	s.again.Reset(pause)
+}
+
+// backoff is the pause before an agent is started again that has died so often lately.
+func backoff(deaths int) time.Duration {
+	if deaths < 2 {
+		return 0
+	}
+	return min(firstBackoff<<min(deaths-2, 10), maxBackoff)
+}
