@@ -99,6 +99,7 @@ func (p *printer) globals(cfg *failover.Config) {
 			p.line("vip_lease", formatSeconds(lease))
 		}
 		p.line("bgp_lease", formatSeconds(cfg.BGPLease))
+		p.when(cfg.ResignOnCrash, "on_crash", onCrashResign)
 		p.when(cfg.StartupDelay != 0, "vrrp_startup_delay", formatSeconds(cfg.StartupDelay))
 		p.when(cfg.GARPInterval != 0, "vrrp_garp_interval", formatSeconds(cfg.GARPInterval))
 		p.when(cfg.NAInterval != 0, "vrrp_gna_interval", formatSeconds(cfg.NAInterval))

@@ -21,6 +21,7 @@ type globals struct {
 	naInterval   field[time.Duration]
 	vipLease     field[time.Duration]
 	bgpLease     field[time.Duration]
+	onCrash      field[string]
 	garp         garpWords
 	minGARP      field[bool]
 	tuning
@@ -74,6 +75,12 @@ const (
 	maxSunPath = 107 // of a Unix socket
 )
 
+// What becomes of the roles of an agent that has died and is started again (on_crash).
+const (
+	onCrashResume = "resume"
+	onCrashResign = "resign"
+)
+
 // Defaults of keepalived, and of what failoverd adds.
 const (
 	defaultRepeat   = 5
@@ -109,6 +116,7 @@ func (d *decoder) resolveGlobals(cfg *failover.Config) {
 	cfg.EventLog = g.eventLog.or("")
 	cfg.StartupDelay = g.startupDelay.or(0)
 	cfg.BGPLease = g.bgpLease.or(defaultBGPLease)
+	cfg.ResignOnCrash = g.onCrash.or(onCrashResume) == onCrashResign
 	cfg.GARPInterval = g.garpInterval.or(0)
 	cfg.NAInterval = g.naInterval.or(0)
 	cfg.BootDelay = g.bootDelay.or(0)

@@ -56,6 +56,7 @@ var globalWords = newTable("global_defs",
 		word("event_log", func(d *decoder, g *globals, c *cursor) { g.eventLog.set(d.file(c)) }),
 		word("vip_lease", func(d *decoder, g *globals, c *cursor) { g.vipLease.set(d.whole(c, 0, maxLease)) }),
 		word("bgp_lease", func(d *decoder, g *globals, c *cursor) { g.bgpLease.set(d.whole(c, 1, 3600)) }),
+		word("on_crash", func(d *decoder, g *globals, c *cursor) { g.onCrash.set(d.oneOf(c, onCrashResume, onCrashResign)) }),
 
 		word("vrrp_version", func(d *decoder, g *globals, c *cursor) { g.version.set(d.version(c)) }),
 		word("vrrp_startup_delay", func(d *decoder, g *globals, c *cursor) { g.startupDelay.set(d.seconds(c, 0, maxPeriod)) }),

@@ -31,6 +31,8 @@ type Config struct {
 	BootDelay time.Duration
 	// BGPLease is how long the speaker keeps announcing when the agent is silent; at least 1 s.
 	BGPLease time.Duration
+	// ResignOnCrash: an agent that has died and is started again does not go on with its roles (on_crash resign).
+	ResignOnCrash bool
 	// GARPInterval and NAInterval are the least time between two gratuitous ARPs or unsolicited neighbor
 	// advertisements on one interface; zero: no limit.
 	GARPInterval, NAInterval time.Duration

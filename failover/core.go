@@ -318,6 +318,9 @@ func (c *Core) Expire(now vrrp.Instant, fx *Effects) {
 
 // expire fires what is due of one router.
 func (c *Core) expire(now vrrp.Instant, r *router, fx *Effects) {
+	if r.inherits != nil && r.inherits.until <= now {
+		c.disinherit(now, r, fx)
+	}
 	c.giveUp(now, r, fx)
 	c.handoverDue(now, r, fx)
 	if r.lookAgain() <= now {
@@ -358,7 +361,7 @@ func (c *Core) awake(now vrrp.Instant, fx *Effects) {
 		r.releasing = false
 	}
 	for _, r := range c.routers {
-		r.attracting, r.releasing = false, false
+		r.attracting, r.releasing, r.inherits = false, false, nil
 		c.abandon(now, r, stoodStill, fx)
 		if r.fsm.State() != vrrp.Active {
 			continue
@@ -383,6 +386,7 @@ func (c *Core) stop(now vrrp.Instant, reason string, fx *Effects) {
 	}
 	c.stopping, c.stopAt, c.dirty = true, now, true
 	for _, r := range c.routers {
+		c.disinherit(now, r, fx)
 		c.stopAt = max(c.stopAt, c.linger(now, r, reason, fx))
 		r.fault, r.retired = reason, true
 		c.shutdown(now, r, fx)

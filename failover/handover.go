@@ -52,6 +52,8 @@ type handover struct {
 	grace     time.Duration
 	outside   bool
 	order     *switchover // nil: it is not to be undone
+	// inherited: it is that of a life of the agent which has died. If nobody takes the role, it is taken up again.
+	inherited bool
 }
 
 // newHandover returns the handover with which r, which is Active, may leave its role; nil: there is none, because nobody
@@ -196,6 +198,13 @@ func (c *Core) handoverDue(now vrrp.Instant, r *router, fx *Effects) {
 	h := r.handover
 	if h.order != nil && h.heard == vrrp.Never && c.takeBack(now, h.order, fx) {
 		return
+	}
+	if h.inherited && h.heard == vrrp.Never && r.group == nil {
+		c.tellHandover(now, r, "failed", "no other router has taken the role", fx)
+		c.apply(now, r, r.fsm.Resume(now), fx)
+		if r.handover == nil {
+			return
+		}
 	}
 	r.handover = nil
 	c.settleJoint(r)

@@ -66,14 +66,17 @@ func (c *Core) hinder(now vrrp.Instant, r *router, h hindrance, fx *Effects) {
 		if !waited {
 			r.recovered = was
 		}
-		c.apply(now, r, r.fsm.Startup(now), fx)
+		c.begin(now, r, fx)
 		return
+	}
+	if !h.pending {
+		c.disinherit(now, r, fx)
 	}
 	if !h.pending && h.reason == r.obstacle.reason {
 		fx.about(r, Event{Kind: EventFault, At: now, Reason: h.reason})
 	}
 	c.shutdown(now, r, fx)
-	if len(r.untested) > 0 {
+	if len(r.untested) > 0 && r.inherits == nil {
 		r.untested = nil // only who runs is spared what nobody has looked at yet
 		c.weigh(now, r, "what it tracks has no result yet", fx)
 	}

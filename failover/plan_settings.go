@@ -34,6 +34,12 @@ var liveSettings = []parameter[Config]{
 	value("vrrp_delay_after_boot", "holds instances that have not begun yet, counted from the boot of the kernel",
 		func(c *Config) string { return duration(c.BootDelay) }),
 	value("bgp_lease", "every bgp_speaker is restarted", func(c *Config) string { return duration(c.BGPLease) }),
+	value("on_crash", "at the next death of the agent", func(c *Config) string {
+		if c.ResignOnCrash {
+			return "resign"
+		}
+		return "resume"
+	}),
 	value("vrrp_garp_interval", nextBatch, func(c *Config) string { return duration(c.GARPInterval) }),
 	value("vrrp_gna_interval", nextBatch, func(c *Config) string { return duration(c.NAInterval) }),
 	value("multicast groups", "sockets are opened anew: every instance that uses multicast is restarted",

@@ -76,6 +76,8 @@ type router struct {
 	planned  *handover
 	because  string
 	drained  *Drain // a person keeps it out of the role; nil: nobody does
+	// inherits is what it takes over from another life of the agent as soon as it can run; nil: nothing.
+	inherits *inheritance
 
 	// failing is since when the kernel has refused an address of this Active router; Never: it has not. After
 	// RefusalBound the role is given up, because of refusal and until refusedUntil.
@@ -118,7 +120,7 @@ func (c claim) same(o claim) bool {
 // claim returns what the kernel is to have on behalf of r.
 func (r *router) claim() claim {
 	switch {
-	case r.fsm.State() == vrrp.Active:
+	case r.fsm.State() == vrrp.Active, r.inherits != nil:
 		return r.own
 	case r.releasing, r.handover != nil:
 		return r.held
@@ -199,6 +201,9 @@ func (r *router) nextDue() vrrp.Instant {
 	}
 	if r.fsm.Held() && r.holder == r && !r.leaves {
 		d = min(d, r.holdUntil)
+	}
+	if r.inherits != nil {
+		d = min(d, r.inherits.until)
 	}
 	if r.fsm.State() == vrrp.Active && r.failing != vrrp.Never {
 		d = min(d, r.failing.Add(RefusalBound))
@@ -319,29 +324,40 @@ func (r *router) stateWord() string {
 // advertise encodes and queues one advertisement to everyone who should hear it. Nothing can leave through an
 // interface that is down.
 func (c *Core) advertise(r *router, priority uint8, fx *Effects) {
-	v := r.fsm.Config()
-	if i := c.interfaces[v.Key.Interface]; i == nil || !i.Up || r.lonely() {
+	if !c.reaches(r) {
 		return
 	}
 	var a wire.Advertisement
 	r.fsm.Advertisement(&a, priority)
 	c.sign(r, &a)
+	c.queueAdverts(r, &a, fx)
+	r.counters.AdvertsSent++
+	if priority == wire.PriorityRelease {
+		r.counters.PriorityZeroSent++
+	}
+}
+
+// reaches reports whether an advertisement of r can reach anybody.
+func (c *Core) reaches(r *router) bool {
+	i := c.interfaces[r.fsm.Config().Key.Interface]
+	return i != nil && i.Up && !r.lonely()
+}
+
+// queueAdverts queues an advertisement to everyone who should hear it.
+func (c *Core) queueAdverts(r *router, a *wire.Advertisement, fx *Effects) {
+	v := r.fsm.Config()
 	if !v.Unicast && v.Key.Interface != loopback {
-		c.queueAdvert(r, &a, LinkID{v.Key.Interface, v.Key.Family}, c.cfg.multicastGroup(v.Key.Family), wire.TTL, fx)
+		c.queueAdvert(r, a, LinkID{v.Key.Interface, v.Key.Family}, c.cfg.multicastGroup(v.Key.Family), wire.TTL, fx)
 	}
 	ttl := r.cfg.TTL
 	if ttl == 0 {
 		ttl = wire.TTL
 	}
 	for i := range v.Peers {
-		c.queueAdvert(r, &a, LinkID{"", v.Key.Family}, v.Peers[i].Address, ttl, fx)
+		c.queueAdvert(r, a, LinkID{"", v.Key.Family}, v.Peers[i].Address, ttl, fx)
 	}
 	for i := range v.Watchers {
-		c.queueAdvert(r, &a, LinkID{"", v.Key.Family}, v.Watchers[i].Address, ttl, fx)
-	}
-	r.counters.AdvertsSent++
-	if priority == wire.PriorityRelease {
-		r.counters.PriorityZeroSent++
+		c.queueAdvert(r, a, LinkID{"", v.Key.Family}, v.Watchers[i].Address, ttl, fx)
 	}
 }
 

@@ -332,7 +332,7 @@ func (c *Core) weigh(now vrrp.Instant, r *router, why string, fx *Effects) {
 // unproven returns what the results that a router waits for since a reload may add to its priority. If it is Active it has
 // kept so much of what it had: it does not lose the role because a check was given another name.
 func (r *router) unproven() (most int) {
-	if r.fsm.State() != vrrp.Active {
+	if r.fsm.State() != vrrp.Active && (r.inherits == nil || !r.inherits.resume) {
 		return 0
 	}
 	for i := range r.cfg.Tracks {

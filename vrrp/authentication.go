@@ -116,6 +116,14 @@ func (s *authentication) sign(a *wire.Advertisement, src netip.Addr, wall int64)
 	return &s.trailer
 }
 
+// signAhead is sign for an advertisement that may be sent up to ahead later, by somebody else, or never: its number is that
+// of the latest moment, and those sent until then are lower. It is not taken note of.
+func (s *authentication) signAhead(a *wire.Advertisement, src netip.Addr, wall int64, ahead time.Duration) *wire.Trailer {
+	last, sent := s.last, s.sent
+	defer func() { s.last, s.sent = last, sent }()
+	return s.sign(a, src, wall+int64(ahead))
+}
+
 // next returns the next sequence number: the clock's, or the one after the last if the clock is not beyond it. A clock
 // that was stepped back by more than the window would make every number stale under ReplayTime, so it starts anew there.
 func (s *authentication) next(clock wire.Sequence) wire.Sequence {
@@ -205,6 +213,11 @@ func (r *Router) SetWallClock(wall int64) { r.wall = wall }
 // Sign returns the trailer of an advertisement that is about to be sent; nil: it is sent without one. All copies of the
 // advertisement carry it, whatever their destination; the next advertisement needs another one. It is valid until then.
 func (r *Router) Sign(a *wire.Advertisement) *wire.Trailer { return r.auth.sign(a, r.source, r.wall) }
+
+// SignAhead is Sign for an advertisement that somebody else sends, within ahead of now, if this router cannot any more.
+func (r *Router) SignAhead(a *wire.Advertisement, ahead time.Duration) *wire.Trailer {
+	return r.auth.signAhead(a, r.source, r.wall, ahead)
+}
 
 // Outcomes returns how often each outcome of the authentication occurred, indexed by Outcome. AuthMissing may have been
 // tolerated.

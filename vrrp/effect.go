@@ -26,6 +26,7 @@ const (
 	CauseDrain                // a person has taken it out, or handed its role over
 	CauseResume               // nobody has taken the role that it had left
 	CauseVacant               // Active_Down_Timer fired, and nobody of the site of the Active router can have the role
+	CauseRestart              // it had the role in another life of the agent, and was back before anybody missed it
 )
 
 var causeNames = [...]string{
@@ -34,9 +35,10 @@ var causeNames = [...]string{
 	CauseHigherPriority: "higher priority heard", CauseHigherAddress: "equal priority from a higher address heard",
 	CauseShutdown: "shutdown", CauseJoint: "the sync group leaves the role",
 	CauseTerm: "another site holds a newer term", CauseSiteDown: "the site of the active router is down",
-	CauseDrain:  "drained",
-	CauseResume: "no other router has taken the role",
-	CauseVacant: "the active router is silent, and all others of its site have released the role",
+	CauseDrain:   "drained",
+	CauseResume:  "no other router has taken the role",
+	CauseVacant:  "the active router is silent, and all others of its site have released the role",
+	CauseRestart: "the agent died and was back in time",
 }
 
 // String returns the cause in words.

@@ -176,6 +176,15 @@ func (r *Router) Startup(now Instant) Effect {
 	return e
 }
 
+// Restart is Startup for a router that had the role in another life of the agent, which has said nothing since: nobody can
+// have missed it yet, so it is Active at once. The caller knows that it is in time.
+func (r *Router) Restart(now Instant) Effect {
+	if r.state != Initialize || !r.source.IsValid() {
+		return r.stay()
+	}
+	return r.promote(now, CauseRestart)
+}
+
 // Shutdown disables the router (sections 6.4.2, 6.4.3). An Active one asks for an advertisement of priority 0.
 func (r *Router) Shutdown(Instant) Effect {
 	e := Effect{From: r.state, To: Initialize, Cause: CauseShutdown}

@@ -25,6 +25,8 @@ import (
 //
 //	config NAME                                     the lines that follow are the configuration NAME
 //	start NAME                                      make the core, at time 0
+//	follow NAME resume|resign within D KEY...       make another core, after one that has just died, and that had these roles
+//	testament                                       what becomes of the roles if it dies now
 //	reload NAME
 //	stop [REASON]
 //	drain [ROUTER] [for D] [by NAME] [because REASON]
@@ -99,6 +101,10 @@ func (s *script) command(w words) error {
 		return nil
 	case "start":
 		return s.start(w.next())
+	case "follow":
+		return s.follow(p, &w)
+	case "testament":
+		s.testament()
 	case "reload":
 		cfg, err := ParseConfig(s.configs[w.next()])
 		if err != nil {

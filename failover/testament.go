@@ -1,0 +1,149 @@
+package failover
+
+import (
+	"slices"
+	"time"
+
+	"failoverd/vrrp"
+	"failoverd/vrrp/wire"
+)
+
+// Testament is what is to become of the roles of this node if the agent dies without a word: somebody who outlives it
+// sends the advertisements for it, or it is back so soon that nobody has missed it.
+type Testament struct {
+	// Heirs are the routers that are Active.
+	Heirs []Heir
+	// Adverts are those with which they leave their roles, ready to be sent. They may be sent within Interval, and are to
+	// be asked for anew by then if Signed.
+	Adverts []Advert
+	// Interval is the shortest advertisement interval among Heirs; 0: there are none.
+	Interval time.Duration
+	// Signed: Adverts are numbered (auth_hmac).
+	Signed bool
+	// Guarded: a router serves by the authority of a site, or takes over from one. After a restart it has none before
+	// it has asked for it again, so it is not to resume (safety.md, S9).
+	Guarded bool
+}
+
+// Heir is a router that has a role to hand on to the next life of the agent.
+type Heir struct {
+	Key      string // vrrp.Key in its text form
+	Priority uint8  // the effective one
+}
+
+// Testament returns that of this moment. What it holds is the caller's.
+func (c *Core) Testament() Testament {
+	var t Testament
+	var fx Effects
+	for _, r := range c.routers {
+		t.Guarded = t.Guarded || r.guarded()
+		if r.fsm.State() != vrrp.Active && (r.inherits == nil || !r.inherits.resume) {
+			continue
+		}
+		t.Heirs = append(t.Heirs, Heir{r.cfg.VRRP.Key.String(), r.fsm.Priority()})
+		interval := r.cfg.VRRP.Interval.Duration()
+		if t.Interval == 0 || interval < t.Interval {
+			t.Interval = interval
+		}
+		if !c.reaches(r) {
+			continue
+		}
+		var a wire.Advertisement
+		r.fsm.Advertisement(&a, wire.PriorityRelease)
+		r.fsm.SetWallClock(c.wallClock)
+		r.trailer = r.fsm.SignAhead(&a, interval)
+		t.Signed = t.Signed || r.trailer != nil
+		c.queueAdverts(r, &a, &fx)
+	}
+	t.Adverts = fx.Adverts
+	return t
+}
+
+// inheritance is what a router takes over from another life of the agent: the role, if it is back in time; or else the
+// addresses, until its successor is heard, since the role has been given away for it.
+type inheritance struct {
+	resume bool
+	died   vrrp.Instant // the life before was over then
+	until  vrrp.Instant // it is given up then
+}
+
+// Inherit makes routers take over from another life of the agent, which was over at died. With resume they had their roles
+// until now, and nobody else can have them before until; otherwise the roles have been released. It belongs between New
+// and the first Flush. Routers of a guarded site inherit nothing, and neither does one that is kept out of service.
+func (c *Core) Inherit(now vrrp.Instant, heirs []Heir, resume bool, died, until vrrp.Instant) {
+	for _, r := range c.routers {
+		i := slices.IndexFunc(heirs, func(h Heir) bool { return h.Key == r.cfg.VRRP.Key.String() })
+		if i < 0 || r.guarded() || c.outOfService(r) != "" {
+			continue
+		}
+		h := &inheritance{resume: resume, died: died, until: until}
+		if !resume {
+			h.until = died.Add(r.successorBound())
+		}
+		r.inherits, r.held = h, r.own
+		if resume {
+			r.priority = heirs[i].Priority
+			r.fsm.SetPriority(r.priority)
+			r.untested = r.notYetKnown(c)
+		}
+		c.regroup, c.dirty = true, true
+		c.reschedule(r)
+	}
+}
+
+// notYetKnown returns what r tracks and nobody has looked at in this life: it does not lose its role for that.
+func (r *router) notYetKnown(c *Core) (list []Tracker) {
+	for i := range r.cfg.Tracks {
+		t := r.cfg.Tracks[i].Tracker
+		if t.Kind != TrackInterface && (c.trackers[t] == nil || !c.trackers[t].known) {
+			list = append(list, t)
+		}
+	}
+	return list
+}
+
+// Inheriting reports whether a router still waits to take over from another life of the agent.
+func (c *Core) Inheriting() bool {
+	return slices.ContainsFunc(c.routers, func(r *router) bool { return r.inherits != nil })
+}
+
+// begin enables a router that nothing keeps from running any more.
+func (c *Core) begin(now vrrp.Instant, r *router, fx *Effects) {
+	h := r.inherits
+	r.inherits = nil
+	switch {
+	case h == nil:
+		c.apply(now, r, r.fsm.Startup(now), fx)
+	case h.resume:
+		c.apply(now, r, r.fsm.Restart(now), fx)
+	default:
+		c.apply(now, r, r.fsm.Startup(now), fx)
+		c.serveOn(now, r, h, fx)
+	}
+}
+
+// serveOn lets a router, whose role the life before has released, go on with its addresses until a successor is heard.
+func (c *Core) serveOn(now vrrp.Instant, r *router, h *inheritance, fx *Effects) {
+	c.dirty = true
+	if r.fsm.State() != vrrp.Backup || c.unheard(r) != "" || h.until <= now {
+		return
+	}
+	r.handover = &handover{why: agentDied, since: h.died, until: h.until, heard: vrrp.Never, inherited: true}
+	c.tellHandover(now, r, "waiting", agentDied, fx)
+	c.reschedule(r)
+}
+
+const agentDied = "the agent has died"
+
+// disinherit gives up what r was to take over. A role that it still has in the eyes of its neighbors is released.
+func (c *Core) disinherit(now vrrp.Instant, r *router, fx *Effects) {
+	if r.inherits == nil {
+		return
+	}
+	resume := r.inherits.resume
+	r.inherits, c.dirty = nil, true
+	if resume {
+		c.advertise(r, wire.PriorityRelease, fx)
+	}
+	c.reschedule(r)
+}
