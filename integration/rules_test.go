@@ -66,12 +66,13 @@ var rooms = map[string]room{
 	"failover/daemon": {
 		own: []string{
 			"failover", "vrrp", "vrrp/wire", "bgp", "conf", "vrrp/link", "bgp/gobgp", "bgp/rpki", "bgp/speaker", "failover/kernel", "failover/status",
-			"failover/health", "failover/notify", "failover/script", "failover/witness", "failover/heartbeat",
+			"failover/health", "failover/notify", "failover/script", "failover/witness", "failover/heartbeat", "failover/supervisor",
 		},
 		others: []string{"github.com/coreos/go-systemd/v22/daemon", "golang.org/x/sys/unix"},
 	},
-	// It outlives the agent, so it knows as little as possible: processes, signals, and one socket pair.
-	"failover/supervisor": {others: []string{"golang.org/x/sys/unix"}},
+	// It outlives the agent, so it knows as little as possible: processes, signals, one socket pair, and how an
+	// advertisement that is ready leaves.
+	"failover/supervisor": {own: []string{"vrrp/link", "vrrp/wire"}, others: []string{"golang.org/x/sys/unix"}},
 	"cmd/failoverd": {
 		own:    []string{"failover", "failover/daemon", "failover/supervisor", "conf", "failover/status", "bgp/speaker", "integration/lab"},
 		others: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/sys/unix"},

@@ -191,7 +191,8 @@ func (p *program) serve(ctx context.Context, f *runFlags, load *daemon.LoadOptio
 	if err != nil {
 		return &exitError{exitFatal, err}
 	}
-	options := daemon.Options{
+	agent, err := daemon.New(daemon.Options{
+		Supervisor:  link,
 		File:        load.File,
 		Load:        p.strictReload(*load, f.background),
 		StateDir:    p.stateDir(namespace),
@@ -201,11 +202,7 @@ func (p *program) serve(ctx context.Context, f *runFlags, load *daemon.LoadOptio
 		Version:     buildVersion(),
 		SpeakerArgv: argv,
 		Log:         log,
-	}
-	if link != nil {
-		options.Notify = link.Notify
-	}
-	agent, err := daemon.New(options)
+	})
 	if err != nil {
 		return startError(err, checkCapabilities())
 	}
@@ -226,7 +223,6 @@ func (p *program) serve(ctx context.Context, f *runFlags, load *daemon.LoadOptio
 	agent.OnStart(func() error { return errors.Join(ready(), link.Working()) })
 	abort := func() {
 		agent.FlushLog()
-		_ = link.Goodbye()
 		os.Exit(exitFatal)
 	}
 	go func() {

@@ -20,6 +20,7 @@
 //	status server        answers from the published snapshot         Agent.Reload and Agent.Command only
 //	drains, takeovers    remember those on disk                      nobody
 //	event log            writes events to a file                     nobody; full = drop and count
+//	last will            writes it to memory that outlives us        nobody; the newest counts
 //	log                  writes what the others log                  nobody; full = drop and count
 //
 // Run's end is the end of all of them: at most stopBound after no router hands its role over any more, and for notify
@@ -48,6 +49,7 @@ import (
 	"failoverd/failover/kernel"
 	"failoverd/failover/notify"
 	"failoverd/failover/status"
+	"failoverd/failover/supervisor"
 	"failoverd/vrrp/wire"
 )
 
@@ -73,9 +75,8 @@ type Options struct {
 	Version string
 	// SpeakerArgv starts a speaker child; flags are appended.
 	SpeakerArgv []string
-	// Notify passes a message of sd_notify(3) on and never waits; EAGAIN: there is no room now. nil: the messages go to
-	// NOTIFY_SOCKET, if there is one.
-	Notify func(text string) error
+	// Supervisor keeps the last will, and passes on what is for systemd; nil: there is none.
+	Supervisor *supervisor.Link
 	// Log is written to by a goroutine of its own while the agent runs: a handler that blocks delays nothing. What it
 	// cannot keep up with is dropped and counted.
 	Log *slog.Logger
@@ -179,8 +180,8 @@ func New(opts Options) (*Agent, error) {
 		return nil, err
 	}
 	a.notify = newNotifier(os.Getenv("NOTIFY_SOCKET"), a.log)
-	if opts.Notify != nil {
-		a.notify.through(opts.Notify)
+	if opts.Supervisor != nil {
+		a.notify.through(opts.Supervisor.Notify)
 	}
 	return a, nil
 }
@@ -285,6 +286,9 @@ func (a *Agent) start(ctx context.Context) error {
 		a.needed(l.health.Run(ctx, func(r failover.TrackerReport) { a.deliver(failover.TrackerReported{Report: r}) }))
 	})
 	l.crew.spawn("witness", func() { l.witness.Run(ctx, a.offer) })
+	if l.heirs.link != nil {
+		l.crew.spawn("last will", func() { l.heirs.write(ctx, a.log) })
+	}
 	l.crew.spawn("drains", func() { l.drains.run(ctx) })
 	l.crew.spawn("takeovers", func() { l.takes.run(ctx) })
 	l.told = make(chan struct{})

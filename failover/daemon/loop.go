@@ -52,6 +52,7 @@ type loop struct {
 	links    *links
 	speakers *speakers
 	caches   *caches
+	heirs    testator
 	started  func() error // constant after OnStart; nil: nobody wants to know
 
 	loaded   loadState
@@ -84,7 +85,7 @@ func newLoop(a *Agent, cfg *failover.Config) (*loop, error) {
 		readyAt: now.Add(readyAfter), partAt: vrrp.Never, watchdogAt: vrrp.Never,
 		drains:    newDrainKeeper(a.drainDir(), a.log),
 		takes:     newTakeoverKeeper(a.drainDir(), kernel.BootID(), a.log),
-		publisher: publisher{bootID: kernel.BootID()},
+		publisher: publisher{bootID: kernel.BootID()}, heirs: newTestator(a.opts.Supervisor),
 	}
 	makeThreads(spareThreads)
 	if l.alarm, err = newAlarm(); err != nil {
@@ -152,15 +153,20 @@ func (l *loop) run(ctx context.Context) error {
 			return err
 		}
 	}
-	// The first set sweeps what a dead predecessor has left.
-	l.kernel.Set(failover.DesiredAddresses{})
-	l.objects.Set(failover.DesiredObjects{})
 	for _, t := range l.takes.load(l.now(), time.Now()) {
 		l.step(t)
 	}
 	for _, c := range l.drains.load(l.now(), time.Now()) {
 		l.step(c) // before anything else: nobody is to become Active who must not
 	}
+	// The first set sweeps what a dead predecessor has left. Roles that are taken over from it ask for their addresses first.
+	if !l.inherit() {
+		l.kernel.Set(failover.DesiredAddresses{})
+	}
+	if l.heirs.sweepAt == vrrp.Never {
+		l.objects.Set(failover.DesiredObjects{})
+	}
+	l.heirs.soon(l.now())
 	for _, r := range l.speakers.adopt(l.core.Config()) {
 		l.step(r)
 	}
@@ -338,6 +344,7 @@ func (l *loop) perform(now vrrp.Instant) {
 		l.speakers.set(fx.Routes[i].Speaker, fx.Routes[i].Desired)
 	}
 	if fx.Objects != nil {
+		l.heirs.sweepAt = vrrp.Never
 		l.objects.Set(*fx.Objects)
 	}
 	if fx.Addresses != nil {
@@ -357,11 +364,15 @@ func (l *loop) perform(now vrrp.Instant) {
 	}
 	if len(fx.Events) > 0 || fx.Addresses != nil || fx.Objects != nil || len(fx.Routes) > 0 {
 		l.publishSoon(now)
+		l.heirs.soon(now)
 	}
 }
 
 // housekeeping renews what depends on the loop's life, and shows what it has done.
 func (l *loop) housekeeping(now vrrp.Instant) {
+	l.heirs.alive(now)
+	l.writeWill(now)
+	l.sweepObjects(now)
 	if l.stopping {
 		l.part(now)
 	}
@@ -394,7 +405,7 @@ func (l *loop) housekeeping(now vrrp.Instant) {
 }
 
 func (l *loop) deadline() vrrp.Instant {
-	return min(l.core.Deadline(), l.readyAt, l.partAt, l.touchAt, l.watchdogAt, l.snapshotAt)
+	return min(l.core.Deadline(), l.readyAt, l.partAt, l.touchAt, l.watchdogAt, l.snapshotAt, l.heirs.at, l.heirs.sweepAt)
 }
 
 // close ends everything that the loop owns, within what is left of stopBound, and deviceEnd for each macvlan interface. The error says who hangs; what they hold
@@ -410,6 +421,9 @@ func (l *loop) close() error {
 	l.caches.endAll()
 	l.crew.spawn("links", l.links.close) // to leave a multicast group takes a lock of the kernel's
 	late := l.crew.wait(ctx)
+	if l.stopped {
+		l.heirs.leaveNothing(l.agent.log)
+	}
 	if l.told != nil {
 		select {
 		case <-l.told:

@@ -11,7 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// environment tells an agent that it has a supervisor: the number of its end of the socket pair.
+// environment tells an agent that it has a supervisor: the descriptors of its end of the socket pair and of the memory, and
+// how it follows the one before.
 const environment = "FAILOVERD_SUPERVISED"
 
 // child is one life of the agent. It is owned by Run's goroutine, but for the socket, which a reader has.
@@ -26,17 +27,17 @@ type child struct {
 	silent  bool // inbox is closed
 }
 
-// startChild starts an agent with one end of a new socket pair as descriptor 3.
-func startChild(o *Options) (*child, error) {
+// startChild starts an agent with one end of a new socket pair as descriptor 3, and the memory as 4.
+func startChild(o *Options, store *Store, next Succession) (*child, error) {
 	ours, theirs, err := pair()
 	if err != nil {
 		return nil, err
 	}
 	defer theirs.Close()
-	env := append(append([]string(nil), o.Env...), environment+"=3")
+	env := append(append([]string(nil), o.Env...), environment+"=3 4 "+string(next))
 	// Not os/exec: it would wait for the child, and reap waits for all.
 	pid, err := syscall.ForkExec(o.Argv[0], o.Argv, &syscall.ProcAttr{
-		Env: env, Files: []uintptr{0, 1, 2, theirs.Fd()},
+		Env: env, Files: []uintptr{0, 1, 2, theirs.Fd(), store.file.Fd()},
 	})
 	if err != nil {
 		return nil, errors.Join(err, ours.Close())
@@ -61,6 +62,9 @@ func pair() (ours, theirs *os.File, err error) {
 
 // signal sends a signal; an error says that the agent has just ended.
 func (c *child) signal(s syscall.Signal) { _ = syscall.Kill(c.pid, s) }
+
+// send says something to the agent; it never waits.
+func (c *child) send(k kind, text string) error { return send(c.ours, k, text, nil) }
 
 // rest yields the messages that an agent which has ended has left, and those that do not come any more within
 // lastMessages are given up: somebody else has the other end.

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,6 +14,10 @@ import (
 type Link struct {
 	file *os.File
 	lost chan struct{} // closed when the supervisor has died
+	said chan message  // the supervisor's answers
+	// constant
+	store *Store
+	next  Succession
 }
 
 // Supervised reports whether the environment says that this process has a supervisor.
@@ -29,20 +33,41 @@ func Attach(getenv func(string) string) (*Link, error) {
 	if err := os.Unsetenv(environment); err != nil {
 		return nil, err
 	}
-	fd, err := strconv.Atoi(text)
-	if err == nil {
-		err = checkParent(fd)
-	}
+	l, err := attach(text)
 	if err != nil {
 		return nil, fmt.Errorf("%s=%q, which failoverd run sets for its own children, is not the socket of a supervisor: %w", environment, text, err)
 	}
-	unix.CloseOnExec(fd)
-	if err := unix.SetNonblock(fd, true); err != nil {
-		return nil, fmt.Errorf("%s=%q: %w", environment, text, err)
-	}
-	l := &Link{file: os.NewFile(uintptr(fd), "supervisor"), lost: make(chan struct{})}
 	go l.watch()
 	return l, nil
+}
+
+// attach opens what the text in the environment names.
+func attach(text string) (*Link, error) {
+	var (
+		fd, memory int
+		next       Succession
+	)
+	if _, err := fmt.Sscanf(text, "%d %d %s", &fd, &memory, &next); err != nil {
+		return nil, err
+	}
+	if next != Fresh && next != Resume && next != Resign {
+		return nil, fmt.Errorf("unknown succession %q", next)
+	}
+	if err := checkParent(fd); err != nil {
+		return nil, err
+	}
+	unix.CloseOnExec(fd)
+	unix.CloseOnExec(memory)
+	if err := unix.SetNonblock(fd, true); err != nil {
+		return nil, err
+	}
+	store, err := openStore(os.NewFile(uintptr(memory), storeName))
+	if err != nil {
+		return nil, err
+	}
+	return &Link{
+		file: os.NewFile(uintptr(fd), "supervisor"), store: store, next: next, lost: make(chan struct{}), said: make(chan message, 1),
+	}, nil
 }
 
 // checkParent reports what speaks against fd being one end of a socket pair that the parent process has made.
@@ -62,15 +87,50 @@ func checkParent(fd int) error {
 	return nil
 }
 
-// watch waits for the end of the supervisor, who says nothing.
+// watch passes answers on until the supervisor has ended.
 func (l *Link) watch() {
 	defer close(l.lost)
 	for {
-		if _, _, err := receive(l.file); err != nil {
+		m, _, err := receive(l.file)
+		if err != nil {
 			return
+		}
+		select {
+		case l.said <- m:
+		default: // nobody has asked
 		}
 	}
 }
+
+// answerBound is how long the answer of a supervisor is waited for. It takes some ten microseconds.
+const answerBound = time.Second
+
+// Store is the memory of the last will, the agent's own from now on.
+func (l *Link) Store() *Store { return l.store }
+
+// Succession says how this agent follows the one before. After Resume it must Claim or Decline.
+func (l *Link) Succession() Succession { return l.next }
+
+// Claim asks to go on with the roles that the one before had, and reports whether it is in time: if so, nobody releases
+// them any more. Otherwise the roles have been released, because of why.
+func (l *Link) Claim() (inTime bool, why string, err error) {
+	if err := l.send(claim, ""); err != nil {
+		return false, "", err
+	}
+	limit := time.NewTimer(answerBound)
+	defer limit.Stop()
+	select {
+	case m := <-l.said:
+		return m.kind == granted, m.text, nil
+	case <-l.lost:
+		return false, "the supervisor has died", nil
+	case <-limit.C:
+		return false, "", fmt.Errorf("the supervisor does not answer within %v", answerBound)
+	}
+}
+
+// Decline says that this agent does not go on with those roles: they are released at once.
+func (l *Link) Decline(why string) error { return l.send(decline, why) }
 
 // Lost is closed when the supervisor has died; nil: there is none.
 func (l *Link) Lost() <-chan struct{} {
@@ -80,8 +140,19 @@ func (l *Link) Lost() <-chan struct{} {
 	return l.lost
 }
 
-// Hello says that this process handles signals: those that came before wait for it.
-func (l *Link) Hello() error { return l.send(hello, "") }
+// Hello says that this process handles signals: those that came before wait for it. A will is carried out in the network
+// namespace that it is in now.
+func (l *Link) Hello() error {
+	if l == nil {
+		return nil
+	}
+	namespace, err := os.Open("/proc/self/ns/net")
+	if err != nil {
+		return l.send(hello, "") // no /proc: it is the supervisor's, or the will is of no use
+	}
+	defer namespace.Close()
+	return told(send(l.file, hello, "", namespace))
+}
 
 // Working says that the agent has taken up its work: from now on it is started again when it dies.
 func (l *Link) Working() error { return l.send(working, "") }
@@ -96,8 +167,13 @@ func (l *Link) send(k kind, text string) error {
 	if l == nil {
 		return nil
 	}
-	if err := send(l.file, k, text); err != nil && !errors.Is(err, unix.EPIPE) { // Lost says that
-		return fmt.Errorf("tell the supervisor: %w", err)
+	return told(send(l.file, k, text, nil))
+}
+
+// told passes over that the supervisor has died, which Lost says.
+func told(err error) error {
+	if err == nil || errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("tell the supervisor: %w", err)
 }

@@ -19,6 +19,14 @@ const (
 	working kind = 'w' // it has taken up its work
 	tell    kind = 't' // the rest is for systemd
 	goodbye kind = 'g' // it ends by itself, and is not to be started again
+	claim   kind = 'c' // it is back, and would go on with its roles
+	decline kind = 'd' // it is back, and cannot; the rest is why
+)
+
+// What the supervisor answers to a claim.
+const (
+	granted kind = 'y'
+	gone    kind = 'n' // it is too late: the roles have been released; the rest is why
 )
 
 // maxMessage bounds a message in octets.
@@ -28,6 +36,7 @@ const maxMessage = 4096
 type message struct {
 	kind kind
 	text string
+	file *os.File // with hello: the network namespace of the agent; nil: none
 }
 
 // read hands over the messages of the process pid until its end of the socket pair is closed. Those of anybody else are
@@ -43,6 +52,9 @@ func read(f *os.File, pid int, log *slog.Logger, to chan<- message) {
 			log.Warn("message of the agent not read", "err", err)
 			return
 		case from != pid:
+			if m.file != nil {
+				_ = m.file.Close()
+			}
 			log.Warn("a foreign process has the agent's socket, its message is refused", "pid", from)
 		default:
 			to <- m
@@ -56,7 +68,7 @@ func receive(f *os.File) (m message, from int, err error) {
 	if err != nil {
 		return m, 0, err
 	}
-	buf, oob := make([]byte, maxMessage), make([]byte, unix.CmsgSpace(unix.SizeofUcred))
+	buf, oob := make([]byte, maxMessage), make([]byte, unix.CmsgSpace(unix.SizeofUcred)+unix.CmsgSpace(4))
 	var n, oobn int
 	var got error
 	err = conn.Read(func(fd uintptr) bool {
@@ -71,25 +83,36 @@ func receive(f *os.File) (m message, from int, err error) {
 	case n == 0:
 		return m, 0, io.EOF
 	}
-	return message{kind(buf[0]), string(buf[1:n])}, sender(oob[:oobn]), nil
+	m, from = message{kind: kind(buf[0]), text: string(buf[1:n])}, 0
+	m.file, from = attached(oob[:oobn])
+	return m, from, nil
 }
 
-// sender returns the process that the credentials of a message name; 0: there are none.
-func sender(oob []byte) int {
+// attached returns the file that came with a message, nil: none did, and the process that its credentials name, 0: there
+// are none.
+func attached(oob []byte) (file *os.File, sender int) {
 	all, err := unix.ParseSocketControlMessage(oob)
 	if err != nil {
-		return 0
+		return nil, 0
 	}
 	for i := range all {
 		if c, err := unix.ParseUnixCredentials(&all[i]); err == nil {
-			return int(c.Pid)
+			sender = int(c.Pid)
+		}
+		fds, err := unix.ParseUnixRights(&all[i])
+		for _, fd := range fds {
+			if err == nil && file == nil {
+				file = os.NewFile(uintptr(fd), "attached")
+			} else {
+				_ = unix.Close(fd)
+			}
 		}
 	}
-	return 0
+	return file, sender
 }
 
-// send sends a message and never waits: an end that does not read is told so with EAGAIN.
-func send(f *os.File, k kind, text string) error {
+// send sends a message, with a file or nil, and never waits: an end that does not read is told so with EAGAIN.
+func send(f *os.File, k kind, text string, file *os.File) error {
 	if len(text) >= maxMessage {
 		return fmt.Errorf("message of %d octets (at most %d)", len(text), maxMessage-1)
 	}
@@ -97,9 +120,13 @@ func send(f *os.File, k kind, text string) error {
 	if err != nil {
 		return err
 	}
+	var oob []byte
+	if file != nil {
+		oob = unix.UnixRights(int(file.Fd()))
+	}
 	var sent error
 	err = conn.Control(func(fd uintptr) {
-		sent = unix.Sendto(int(fd), append([]byte{byte(k)}, text...), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, nil)
+		_, sent = unix.SendmsgN(int(fd), append([]byte{byte(k)}, text...), oob, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
 	})
 	return errors.Join(err, sent)
 }

@@ -2,12 +2,16 @@
 // signals on, starts it again when it dies, and ends with its exit status. It decides nothing about roles, parses no
 // packet and no configuration, and listens to nobody but the agent.
 //
-//	supervisor (Run)  <==private socket pair==>  agent (Link)
+//	supervisor (Run)  <==private socket pair====  agent (Link)
+//	                  <==shared memory (Store)==
 //
 // Both ends are here: Run is the supervisor's life, Link what the agent knows of it. What they say to each other is in
 // message.go. A supervisor that dies takes the other end of the socket pair with it, and the agent stops in order.
 //
-// Read Run first, then child.go.
+// The agent keeps its last will in memory that outlives it: the advertisements of priority 0 for the roles that it has. When
+// it dies without a word, they leave at once, unless it may resume: then they leave when it is not back in time.
+//
+// Read Run first, then crash.go.
 package supervisor
 
 import (
@@ -55,6 +59,12 @@ type supervisor struct {
 
 	// early are signals for an agent that does not handle any yet: they would kill it.
 	early []syscall.Signal
+
+	store     *Store
+	namespace *os.File // the agent's network namespace; nil: it has none of its own
+	estate    estate
+	carried   uint64 // the number of the will that was carried out last
+
 	// ending: the agent was asked to end.
 	ending bool
 	worked bool // an agent has taken up its work
@@ -72,9 +82,15 @@ func Run(opts Options) (status int, err error) {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		opts.Log.Warn("orphans of the agent go to another process", "err", err)
 	}
-	s := &supervisor{opts: opts, notice: newNotice(opts.NotifySocket, opts.Log), again: time.NewTimer(time.Hour)}
+	store, err := NewStore()
+	if err != nil {
+		return 0, err
+	}
+	s := &supervisor{opts: opts, store: store, notice: newNotice(opts.NotifySocket, opts.Log), again: time.NewTimer(time.Hour)}
 	defer s.notice.close()
 	s.again.Stop()
+	s.estate = estate{next: Fresh, over: time.NewTimer(time.Hour)}
+	s.estate.over.Stop()
 	if err := s.start(); err != nil {
 		return 0, err
 	}
@@ -86,6 +102,8 @@ func Run(opts Options) (status int, err error) {
 			} else {
 				s.child.silent = true
 			}
+		case <-s.estate.over.C:
+			s.resign("it is not back in time")
 		case <-s.again.C:
 			if err := s.start(); err != nil {
 				opts.Log.Error("agent not started", "err", err)
@@ -113,7 +131,7 @@ func (s *supervisor) inbox() <-chan message {
 
 // start starts an agent.
 func (s *supervisor) start() error {
-	c, err := startChild(&s.opts)
+	c, err := startChild(&s.opts, s.store, s.estate.next)
 	if err != nil {
 		return fmt.Errorf("start the agent: %w", err)
 	}
@@ -126,6 +144,9 @@ func (s *supervisor) hear(m message) {
 	switch m.kind {
 	case hello:
 		s.child.handles = true
+		if m.file != nil {
+			s.useNamespace(m.file)
+		}
 		for _, sig := range s.early {
 			s.child.signal(sig)
 		}
@@ -141,9 +162,21 @@ func (s *supervisor) hear(m message) {
 		s.notice.send(m.text)
 	case goodbye:
 		s.child.goodbye = true
+	case claim:
+		s.claimed()
+	case decline:
+		s.resign(m.text)
 	default:
 		s.opts.Log.Warn("message of the agent not understood", "kind", string(m.kind))
 	}
+}
+
+// useNamespace takes note of the network namespace that the agent works in.
+func (s *supervisor) useNamespace(f *os.File) {
+	if s.namespace != nil {
+		_ = s.namespace.Close()
+	}
+	s.namespace = f
 }
 
 // signalled passes a signal on, and reports whether that was all there was to do.
@@ -156,6 +189,9 @@ func (s *supervisor) signalled(sig os.Signal) (over bool) {
 	s.ending = s.ending || ends
 	switch {
 	case s.child == nil:
+		if ends {
+			s.resign("it is not to be started again")
+		}
 		return ends
 	case s.child.handles:
 		s.child.signal(n)
@@ -211,26 +247,20 @@ func (s *supervisor) ended(ws unix.WaitStatus) (status int, over bool) {
 	if ws.Signaled() {
 		status = 128 + int(ws.Signal())
 	}
-	// One that has never worked has said why; who has started it knows what to do about it.
-	if c.goodbye || s.ending || !s.worked {
-		return status, true
-	}
 	how := fmt.Sprintf("exit status %d", status)
 	if ws.Signaled() {
 		how = ws.Signal().String()
 	}
-	s.opts.Log.Error("the agent has died", "pid", c.pid, "how", how)
-	s.died(time.Now())
-	return 0, false
-}
-
-// died has the agent started again.
-func (s *supervisor) died(now time.Time) {
-	for len(s.deaths) > 0 && now.Sub(s.deaths[0]) > memory {
-		s.deaths = s.deaths[1:]
+	// One that has never worked has said why; who has started it knows what to do about it.
+	if c.goodbye || s.ending || !s.worked {
+		s.estate.over.Stop()
+		s.readWill()
+		s.carryOut("it has ended, " + how)
+		return status, true
 	}
-	s.deaths = append(s.deaths, now)
-	s.retry()
+	s.opts.Log.Error("the agent has died", "pid", c.pid, "how", how)
+	s.died()
+	return 0, false
 }
 
 // retry starts the agent after the pause that is due.

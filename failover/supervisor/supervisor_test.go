@@ -101,7 +101,7 @@ func TestForeign(t *testing.T) {
 	if os.Getenv("SUPERVISOR_TEST_FOREIGN") == "" {
 		t.Skip("for the test of foreign messages")
 	}
-	if err := send(os.NewFile(3, "stolen"), goodbye, ""); err != nil {
+	if err := send(os.NewFile(3, "stolen"), goodbye, "", nil); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -240,10 +240,12 @@ func TestNotify(t *testing.T) {
 	_ = s.Wait()
 	buf, oob := make([]byte, 100), make([]byte, unix.CmsgSpace(unix.SizeofUcred))
 	n, oobn, _, _, err := unix.Recvmsg(fd, buf, oob, unix.MSG_DONTWAIT)
-	if err != nil || string(buf[:n]) != "READY=1" || sender(oob[:oobn]) != s.Process.Pid {
-		t.Errorf("got %q from %d, %v; want READY=1 from %d", buf[:n], sender(oob[:oobn]), err, s.Process.Pid)
+	if err != nil || string(buf[:n]) != "READY=1" || from(oob[:oobn]) != s.Process.Pid {
+		t.Errorf("got %q from %d, %v; want READY=1 from %d", buf[:n], from(oob[:oobn]), err, s.Process.Pid)
 	}
 }
+
+func from(oob []byte) int { _, pid := attached(oob); return pid }
 
 func TestBackoff(t *testing.T) {
 	for deaths, want := range map[int]time.Duration{0: 0, 1: 0, 2: 100 * time.Millisecond, 3: 200 * time.Millisecond, 7: 3200 * time.Millisecond, 8: maxBackoff, 1000: maxBackoff} {
@@ -262,7 +264,8 @@ func TestAttachRefuses(t *testing.T) {
 	defer ours.Close()
 	defer theirs.Close()
 	for name, text := range map[string]string{
-		"no number": "x", "no descriptor": "98765", "no socket": "0", "a socket of this process": fmt.Sprint(theirs.Fd()),
+		"no number": "x", "no descriptor": "98765 4 fresh", "no socket": "0 4 fresh", "a socket of this process": fmt.Sprint(theirs.Fd(), " 0 fresh"),
+		"too little": "3", "no succession": fmt.Sprint(theirs.Fd(), " 0 heir"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			l, err := Attach(func(string) string { return text })
