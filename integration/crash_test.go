@@ -25,12 +25,12 @@ const (
 	crashSecond   = time.Second
 )
 
-func newCrashLab(t *testing.T, globals string) *crashLab {
+func newCrashLab(t *testing.T, globals string, extra ...string) *crashLab {
 	t.Helper()
 	c := &crashLab{lan: newLAN(t, false)}
-	c.ma = startAgent(t, c.lab, c.a, globals+c.instance(prioA, 3, crashInterval))
+	c.ma = startAgent(t, c.lab, c.a, globals+c.instance(prioA, 3, crashInterval, extra...))
 	c.ma.waitState("MASTER", 8*time.Second)
-	c.mb = startAgent(t, c.lab, c.b, c.instance(prioB, 3, crashInterval))
+	c.mb = startAgent(t, c.lab, c.b, c.instance(prioB, 3, crashInterval, extra...))
 	c.mb.waitState("BACKUP", 5*time.Second)
 	var err error
 	c.probe, err = c.c.Probe(c.vip)
@@ -161,6 +161,23 @@ func TestAgentKilledResigns(t *testing.T) {
 	c.resigned(c.kill(syscall.SIGKILL))
 }
 
+// TestCrashForms: the same with virtual link-layer addresses and with signed advertisements, whose last words have to be
+// believed.
+func TestCrashForms(t *testing.T) {
+	for name, extra := range map[string][]string{
+		"use_vmac":  {"use_vmac"},
+		"auth_hmac": {"auth_hmac {", `    key 1 "a key that is long enough for auth_hmac"`, "    active_key 1", "}"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCrashLab(t, "", extra...)
+			at, pid := c.kill(syscall.SIGKILL)
+			c.resumed(at, pid)
+			c.resigned(c.kill(syscall.SIGKILL))
+		})
+	}
+}
+
 // TestAgentKilledTwice: the second death within a minute is one too many to be trusted with a role.
 func TestAgentKilledTwice(t *testing.T) {
 	t.Parallel()
@@ -238,4 +255,56 @@ func TestWillOfLostInterface(t *testing.T) {
 	})
 	c.ma.waitState("FAULT", 3*time.Second)
 	c.mb.waitState("MASTER", 8*time.Second)
+}
+
+// TestSessionSurvivesAgent: the BGP session of an agent that dies and is back in time is the same afterwards, and the
+// upstream hears nothing of it but keepalives. The process of the session has another parent then, and is looked after all
+// the same: killed, it is replaced; and it ends with the agent.
+func TestSessionSurvivesAgent(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t, "")
+	a := startAgent(t, e.lab, e.a, e.speaker("a", "")+e.instance(prioA, 3, "1", announce(service+" speaker EDGE")...))
+	a.waitState("MASTER", 8*time.Second)
+	a.waitSession(15 * time.Second)
+	e.waitRoute("192.0.2.1", true, 5*time.Second)
+	time.Sleep(500 * time.Millisecond)
+	child, pid := childOf(t, a.pid()), a.pid()
+	at := time.Now()
+	must(t, syscall.Kill(pid, syscall.SIGKILL))
+	waitFor(t, 5*time.Second, "another life of a", func() bool { s := a.status(); return s != nil && s.PID != pid })
+	a.waitState("MASTER", 3*time.Second)
+	a.waitSession(3 * time.Second)
+	time.Sleep(6 * time.Second) // longer than any lease or hold-back
+	alive := 0
+	for _, s := range e.capture.Sightings() {
+		switch {
+		case !s.At.After(at) || !strings.Contains(s.What, "bgp 192.0.2.1"):
+		case strings.Contains(s.What, "KEEPALIVE"):
+			alive++
+		default:
+			t.Errorf("%v after the kill the upstream hears: %s", s.At.Sub(at).Round(time.Millisecond), s.What)
+		}
+	}
+	if t.Logf("%d keepalives since the kill", alive); alive == 0 {
+		t.Error("the upstream hears nothing at all")
+	}
+	e.waitRoute("192.0.2.1", true, time.Second)
+	if !exists(fmt.Sprintf("/proc/%d", child)) {
+		t.Error("the speaker's process is another one")
+	}
+	if sp := a.status().Speakers[0]; !sp.Connected || len(sp.Announced) != 1 || sp.Restarts != 0 {
+		t.Errorf("speaker %+v", sp)
+	}
+
+	must(t, syscall.Kill(child, syscall.SIGKILL))
+	e.waitRoute("192.0.2.1", false, 3*time.Second)
+	e.waitRoute("192.0.2.1", true, 15*time.Second)
+	child = childOf(t, a.pid())
+
+	// The second death within a minute: the session goes with the role.
+	at, pid = time.Now(), a.pid()
+	must(t, syscall.Kill(pid, syscall.SIGKILL))
+	e.waitRoute("192.0.2.1", false, 2*time.Second)
+	t.Logf("withdrawn %v after the second kill", time.Since(at).Round(time.Millisecond))
+	waitFor(t, 2*time.Second, "the speaker to end", func() bool { return !exists(fmt.Sprintf("/proc/%d", child)) })
 }

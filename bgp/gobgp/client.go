@@ -56,6 +56,9 @@ type Options struct {
 	Watched bool
 	// Ended is called at the end of Run, after the sessions were closed and before the last report; nil: nothing to do.
 	Ended func()
+	// Adopted says that the first server was configured like this by a life before this one, which has died. Its sessions
+	// stay as they are, and so do its routes until Set is called for the first time, or for AdoptedGrace.
+	Adopted bool
 	// TLS is used for a target that is not a Unix socket; nil: plain text. bgp.External has its own.
 	TLS *tls.Config
 }
@@ -85,6 +88,7 @@ type Client struct {
 	err        string
 	connected  bool
 	live       api.GobgpApiClient // of the newest connection
+	born       time.Time          // constant
 	configured bool               // a server, by this Client; it may have been replaced since
 	reported   bgp.Report
 	report     func(bgp.Report)
@@ -121,8 +125,18 @@ func New(cfg bgp.SpeakerConfig, target string, log *slog.Logger, opts Options) (
 	return &Client{
 		cfg: cfg, target: target, log: log.With("speaker", cfg.Name), opts: opts,
 		mail: make(chan struct{}, 1), blame: map[netip.Addr]string{},
-		neighbors: newNeighbors(&cfg, time.Now()),
+		neighbors:  newNeighbors(&cfg, time.Now()),
+		configured: opts.Adopted, born: time.Now(),
 	}, nil
+}
+
+// AdoptedGrace is how long the routes of a server that goes on stay without anybody asking for them. A router that resumes
+// its role asks for them when the kernel has told that its addresses are there.
+const AdoptedGrace = 2 * time.Second
+
+// undecided reports whether it is not known yet what a server that goes on is to announce.
+func (c *Client) undecided() bool {
+	return c.opts.Adopted && c.desired.Load() == nil && time.Since(c.born) < AdoptedGrace
 }
 
 func setDefault(d *time.Duration, v time.Duration) {

@@ -246,6 +246,9 @@ func (s *session) apply() error {
 	if err := s.reconfigure(); err != nil {
 		return err
 	}
+	if s.undecided() {
+		return nil // the next resync looks again
+	}
 	d := s.desired.Load()
 	if d == nil {
 		d = &bgp.Desired{}

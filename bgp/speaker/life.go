@@ -73,6 +73,10 @@ func (p *pipe) close() {
 // them up before, and it dies with the thread (PR_SET_PDEATHSIG is about threads, not processes).
 func (s *Supervised) live(ctx context.Context) error {
 	defer s.client.Gone()
+	if p := s.adopt; p != nil {
+		s.adopt = nil
+		return s.goOn(ctx, p)
+	}
 	if err := s.newDir(); err != nil {
 		return err
 	}
@@ -115,10 +119,12 @@ func (s *Supervised) liveOnThread(ctx context.Context) error {
 		return err
 	}
 	defer s.pipe.close()
+	defer s.drop()
 	cmd, stderr, err := s.start(lease)
 	if err != nil {
 		return err
 	}
+	s.keep(cmd.Process.Pid, stderr)
 	s.setBirth(time.Now())
 	s.pid.Store(int64(cmd.Process.Pid))
 	defer s.pid.Store(0)
@@ -150,6 +156,9 @@ func (s *Supervised) start(lease *os.File) (*exec.Cmd, io.Reader, error) {
 		Pdeathsig: syscall.SIGKILL,
 		Setpgid:   true, // an interrupt from the terminal is for the agent
 	}
+	if s.cfg.Keeper != nil {
+		cmd.SysProcAttr.Pdeathsig = 0 // the end of the lease pipe ends it
+	}
 	stderr, err := cmd.StderrPipe()
 	if err == nil {
 		err = cmd.Start()
@@ -179,6 +188,7 @@ func (s *Supervised) attend(ctx context.Context, p *os.Process, gone <-chan erro
 		case err := <-gone:
 			return err
 		case <-ctx.Done():
+			s.drop()
 			s.pipe.close()
 			select {
 			case err := <-gone:

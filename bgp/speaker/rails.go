@@ -28,7 +28,12 @@ type railsFile struct {
 	mu      sync.Mutex
 	fd      int // 0: not made yet
 	content []byte
+	// foreign: the process that runs looks into the file of an agent that has died, which nobody can write to any more.
+	foreign bool
 }
+
+// errForeignRails says that the process that runs cannot be told of other rails.
+var errForeignRails = errors.New("the process was started by an agent that has died, and keeps to the list that it was given")
 
 // set writes the rails of a configuration, for the process that runs now and for those to come. It returns what was there
 // before.
@@ -39,7 +44,11 @@ func (f *railsFile) set(cfg *bgp.SpeakerConfig) (before []byte, err error) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	before, f.content = f.content, append(content, '\n')
+	content = append(content, '\n')
+	if f.foreign && !bytes.Equal(content, f.content) {
+		return nil, errForeignRails
+	}
+	before, f.content = f.content, content
 	return before, f.write()
 }
 
@@ -70,6 +79,7 @@ func (f *railsFile) write() error {
 func (f *railsFile) open() (*os.File, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.foreign = false
 	if f.fd == 0 {
 		fd, err := unix.MemfdCreate("failoverd-rails", unix.MFD_CLOEXEC)
 		if err != nil {

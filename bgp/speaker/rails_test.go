@@ -2,6 +2,7 @@ package speaker
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"testing"
 	"time"
@@ -96,4 +97,30 @@ func plainPath(p netip.Prefix) *api.Path {
 		hop, _ = anypb.New(&api.MpReachNLRIAttribute{Family: f, NextHops: []string{"2001:db8::1"}, Nlris: []*anypb.Any{dst}})
 	}
 	return &api.Path{Family: f, Nlri: dst, Pattrs: []*anypb.Any{origin, hop}}
+}
+
+// A process that was started by an agent that has died keeps to its list: other rails need another process.
+func TestRailsOfALifeBefore(t *testing.T) {
+	var f railsFile
+	t.Cleanup(f.close)
+	cfg := bgp.SpeakerConfig{Allow: bgp.AllowList{netip.MustParsePrefix("198.51.100.0/24")}}
+	if _, err := f.set(&cfg); err != nil {
+		t.Fatal(err)
+	}
+	f.foreign = true
+	if _, err := f.set(&cfg); err != nil {
+		t.Errorf("the same rails: %v", err)
+	}
+	wider := bgp.SpeakerConfig{Allow: append(bgp.AllowList{netip.MustParsePrefix("203.0.113.0/24")}, cfg.Allow...)}
+	if _, err := f.set(&wider); !errors.Is(err, errForeignRails) {
+		t.Errorf("other rails: %v", err)
+	}
+	r, err := f.open() // for the next process
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, err := f.set(&wider); err != nil {
+		t.Errorf("other rails for a process of this life: %v", err)
+	}
 }

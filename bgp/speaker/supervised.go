@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -53,7 +54,29 @@ type Config struct {
 	// Setup runs on the thread that is about to start the process, every time, and may change that thread's network
 	// namespace; nil: nothing. The thread is used for nothing else.
 	Setup func() error
+	// Keeper lets the process outlive this one, if this one dies without a word; nil: they die together.
+	Keeper Keeper
+	// Adopt is a process of the life before to go on with, instead of starting one; nil: there is none.
+	Adopt *Process
 	Log   *slog.Logger
+}
+
+// Process is a speaker process that somebody else has started.
+type Process struct {
+	PID int
+	// Dir is the private directory of its socket.
+	Dir string
+	// Lease is the writing end of its lease pipe, Log the reading end of its standard error.
+	Lease, Log *os.File
+}
+
+// Keeper holds what a speaker process lives by while the agent is dead. Neither method may block.
+type Keeper interface {
+	// Keep has copies of the two descriptors held: the writing end of the lease pipe, and the reading end of what the
+	// process says.
+	Keep(pid int, dir string, lease, log int) error
+	// Drop has them closed.
+	Drop() error
 }
 
 // Supervised is a bgp.Speaker on a process of its own, which it starts, starts again when it dies, and stops. Set,
@@ -62,7 +85,8 @@ type Supervised struct {
 	cfg    Config // constant; of Speaker only what Reconfigure cannot change is used
 	dir    string // of the process that runs now or is being started; owned by keepAlive
 	client *gobgp.Client
-	ended  func() // ends keepAlive and waits for it; set by Run
+	adopt  *Process // to begin with; owned by keepAlive
+	ended  func()   // ends keepAlive and waits for it; set by Run
 
 	touched  atomic.Int64 // boot clock, the last Touch; 0: none yet
 	written  atomic.Int64 // boot clock, the last Touch that went into the pipe
@@ -91,10 +115,11 @@ func New(cfg Config) (*Supervised, error) {
 		return nil, fmt.Errorf("speaker %s: %w", cfg.Speaker.Name, err)
 	}
 	cfg.RunDir = runDir
-	s := &Supervised{cfg: cfg, dir: dirIn(runDir)}
+	s := &Supervised{cfg: cfg, dir: dirIn(runDir), adopt: cfg.Adopt}
 	if _, err := s.rails.set(&cfg.Speaker); err != nil {
 		return nil, fmt.Errorf("speaker %s: %w", cfg.Speaker.Name, err)
 	}
+	s.rails.foreign = cfg.Adopt != nil
 	if err := checkSocket(s.socket()); err != nil {
 		return nil, fmt.Errorf("speaker %s: %w", cfg.Speaker.Name, err)
 	}
@@ -103,6 +128,7 @@ func New(cfg Config) (*Supervised, error) {
 		Silent:        silentReason(cfg.Lease),
 		Amend:         s.amend,
 		Watched:       true,
+		Adopted:       cfg.Adopt != nil,
 		Ended:         func() { s.ended() },
 		Communication: cfg.Communication,
 	})
@@ -123,6 +149,10 @@ func (s *Supervised) Set(d bgp.Desired) { s.client.Set(d) }
 // what comes of it is in the reports.
 func (s *Supervised) Reconfigure(cfg bgp.SpeakerConfig) bool {
 	before, err := s.rails.set(&cfg)
+	if errors.Is(err, errForeignRails) {
+		s.cfg.Log.Info("another BGP speaker process is needed", "reason", err.Error())
+		return false
+	}
 	if err != nil {
 		s.cfg.Log.Error("BGP speaker", "err", err)
 		return false

@@ -20,8 +20,9 @@ type speakers struct {
 	agent   *Agent
 	crew    *crew
 	running map[string]*runningSpeaker
-	listed  *directory             // running, for others than the loop
-	desired map[string]bgp.Desired // as last set: a speaker that is replaced gets it again
+	listed  *directory                  // running, for others than the loop
+	kept    map[string]*speaker.Process // of the life before, to go on with
+	desired map[string]bgp.Desired      // as last set: a speaker that is replaced gets it again
 }
 
 // backend is a bgp.Speaker that can be changed while it works, asked for what it has heard, and told that the loop lives.
@@ -133,6 +134,13 @@ func (s *speakers) build(c *bgp.SpeakerConfig, lease time.Duration) (backend, er
 	}
 	cfg := speaker.Config{
 		Speaker: *c, Command: s.agent.opts.SpeakerArgv, RunDir: s.agent.dir, Lease: lease, Log: s.agent.log,
+	}
+	if link := s.agent.opts.Supervisor; link != nil {
+		cfg.Keeper = speakerKeeper{link, c.Name}
+	}
+	if p := s.kept[c.Name]; p != nil {
+		delete(s.kept, c.Name)
+		cfg.Adopt = p
 	}
 	sp, err := speaker.New(cfg)
 	if err != nil {

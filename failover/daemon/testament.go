@@ -24,9 +24,9 @@ const sweepAfter = 2 * time.Second
 type testator struct {
 	link *supervisor.Link // constant; nil: nobody would carry it out
 	// box has room for one will on its way to the writer: the newest counts.
-	box chan *supervisor.Will
-	at   vrrp.Instant     // the next will is due then
-	last vrrp.Instant     // when the last one was written
+	box  chan *supervisor.Will
+	at   vrrp.Instant // the next will is due then
+	last vrrp.Instant // when the last one was written
 	// sweepAt is when objects of the life before go that nobody has asked for; Never: they are looked after.
 	sweepAt vrrp.Instant
 }
@@ -108,7 +108,14 @@ func (l *loop) writeWill(now vrrp.Instant) {
 // routes and rules are no leftovers.
 func (l *loop) inherit() (roles bool) {
 	link := l.heirs.link
-	if link == nil || link.Succession() == supervisor.Fresh {
+	if link == nil {
+		return false
+	}
+	if link.Succession() == supervisor.Fresh {
+		if len(link.Kept()) > 0 {
+			_, err := l.readWill()
+			l.speakers.goOn(link, err == nil)
+		}
 		return false
 	}
 	w, err := l.readWill()
@@ -120,6 +127,7 @@ func (l *loop) inherit() (roles bool) {
 				l.agent.log.Error("the roles are not released", "err", err)
 			}
 		}
+		l.speakers.goOn(link, false)
 		return false
 	}
 	died := vrrp.Instant(link.Store().LastAlive())
@@ -132,6 +140,7 @@ func (l *loop) inherit() (roles bool) {
 			l.agent.log.Warn("the roles of the life before are not resumed", "reason", why)
 		}
 	}
+	l.speakers.goOn(link, resume)
 	heirs := make([]failover.Heir, len(w.Heirs))
 	for i, h := range w.Heirs {
 		heirs[i] = failover.Heir(h)

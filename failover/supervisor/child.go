@@ -28,16 +28,21 @@ type child struct {
 }
 
 // startChild starts an agent with one end of a new socket pair as descriptor 3, and the memory as 4.
-func startChild(o *Options, store *Store, next Succession) (*child, error) {
+func startChild(o *Options, store *Store, next Succession, kept keptList) (*child, error) {
 	ours, theirs, err := pair()
 	if err != nil {
 		return nil, err
 	}
 	defer theirs.Close()
 	env := append(append([]string(nil), o.Env...), environment+"=3 4 "+string(next))
+	files := []uintptr{0, 1, 2, theirs.Fd(), store.file.Fd()}
+	if len(kept) > 0 {
+		env = append(env, keptEnvironment+"="+kept.text())
+		files = append(files, kept.descriptors()...)
+	}
 	// Not os/exec: it would wait for the child, and reap waits for all.
 	pid, err := syscall.ForkExec(o.Argv[0], o.Argv, &syscall.ProcAttr{
-		Env: env, Files: []uintptr{0, 1, 2, theirs.Fd(), store.file.Fd()},
+		Env: env, Files: files,
 	})
 	if err != nil {
 		return nil, errors.Join(err, ours.Close())
@@ -64,7 +69,7 @@ func pair() (ours, theirs *os.File, err error) {
 func (c *child) signal(s syscall.Signal) { _ = syscall.Kill(c.pid, s) }
 
 // send says something to the agent; it never waits.
-func (c *child) send(k kind, text string) error { return send(c.ours, k, text, nil) }
+func (c *child) send(k kind, text string) error { return send(c.ours, k, text) }
 
 // rest yields the messages that an agent which has ended has left, and those that do not come any more within
 // lastMessages are given up: somebody else has the other end.

@@ -56,6 +56,10 @@ func (s *supervisor) died() {
 	if e.next, e.why = judge(e.will, s.store.LastAlive(), monotonic(), len(s.deaths)); e.next == Resume {
 		e.over.Reset(e.will.inTime(s.store.LastAlive()) - monotonic())
 	} else {
+		// Sessions of an agent that has no role may go on, too.
+		if e.next == Resign || e.will == nil || !e.will.Resume || len(s.deaths) > 1 {
+			s.kept.dropAll()
+		}
 		s.carryOut(e.why)
 	}
 	s.retry()
@@ -96,6 +100,7 @@ func (s *supervisor) resign(why string) {
 	}
 	e.over.Stop()
 	e.next, e.why = Resign, why
+	s.kept.dropAll()
 	s.carryOut(why)
 }
 

@@ -18,6 +18,7 @@ type Link struct {
 	// constant
 	store *Store
 	next  Succession
+	kept  []Kept
 }
 
 // Supervised reports whether the environment says that this process has a supervisor.
@@ -34,6 +35,10 @@ func Attach(getenv func(string) string) (*Link, error) {
 		return nil, err
 	}
 	l, err := attach(text)
+	if err == nil {
+		l.kept, err = parseKept(getenv(keptEnvironment))
+		err = errors.Join(err, os.Unsetenv(keptEnvironment))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s=%q, which failoverd run sets for its own children, is not the socket of a supervisor: %w", environment, text, err)
 	}
@@ -151,7 +156,7 @@ func (l *Link) Hello() error {
 		return l.send(hello, "") // no /proc: it is the supervisor's, or the will is of no use
 	}
 	defer namespace.Close()
-	return told(send(l.file, hello, "", namespace))
+	return told(send(l.file, hello, "", int(namespace.Fd())))
 }
 
 // Working says that the agent has taken up its work: from now on it is started again when it dies.
@@ -167,7 +172,7 @@ func (l *Link) send(k kind, text string) error {
 	if l == nil {
 		return nil
 	}
-	return told(send(l.file, k, text, nil))
+	return told(send(l.file, k, text))
 }
 
 // told passes over that the supervisor has died, which Lost says.

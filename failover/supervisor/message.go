@@ -21,6 +21,8 @@ const (
 	goodbye kind = 'g' // it ends by itself, and is not to be started again
 	claim   kind = 'c' // it is back, and would go on with its roles
 	decline kind = 'd' // it is back, and cannot; the rest is why
+	keep    kind = 'k' // hold what a child of it lives by; the rest is a kept in JSON, and two files come with it
+	drop    kind = 'x' // let go of that; the rest is its name
 )
 
 // What the supervisor answers to a claim.
@@ -36,7 +38,8 @@ const maxMessage = 4096
 type message struct {
 	kind kind
 	text string
-	file *os.File // with hello: the network namespace of the agent; nil: none
+	// files come with hello: the network namespace of the agent, or none; and with keep.
+	files []*os.File
 }
 
 // read hands over the messages of the process pid until its end of the socket pair is closed. Those of anybody else are
@@ -52,9 +55,7 @@ func read(f *os.File, pid int, log *slog.Logger, to chan<- message) {
 			log.Warn("message of the agent not read", "err", err)
 			return
 		case from != pid:
-			if m.file != nil {
-				_ = m.file.Close()
-			}
+			closeAll(m.files)
 			log.Warn("a foreign process has the agent's socket, its message is refused", "pid", from)
 		default:
 			to <- m
@@ -68,7 +69,7 @@ func receive(f *os.File) (m message, from int, err error) {
 	if err != nil {
 		return m, 0, err
 	}
-	buf, oob := make([]byte, maxMessage), make([]byte, unix.CmsgSpace(unix.SizeofUcred)+unix.CmsgSpace(4))
+	buf, oob := make([]byte, maxMessage), make([]byte, unix.CmsgSpace(unix.SizeofUcred)+unix.CmsgSpace(2*4))
 	var n, oobn int
 	var got error
 	err = conn.Read(func(fd uintptr) bool {
@@ -84,13 +85,12 @@ func receive(f *os.File) (m message, from int, err error) {
 		return m, 0, io.EOF
 	}
 	m, from = message{kind: kind(buf[0]), text: string(buf[1:n])}, 0
-	m.file, from = attached(oob[:oobn])
+	m.files, from = attached(oob[:oobn])
 	return m, from, nil
 }
 
-// attached returns the file that came with a message, nil: none did, and the process that its credentials name, 0: there
-// are none.
-func attached(oob []byte) (file *os.File, sender int) {
+// attached returns the files that came with a message, and the process that its credentials name; 0: there are none.
+func attached(oob []byte) (files []*os.File, sender int) {
 	all, err := unix.ParseSocketControlMessage(oob)
 	if err != nil {
 		return nil, 0
@@ -99,20 +99,24 @@ func attached(oob []byte) (file *os.File, sender int) {
 		if c, err := unix.ParseUnixCredentials(&all[i]); err == nil {
 			sender = int(c.Pid)
 		}
-		fds, err := unix.ParseUnixRights(&all[i])
-		for _, fd := range fds {
-			if err == nil && file == nil {
-				file = os.NewFile(uintptr(fd), "attached")
-			} else {
-				_ = unix.Close(fd)
+		if fds, err := unix.ParseUnixRights(&all[i]); err == nil {
+			for _, fd := range fds {
+				files = append(files, os.NewFile(uintptr(fd), "attached"))
 			}
 		}
 	}
-	return file, sender
+	return files, sender
 }
 
-// send sends a message, with a file or nil, and never waits: an end that does not read is told so with EAGAIN.
-func send(f *os.File, k kind, text string, file *os.File) error {
+// closeAll lets go of files; what that says is of no use.
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		_ = f.Close()
+	}
+}
+
+// send sends a message, with descriptors of which the other end gets copies, and never waits: an end that does not read is told so with EAGAIN.
+func send(f *os.File, k kind, text string, fds ...int) error {
 	if len(text) >= maxMessage {
 		return fmt.Errorf("message of %d octets (at most %d)", len(text), maxMessage-1)
 	}
@@ -121,8 +125,8 @@ func send(f *os.File, k kind, text string, file *os.File) error {
 		return err
 	}
 	var oob []byte
-	if file != nil {
-		oob = unix.UnixRights(int(file.Fd()))
+	if len(fds) > 0 {
+		oob = unix.UnixRights(fds...)
 	}
 	var sent error
 	err = conn.Control(func(fd uintptr) {

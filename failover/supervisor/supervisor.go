@@ -63,6 +63,7 @@ type supervisor struct {
 	store     *Store
 	namespace *os.File // the agent's network namespace; nil: it has none of its own
 	estate    estate
+	kept      keptList
 	carried   uint64 // the number of the will that was carried out last
 
 	// ending: the agent was asked to end.
@@ -131,7 +132,7 @@ func (s *supervisor) inbox() <-chan message {
 
 // start starts an agent.
 func (s *supervisor) start() error {
-	c, err := startChild(&s.opts, s.store, s.estate.next)
+	c, err := startChild(&s.opts, s.store, s.estate.next, s.kept)
 	if err != nil {
 		return fmt.Errorf("start the agent: %w", err)
 	}
@@ -144,8 +145,8 @@ func (s *supervisor) hear(m message) {
 	switch m.kind {
 	case hello:
 		s.child.handles = true
-		if m.file != nil {
-			s.useNamespace(m.file)
+		if len(m.files) == 1 {
+			s.useNamespace(m.files[0])
 		}
 		for _, sig := range s.early {
 			s.child.signal(sig)
@@ -162,6 +163,10 @@ func (s *supervisor) hear(m message) {
 		s.notice.send(m.text)
 	case goodbye:
 		s.child.goodbye = true
+	case keep:
+		s.kept.keep(m, s.opts.Log)
+	case drop:
+		s.kept.drop(m.text)
 	case claim:
 		s.claimed()
 	case decline:
@@ -254,6 +259,7 @@ func (s *supervisor) ended(ws unix.WaitStatus) (status int, over bool) {
 	// One that has never worked has said why; who has started it knows what to do about it.
 	if c.goodbye || s.ending || !s.worked {
 		s.estate.over.Stop()
+		s.kept.dropAll()
 		s.readWill()
 		s.carryOut("it has ended, " + how)
 		return status, true

@@ -64,6 +64,34 @@ func beAgent(how string) int {
 	}
 	_ = errors.Join(l.Hello(), l.Working(), l.Notify("READY=1"))
 	switch word {
+	case "heir", "keeper":
+		if err := leaveWill(l, word == "keeper"); err != nil {
+			fmt.Println(err)
+			return 98
+		}
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	case "claim", "tardy":
+		if word == "tardy" {
+			time.Sleep(tooLate)
+		}
+		in, why, err := l.Claim()
+		fmt.Println(l.Succession(), "in time", in, why, err)
+		_ = l.Goodbye()
+		return 7
+	case "decline":
+		fmt.Println(l.Succession(), l.Decline("it does not want to"))
+		_ = l.Goodbye()
+		return 7
+	case "kept":
+		for _, k := range l.Kept() {
+			b := make([]byte, 4)
+			n, err := k.Log.Read(b)
+			_, e := k.Life.Write([]byte("x"))
+			fmt.Println("kept", k.Name, k.PID, k.Place, string(b[:n]), err, e, l.Drop(k.Name))
+		}
+		fmt.Println(len(l.Kept()), "kept")
+		_ = l.Goodbye()
+		return 7
 	case "crash":
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 	case "panic":
@@ -96,12 +124,36 @@ func beAgent(how string) int {
 	}
 }
 
+// Times of the wills in these tests: an agent has testInterval twice to be back.
+const (
+	testInterval = 5 * time.Second
+	tooLate      = 11 * time.Second
+)
+
+// leaveWill leaves a will with one role, whose advertisement goes nowhere, and, if asked to, something to be kept.
+func leaveWill(l *Link, keeps bool) error {
+	w := someWill("x")
+	w.Interval, w.Adverts[0].Interface = testInterval, "no-such-if"
+	l.Store().Alive(monotonic())
+	if err := l.Store().Put(w); err != nil || !keeps {
+		return err
+	}
+	var life, log [2]int
+	if err := errors.Join(unix.Pipe(life[:]), unix.Pipe(log[:])); err != nil {
+		return err
+	}
+	_, err := unix.Write(log[1], []byte("said"))
+	// The reading end of its life stays open in the supervisor, too, so that there is somebody to write to.
+	return errors.Join(err, l.Keep(Kept{Name: "n", PID: 42, Place: "/p"}, life[1], log[0]),
+		l.Keep(Kept{Name: "other", PID: 43, Place: "/q"}, life[1], life[0]), l.Drop("nobody"))
+}
+
 // TestForeign is the body of a process that has got hold of an agent's socket.
 func TestForeign(t *testing.T) {
 	if os.Getenv("SUPERVISOR_TEST_FOREIGN") == "" {
 		t.Skip("for the test of foreign messages")
 	}
-	if err := send(os.NewFile(3, "stolen"), goodbye, "", nil); err != nil {
+	if err := send(os.NewFile(3, "stolen"), goodbye, ""); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -168,6 +220,13 @@ func TestSupervisor(t *testing.T) {
 		{"panics", "panic leave", 2, 7, []string{"panic: on purpose", "how=\"exit status 2\""}, ""},
 		{"killed twice", "crash crash leave", 3, 7, []string{"pause=100ms"}, "pause=200ms"},
 		{"cannot start again", "crash barred leave", 3, 7, []string{"status=5", "pause=100ms"}, ""},
+		{"back in time", "heir claim", 2, 7, []string{"resume in time true"}, "not back in time"},
+		{"back too late", "heir tardy", 2, 7, []string{"resume in time false it is not back in time", "no-such-if"}, ""},
+		{"back, and declines", "heir decline", 2, 7, []string{"resume <nil>", "it does not want to", "no-such-if"}, ""},
+		{"killed twice with a role", "heir heir claim", 3, 7, []string{"resign in time false it has died before within 1m0s", "no-such-if"}, "in time true"},
+		{"ends with a role", "heir leave", 2, 7, []string{"no-such-if"}, ""},
+		{"keeps what it was given", "keeper kept", 2, 7, []string{"kept n 42 /p said <nil> <nil> <nil>", "2 kept"}, ""},
+		{"keeps nothing after two deaths", "keeper heir kept", 3, 7, []string{"0 kept"}, ""},
 		{"foreign process on the socket", "foreign leave", 2, 7, []string{"foreign <nil> true", "its message is refused"}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
