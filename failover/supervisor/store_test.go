@@ -195,6 +195,21 @@ func TestExecuteRefuses(t *testing.T) {
 	}
 }
 
+// Only another network namespace than the own one is entered for a will: that takes a capability which an agent without
+// net_namespace does not need.
+func TestNamespace(t *testing.T) {
+	s := new(supervisor)
+	for path, kept := range map[string]bool{"/proc/self/ns/net": false, "/proc/self/ns/mnt": true} {
+		f, err := os.Open(path)
+		if err != nil {
+			t.Skipf("SKIPPED: %v", err)
+		}
+		if s.useNamespace(f); (s.namespace != nil) != kept {
+			t.Errorf("%s: kept %t, want %t", path, s.namespace != nil, kept)
+		}
+	}
+}
+
 func BenchmarkPut(b *testing.B) {
 	s, err := NewStore()
 	if err != nil {

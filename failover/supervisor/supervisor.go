@@ -176,10 +176,18 @@ func (s *supervisor) hear(m message) {
 	}
 }
 
-// useNamespace takes note of the network namespace that the agent works in.
+// useNamespace takes note of the network namespace that the agent works in. To enter one takes CAP_SYS_ADMIN, so that the
+// own one does not count.
 func (s *supervisor) useNamespace(f *os.File) {
 	if s.namespace != nil {
 		_ = s.namespace.Close()
+		s.namespace = nil
+	}
+	there, err := f.Stat()
+	here, e := os.Stat("/proc/self/ns/net")
+	if err == nil && e == nil && os.SameFile(here, there) {
+		_ = f.Close()
+		return
 	}
 	s.namespace = f
 }
