@@ -11,9 +11,12 @@ import (
 	"failoverd/vrrp"
 )
 
-// A will is written after a change, but not more often than willGap, and one with signed advertisements twice in an
-// interval: their numbers are good for one.
-const willGap = 20 * time.Millisecond
+// A will is written after a change, but not more often than willGap or than takes a twentieth of the loop's time, and one
+// with signed advertisements twice in an interval: their numbers are good for one.
+const (
+	willGap   = 20 * time.Millisecond
+	willWorst = 500 * time.Millisecond
+)
 
 // sweepAfter is how long routes and rules of the life before are left to routers that resume: they ask for them when the
 // kernel has told that their addresses are in.
@@ -24,9 +27,9 @@ const sweepAfter = 2 * time.Second
 type testator struct {
 	link *supervisor.Link // constant; nil: nobody would carry it out
 	// box has room for one will on its way to the writer: the newest counts.
-	box  chan *supervisor.Will
-	at   vrrp.Instant // the next will is due then
-	last vrrp.Instant // when the last one was written
+	box     chan *supervisor.Will
+	at      vrrp.Instant // the next will is due then
+	soonest vrrp.Instant // and not before
 	// sweepAt is when objects of the life before go that nobody has asked for; Never: they are looked after.
 	sweepAt vrrp.Instant
 }
@@ -61,7 +64,7 @@ func (t *testator) put(w *supervisor.Will) {
 // soon asks for another will after a change.
 func (t *testator) soon(now vrrp.Instant) {
 	if t.link != nil {
-		t.at = min(t.at, max(now, t.last.Add(willGap)))
+		t.at = min(t.at, max(now, t.soonest))
 	}
 }
 
@@ -77,7 +80,7 @@ func (l *loop) writeWill(now vrrp.Instant) {
 	if l.heirs.at > now {
 		return
 	}
-	l.heirs.last, l.heirs.at = now, vrrp.Never
+	l.heirs.soonest, l.heirs.at = now.Add(willGap), vrrp.Never
 	if l.core.Inheriting() {
 		l.heirs.soon(now)
 		return
@@ -99,6 +102,7 @@ func (l *loop) writeWill(now vrrp.Instant) {
 		})
 	}
 	l.heirs.put(&w)
+	l.heirs.soonest = now.Add(max(willGap, min(20*monotonic().Sub(now), willWorst)))
 	if t.Signed {
 		l.heirs.at = now.Add(t.Interval / 2)
 	}
