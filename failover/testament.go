@@ -27,8 +27,17 @@ type Testament struct {
 
 // Heir is a router that has a role to hand on to the next life of the agent.
 type Heir struct {
-	Key      string // vrrp.Key in its text form
+	Key      string // vrrp.Key in its text form, or the name of an anycast service
 	Priority uint8  // the effective one
+}
+
+// heirKey tells c from all other routers of the node, in this life and the next: the routers inside of anycast services all have
+// the same vrrp.Key.
+func (c *RouterConfig) heirKey() string {
+	if c.Anycast != nil {
+		return c.Kind() + " " + c.Name
+	}
+	return c.VRRP.Key.String()
 }
 
 // Testament returns that of this moment. What it holds is the caller's.
@@ -40,7 +49,7 @@ func (c *Core) Testament() Testament {
 		if r.fsm.State() != vrrp.Active && (r.inherits == nil || !r.inherits.resume) {
 			continue
 		}
-		t.Heirs = append(t.Heirs, Heir{r.cfg.VRRP.Key.String(), r.fsm.Priority()})
+		t.Heirs = append(t.Heirs, Heir{r.cfg.heirKey(), r.fsm.Priority()})
 		interval := r.cfg.VRRP.Interval.Duration()
 		if t.Interval == 0 || interval < t.Interval {
 			t.Interval = interval
@@ -72,7 +81,7 @@ type inheritance struct {
 // and the first Flush. Routers of a guarded site inherit nothing, and neither does one that is kept out of service.
 func (c *Core) Inherit(now vrrp.Instant, heirs []Heir, resume bool, died, until vrrp.Instant) {
 	for _, r := range c.routers {
-		i := slices.IndexFunc(heirs, func(h Heir) bool { return h.Key == r.cfg.VRRP.Key.String() })
+		i := slices.IndexFunc(heirs, func(h Heir) bool { return h.Key == r.cfg.heirKey() })
 		if i < 0 || r.guarded() || c.outOfService(r) != "" {
 			continue
 		}
