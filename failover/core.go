@@ -55,6 +55,7 @@ type Core struct {
 
 	addresses  DesiredAddresses // as last asked for
 	lease      time.Duration    // the shortest among them
+	unasked    bool             // they are to be asked for whatever they are: nobody has yet
 	regroup    bool             // another configuration: they are to be put together anew
 	kernel     kernelView
 	renewAt    vrrp.Instant

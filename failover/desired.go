@@ -138,7 +138,8 @@ func (c *Core) unanswered(r *router) bool {
 // flushAddresses asks the kernel worker for another set of addresses if another one should be there, or for a renewal
 // of the leases if that is due.
 func (c *Core) flushAddresses(now vrrp.Instant, fx *Effects) {
-	changed := c.reclaim()
+	changed := c.reclaim() || c.unasked
+	c.unasked = false
 	renew := c.lease != NoLease && c.renewAt <= now
 	if changed {
 		c.addresses.Generation++

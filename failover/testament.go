@@ -79,7 +79,11 @@ type inheritance struct {
 // Inherit makes routers take over from another life of the agent, which was over at died. With resume they had their roles
 // until now, and nobody else can have them before until; otherwise the roles have been released. It belongs between New
 // and the first Flush. Routers of a guarded site inherit nothing, and neither does one that is kept out of service.
+//
+// The first Flush asks for addresses in any case, if only for none, so that leftovers are swept. What is looked at for the
+// first time is looked at from now on, and not since New: a startup_script may have taken its time.
 func (c *Core) Inherit(now vrrp.Instant, heirs []Heir, resume bool, died, until vrrp.Instant) {
+	c.started, c.unasked = now, true
 	for _, r := range c.routers {
 		i := slices.IndexFunc(heirs, func(h Heir) bool { return h.Key == r.cfg.heirKey() })
 		if i < 0 || r.guarded() || c.outOfService(r) != "" {
@@ -89,7 +93,7 @@ func (c *Core) Inherit(now vrrp.Instant, heirs []Heir, resume bool, died, until 
 		if !resume {
 			h.until = died.Add(r.successorBound())
 		}
-		r.inherits, r.held = h, r.own
+		r.inherits, r.held, r.born = h, r.own, now
 		if resume {
 			r.priority = heirs[i].Priority
 			r.fsm.SetPriority(r.priority)

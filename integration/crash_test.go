@@ -308,3 +308,28 @@ func TestSessionSurvivesAgent(t *testing.T) {
 	t.Logf("withdrawn %v after the second kill", time.Since(at).Round(time.Millisecond))
 	waitFor(t, 2*time.Second, "the speaker to end", func() bool { return !exists(fmt.Sprintf("/proc/%d", child)) })
 }
+
+// TestAgentBackTooLate: an agent that takes longer than two intervals to come back finds its role released, and serves
+// until its successor does.
+func TestAgentBackTooLate(t *testing.T) {
+	t.Parallel()
+	c := newCrashLab(t, lines("global_defs {", "    vip_lease 9", "    script_user root", `    startup_script "/bin/sleep 2.2"`, "}"))
+	at, pid := c.kill(syscall.SIGKILL)
+	waitFor(t, 5*crashSecond, "b to be MASTER", func() bool { r := c.mb.router(); return r != nil && r.State == "MASTER" })
+	c.again(pid)
+	waitFor(t, 3*crashSecond, "a to let go of the address", func() bool { return !holds(t, c.a, c.vip) })
+	let := time.Since(at)
+	time.Sleep(crashSecond / 2)
+	n, first := c.released(at)
+	o := c.probe.Longest(at.Add(-50*time.Millisecond), time.Now())
+	t.Logf("priority 0 after %v; address of a gone after %v; longest outage %v", first.Sub(at).Round(time.Millisecond), let.Round(time.Millisecond), o)
+	if d := first.Sub(at); n != 1 || d < crashSecond-slack || d > 2*crashSecond+slack {
+		t.Errorf("%d advertisements of priority 0, the first after %v; want one, within two intervals of the last sign of life", n, d)
+	}
+	if o.Duration() > slack {
+		t.Errorf("an outage of %v", o)
+	}
+	if text := logOf(t, c.ma.proc); !strings.Contains(text, "it is not back in time") {
+		t.Errorf("the log does not say so:\n%s", text)
+	}
+}

@@ -142,6 +142,7 @@ func (l *loop) inherit() (roles bool) {
 		}
 		if resume = in && err == nil; !resume {
 			l.agent.log.Warn("the roles of the life before are not resumed", "reason", why)
+			died = l.now() // that is when they were released: its addresses serve until the successor does
 		}
 	}
 	l.speakers.goOn(link, resume)

@@ -25,7 +25,9 @@ import (
 //
 //	config NAME                                     the lines that follow are the configuration NAME
 //	start NAME                                      make the core, at time 0
-//	follow NAME resume|resign within D KEY...       make another core, after one that has just died, and that had these roles
+//	follow NAME resume|resign within D [after D] KEY...
+//	                                                make another core, after one that has just died, and that had these
+//	                                                roles; after: so much later it gets to taking them over
 //	testament                                       what becomes of the roles if it dies now
 //	reload NAME
 //	stop [REASON]

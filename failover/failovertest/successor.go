@@ -18,7 +18,12 @@ func (s *script) follow(p *configParser, w *words) (err error) {
 	if word := w.next(); how != "resume" && how != "resign" || word != "within" {
 		return errors.New("want resume or resign, and within")
 	}
-	until := s.now.Add(p.duration(w))
+	died := s.now
+	until := died.Add(p.duration(w))
+	if len(*w) > 0 && (*w)[0] == "after" {
+		w.next()
+		s.now = s.now.Add(p.duration(w))
+	}
 	var heirs []failover.Heir
 	for len(*w) > 0 {
 		h := failover.Heir{Key: w.next()}
@@ -29,7 +34,7 @@ func (s *script) follow(p *configParser, w *words) (err error) {
 		}
 		heirs = append(heirs, h)
 	}
-	s.core.Inherit(s.now, heirs, how == "resume", s.now, until)
+	s.core.Inherit(s.now, heirs, how == "resume", died, until)
 	s.batch(false)
 	return first(p.errors)
 }
