@@ -102,7 +102,12 @@ func TestRunWithoutPrivileges(t *testing.T) {
 		t.Skip("SKIPPED: must be root to give up privileges")
 	}
 	conf := file(t, goodConf)
-	for _, dir := range []string{filepath.Dir(conf), filepath.Dir(filepath.Dir(conf))} {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The supervisor executes the program again, as nobody.
+	for _, dir := range []string{filepath.Dir(conf), filepath.Dir(filepath.Dir(conf)), filepath.Dir(exe), filepath.Dir(filepath.Dir(exe))} {
 		if err := os.Chmod(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
