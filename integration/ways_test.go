@@ -198,7 +198,7 @@ func (w *wayLab) crash(master, backup *waySide) {
 		master.stopPost()
 	}
 	backup.agent.waitState("MASTER", 2*1100*time.Millisecond+slack) // on a busy machine it listens once more
-	w.from(w.way.gone+time.Second+slack, backup) // BIRD and FRR hear of it from the kernel
+	w.from(w.way.gone+time.Second+slack, backup)                    // BIRD and FRR hear of it from the kernel
 	t.Logf("crash: the upstream has the successor's route alone after %v", time.Since(killed).Round(time.Millisecond))
 	time.Sleep(400 * time.Millisecond)
 	o := w.probe.Longest(killed, time.Now())
