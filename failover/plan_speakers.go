@@ -2,6 +2,7 @@ package failover
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -25,7 +26,7 @@ func planSpeakers(old, next *Config) []PlanEntry {
 			e.Effect, e.Notes = PlanRestarted, restartNotes(o, n, why)
 			return
 		}
-		e.Changes = append(e.Changes, compareSessions(o, n)...)
+		e.Changes, e.Notes = append(e.Changes, compareSessions(o, n)...), compareCaches(o, n)
 	})
 	for i := range plan {
 		e := &plan[i]
@@ -40,6 +41,18 @@ func planSpeakers(old, next *Config) []PlanEntry {
 		}
 	}
 	return plan
+}
+
+// compareCaches says what another set of RPKI caches means for the routes.
+func compareCaches(o, n *bgp.SpeakerConfig) []string {
+	stays := slices.ContainsFunc(n.RPKICaches, func(c string) bool { return slices.Contains(o.RPKICaches, c) })
+	switch {
+	case len(o.RPKICaches) == 0 || stays:
+		return nil
+	case len(n.RPKICaches) == 0:
+		return []string{"no rpki_cache is left: origins are not validated any more, and a route that was refused as invalid is announced"}
+	}
+	return []string{fmt.Sprintf("no rpki_cache stays: until a new one has answered, what is announced stays, a route that was refused as invalid stays refused, and any other that is to be announced waits up to %v", originPatience)}
 }
 
 func restartNotes(o, n *bgp.SpeakerConfig, why []string) []string {

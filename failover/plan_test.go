@@ -98,6 +98,14 @@ router D eth0/4/54 priority 255
 		n.StartupScript = &failover.Command{Args: []string{"/etc/up"}}
 	}},
 	{name: "static", old: planBase + "static_address 192.0.2.1/24 eth0\nstatic_route 203.0.113.0/24 via 192.0.2.254\nstatic_rule from 192.0.2.0/24 table 5 priority 10\n", next: planBase + "static_address 192.0.2.1/24 eth0 lease 3s\nstatic_route 203.0.113.0/24 via 192.0.2.253\nstatic_route 203.0.113.0/24 dev eth0 metric 5\nstatic_rule from 192.0.2.0/24 table 6 priority 10\n"},
+	{name: "caches", old: planCaches("ONE", "a:323 b:323", "TWO", "a:323 b:323", "THREE", "a:323", "FOUR", ""), next: planCaches("ONE", "c:323", "TWO", "c:323 b:323", "THREE", "", "FOUR", "a:323"), change: func(o, n *failover.Config) {
+		for _, c := range []*failover.Config{o, n} {
+			for i := range c.Speakers {
+				b := &c.Speakers[i].Neighbors[0]
+				b.HoldTime, b.Keepalive, b.ConnectRetry = 9*time.Second, 3*time.Second, time.Second
+			}
+		}
+	}},
 	{name: "devices and multicast", old: planBase, next: planBase, change: func(o, n *failover.Config) {
 		o.Routers[0].VMAC = &failover.VMAC{Name: "vrrp.51", MAC: [6]byte{0, 0, 0x5e, 0, 1, 51}}
 		n.Routers[0].VMAC = &failover.VMAC{Name: "vrrp.51", MAC: [6]byte{2, 0, 0, 0, 0, 1}, XmitBase: true}
@@ -106,6 +114,18 @@ router D eth0/4/54 priority 255
 		o.FIFOs = []failover.FIFOConfig{{Path: "/run/a"}, {Path: "/run/b"}}
 		n.FIFOs = []failover.FIFOConfig{{Path: "/run/b", Script: &failover.Command{Args: []string{"reader.sh"}}}, {Path: "/run/c"}}
 	}},
+}
+
+// planCaches is a base with speakers, each with its RPKI caches.
+func planCaches(words ...string) (text string) {
+	for i := 0; i < len(words); i += 2 {
+		text += "speaker " + words[i] + " allow 198.51.100.0/24 neighbor 203.0.113.1"
+		for _, c := range strings.Fields(words[i+1]) {
+			text += " rpki " + c
+		}
+		text += "\n"
+	}
+	return planBase + text
 }
 
 func speakers(o, n *failover.Config) {

@@ -11,8 +11,9 @@ import (
 	"failoverd/vrrp"
 )
 
-// originPatience is how long after the start, or after a reload that adds the first RPKI cache, a route waits for the caches
-// before it is announced without an answer. A node hardly ever takes a role that early; later nothing waits for a cache.
+// originPatience is how long after the start, or after a reload that changes whom to ask or about what, a route that is not
+// announced waits for the RPKI caches before it is announced without an answer. A node hardly ever takes a role that early;
+// later nothing waits for a cache.
 const originPatience = 3 * time.Second
 
 // rails is what the core knows and remembers of a speaker's rails besides the allow list.
@@ -20,6 +21,9 @@ type rails struct {
 	rpki    bgp.RPKIReport
 	told    map[string]*limiter     // when the trouble of a cache was told of last
 	origins map[netip.Prefix]origin // of every prefix that a router may announce, in any role
+	// refusals are the verdicts "invalid" from before the last reload that changed whom to ask. Each counts until a cache has
+	// said something about the prefix: no reload lets a refused route out.
+	refusals map[netip.Prefix]origin
 	// patience is when routes wait for the caches no longer; zero: there are no caches.
 	patience vrrp.Instant
 	governor bgp.Governor
@@ -32,14 +36,57 @@ type origin struct {
 	why      string
 }
 
-// adopt takes over another configuration.
-func (r *rails) adopt(now vrrp.Instant, cfg *bgp.SpeakerConfig) {
+// adopt takes over another configuration; old is nil where there was none.
+func (r *rails) adopt(now vrrp.Instant, old, cfg *bgp.SpeakerConfig) {
 	switch {
 	case len(cfg.RPKICaches) == 0:
-		r.rpki, r.origins, r.told, r.patience = bgp.RPKIReport{}, nil, nil, 0
-	case r.patience == 0:
-		r.patience = now.Add(originPatience)
+		r.rpki, r.origins, r.refusals, r.told, r.patience = bgp.RPKIReport{}, nil, nil, nil, 0
+		return
+	case old != nil && slices.Equal(old.RPKICaches, cfg.RPKICaches) && slices.Equal(old.Allow, cfg.Allow) && old.LocalAS == cfg.LocalAS:
+		return
 	}
+	r.patience = now.Add(originPatience)
+	if old == nil || old.LocalAS != cfg.LocalAS {
+		r.refusals = nil // they were about another origin
+		return
+	}
+	before := r.refusals
+	r.refusals = make(map[netip.Prefix]origin)
+	for p, o := range r.origins {
+		switch was, carried := before[p]; {
+		case carried:
+			r.refusals[p] = was
+		case o.validity == bgp.Invalid:
+			r.refusals[p] = origin{bgp.Invalid, o.why + "; that was before the reload, and no RPKI cache has answered since"}
+		}
+	}
+}
+
+// validate judges a prefix by what the caches say now. While none says anything, a refusal of before a reload stands.
+func (r *rails) validate(p netip.Prefix, as uint32) (o origin) {
+	o.validity, o.why = r.rpki.Validate(p, as)
+	if was, refused := r.refusals[p]; refused && o.validity == bgp.Unchecked {
+		return was
+	}
+	return o
+}
+
+// answered drops the refusals of before a reload that a cache of now has said something about since.
+func (r *rails) answered(cfg *bgp.SpeakerConfig) {
+	if !slices.Contains(cfg.RPKICaches, r.rpki.Using) {
+		return // late news of a cache that a reload removed
+	}
+	for p := range r.refusals {
+		if v, _ := r.rpki.Validate(p, cfg.LocalAS); v != bgp.Unchecked {
+			delete(r.refusals, p)
+		}
+	}
+}
+
+// waits reports whether a route that nothing is known about waits for the caches. Where there is data, it is not about this
+// route: it was collected before a reload.
+func (r *rails) waits(now vrrp.Instant) bool {
+	return now < r.patience && (!r.rpki.Settled || r.rpki.Using != "")
 }
 
 // rpkiReported takes note of what the caches of a speaker say.
@@ -50,6 +97,7 @@ func (c *Core) rpkiReported(now vrrp.Instant, rep *bgp.RPKIReport, fx *Effects) 
 	}
 	old := s.rails.rpki
 	s.rails.rpki = *rep
+	s.rails.answered(s.cfg)
 	for i := range rep.Caches {
 		s.cacheEvent(now, &rep.Caches[i], old.Caches, fx)
 	}
@@ -114,8 +162,7 @@ func (c *Core) judgeOrigins(now vrrp.Instant, s *speaker, fx *Effects) {
 	old := s.rails.origins
 	s.rails.origins = make(map[netip.Prefix]origin)
 	for _, p := range c.candidates(s) {
-		var o origin
-		o.validity, o.why = s.rails.rpki.Validate(p, s.cfg.LocalAS)
+		o := s.rails.validate(p, s.cfg.LocalAS)
 		was, known := old[p]
 		s.rails.origins[p] = o
 		if was.validity == o.validity && (o.validity != bgp.Invalid || was.why == o.why) || !known && o.validity == bgp.Unchecked {
@@ -155,7 +202,7 @@ func (c *Core) passOrigins(now vrrp.Instant, s *speaker, routes []bgp.Route) (pa
 	if len(s.cfg.RPKICaches) == 0 {
 		return routes, nil
 	}
-	waits := !s.rails.rpki.Settled && now < s.rails.patience
+	waits := s.rails.waits(now)
 	for _, r := range routes {
 		o := s.rails.origins[r.Prefix]
 		switch {

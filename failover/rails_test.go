@@ -107,10 +107,12 @@ func (r *railed) snapshot() *failover.Snapshot {
 }
 
 // rpki tells the core of VRPs; none of them: the cache has no data about us. A nil list: there is no data at all.
-func (r *railed) rpki(vrps ...bgp.VRP) {
+func (r *railed) rpki(vrps ...bgp.VRP) { r.rpkiFrom("cache:323", vrps...) }
+
+func (r *railed) rpkiFrom(cache string, vrps ...bgp.VRP) {
 	rep := bgp.RPKIReport{
-		Speaker: "EDGE", Using: "cache:323", Settled: true, Scope: []netip.Prefix{service}, VRPs: vrps,
-		Caches: []bgp.CacheStatus{{Address: "cache:323", State: "up", HasData: true}},
+		Speaker: "EDGE", Using: cache, Settled: true, Scope: []netip.Prefix{service}, VRPs: vrps,
+		Caches: []bgp.CacheStatus{{Address: cache, State: "up", HasData: true}},
 	}
 	r.step(failover.RPKIReported{Report: rep})
 }
@@ -325,6 +327,113 @@ func TestBGP_RPKI_Reload(t *testing.T) {
 	r.link(false)
 	r.active()
 	r.announces(true)
+}
+
+// TestBGP_RPKI_ReloadLetsNothingOut: a route that is refused does not go out because a reload changes whom to ask, however
+// long the new caches take; only an answer lets it go. One that was fine waits for the answer as at the start.
+func TestBGP_RPKI_ReloadLetsNothingOut(t *testing.T) {
+	other := func(c *bgp.SpeakerConfig) { c.RPKICaches = []string{"other:323"} }
+	third := func(c *bgp.SpeakerConfig) { c.RPKICaches = []string{"third:323"} }
+	wider := func(c *bgp.SpeakerConfig) {
+		c.Allow = append(slices.Clone(c.Allow), netip.MustParsePrefix("203.0.113.0/24"))
+	}
+	start := func(t *testing.T, vrp bgp.VRP, active bool) *railed {
+		r := newRailed(t, false, validated)
+		r.rpki(vrp)
+		if active {
+			r.active()
+		}
+		r.pass(time.Hour)
+		return r
+	}
+	reload := func(r *railed, change func(*bgp.SpeakerConfig)) {
+		cfg := *r.core.Config()
+		cfg.Speakers = slices.Clone(cfg.Speakers)
+		change(&cfg.Speakers[0])
+		r.step(failover.Reconfigured{Config: &cfg})
+	}
+	for _, c := range []struct {
+		name   string
+		change func(*bgp.SpeakerConfig)
+	}{{"another cache", other}, {"another prefix is allowed, and the cache is asked anew", wider}} {
+		t.Run(c.name, func(t *testing.T) {
+			r := start(t, bad, true)
+			r.announces(false)
+			reload(r, c.change)
+			r.announces(false)
+			if c.name == "another cache" {
+				r.rpki(bad) // late news of the one that is gone
+			}
+			r.noData(false)
+			r.announces(false)
+			r.pass(time.Hour)
+			r.noData(true)
+			r.announces(false)
+			if o := r.origin(); o.Validity != "invalid" || !strings.Contains(o.Why, "before the reload") || strings.Count(o.Why, "reload") != 1 {
+				t.Errorf("status %+v", o)
+			}
+			reload(r, third) // and another one
+			r.noData(true)
+			r.announces(false)
+			if o := r.origin(); strings.Count(o.Why, "reload") != 1 {
+				t.Errorf("status %+v", o)
+			}
+			r.rpkiFrom("third:323", good)
+			r.announces(true)
+		})
+	}
+	t.Run("the answer is no longer a refusal of before", func(t *testing.T) {
+		r := start(t, bad, false)
+		reload(r, other)
+		r.noData(true)
+		r.rpkiFrom("other:323") // not found
+		r.noData(true)
+		r.pass(time.Hour)
+		r.active()
+		r.announces(true)
+	})
+	t.Run("another AS", func(t *testing.T) {
+		r := start(t, bad, true)
+		reload(r, func(c *bgp.SpeakerConfig) { other(c); c.LocalAS = 64666 })
+		r.announces(true) // the data of before says so
+	})
+	t.Run("no cache any more: a person's word", func(t *testing.T) {
+		r := start(t, bad, true)
+		reload(r, func(c *bgp.SpeakerConfig) { c.RPKICaches = nil })
+		r.announces(true)
+	})
+	t.Run("what was fine stays announced, and waits if it is not", func(t *testing.T) {
+		r := start(t, good, true)
+		reload(r, other)
+		r.noData(false)
+		r.announces(true)
+		r.link(false)
+		r.announces(false)
+		r.pass(time.Hour)
+		r.link(true)
+		r.pass(time.Hour)
+		r.announces(true) // later nothing waits
+
+		r = newRailed(t, false, func(c *bgp.SpeakerConfig) {
+			validated(c)
+			c.Allow = []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}
+		})
+		rep := bgp.RPKIReport{
+			Speaker: "EDGE", Using: "cache:323", Settled: true, Scope: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")},
+			Caches: []bgp.CacheStatus{{Address: "cache:323", State: "up", HasData: true}},
+		}
+		r.step(failover.RPKIReported{Report: rep})
+		r.active()
+		r.pass(time.Hour)
+		r.announces(false) // not allowed
+		reload(r, func(c *bgp.SpeakerConfig) { c.Allow = []netip.Prefix{service} })
+		r.step(failover.RPKIReported{Report: rep})
+		r.announces(false) // there is data, and none about this one
+		r.pass(2900 * time.Millisecond)
+		r.announces(false)
+		r.pass(200 * time.Millisecond)
+		r.announces(true)
+	})
 }
 
 // TestBGP_DAMP_01_Governor: a role that flaps changes the route no more often than allowed, withdraws at once every time, and

@@ -41,8 +41,8 @@ func (c *Core) adoptSpeakers(now vrrp.Instant) {
 		if o == nil {
 			o = &speaker{report: bgp.Report{Speaker: s.Name}, troubles: make(map[netip.Addr]*limiter)}
 		}
+		o.rails.adopt(now, o.cfg, s)
 		o.cfg = s
-		o.rails.adopt(now, s)
 		c.speakers[s.Name] = o
 	}
 }
