@@ -143,7 +143,7 @@ func (c *Core) serviceWaits(now vrrp.Instant, r *router) string {
 	case c.stopping:
 		return "the agent stops"
 	case r.fault != "":
-		return r.fault
+		return r.fault + c.waitsForLast(now, r)
 	case c.outOfService(r) != "":
 		return c.outOfService(r) + "; undrain ends that"
 	case r.fsm.State() == vrrp.Active && !r.addressesIn:

@@ -171,7 +171,7 @@ func (c *Core) concludeGroup(now vrrp.Instant, g *CheckGroupConfig) (news bool) 
 		return false
 	}
 	unknown := o.verdict == heartbeat.Unknown
-	t.turn(now, o.verdict == heartbeat.Up)
+	t.turn(now, o.verdict == heartbeat.Up, unknown)
 	news = t.take(o.verdict == heartbeat.Up, 0, o.reason)
 	if t.unknown != unknown {
 		news, t.reason = true, o.reason

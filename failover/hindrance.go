@@ -22,6 +22,8 @@ type hindrance struct {
 	until vrrp.Instant
 	// last is why an anycast service is not well that goes on all the same (keep_last). There is no reason then.
 	last string
+	// tracked: the reason is the result of something that is tracked.
+	tracked bool
 }
 
 // evaluate starts or stops a router according to what it needs to run, and keeps its source address current. Members of

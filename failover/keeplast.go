@@ -16,27 +16,53 @@ import (
 //     when attributes change, and what was seen before may be the announcement of a node that withdraws at this moment. Settle
 //     is longer than a withdrawal takes to be noticed here, so that of two that go at once one notices.
 //
+// A node that has withdrawn, or starts while it is not well, must not come back for want of knowledge: with its addresses and an
+// announcement it would take the traffic of nodes that are well. It becomes the last resort only when the check really says that
+// no other announcement is there, and has been able to look for Settle: the first thing that a new session shows is nothing.
+//
 // So some node always announces: of those that withdraw within one such time, each has seen the best path of every upstream be
 // another one's, for longer than that. And nothing goes round for ever: who has withdrawn comes back only when nobody is seen.
 
-// keepsLast decides whether r, which is not well because of fault, goes on as the last resort. again is when time alone may end
-// that; 0: it does not.
+// keepsLast decides whether r, which is not well because of fault, goes on as the last resort. again is when time alone may
+// change that; 0: it does not.
 func (c *Core) keepsLast(now vrrp.Instant, r *router) (keeps bool, again vrrp.Instant) {
 	if r.cfg.Anycast == nil || r.cfg.Anycast.KeepLast == "" || r.drained != nil {
 		return false, 0
 	}
 	t := c.trackers[Tracker{TrackCheck, r.cfg.Anycast.KeepLast}]
-	serves := r.fsm.State() == vrrp.Active
-	switch {
-	case !t.known:
-		return serves, 0 // who has withdrawn waits for the first look
-	case !t.ok:
-		return true, 0
-	case !serves:
+	settle := r.cfg.Anycast.Settle
+	if r.fsm.State() == vrrp.Active {
+		if !t.known || !t.ok {
+			return true, 0
+		}
+		ends := c.otherSince(r, t).Add(settle)
+		return now < ends, ends
+	}
+	if !t.looks() || t.ok {
 		return false, 0
 	}
-	ends := c.otherSince(r, t).Add(r.cfg.Anycast.Settle)
-	return now < ends, ends
+	if begins := t.looking.Add(settle); now < begins {
+		return false, begins
+	}
+	return true, 0
+}
+
+// waitsForLast says what keeps r, which is not well and does not serve, from becoming the last resort; empty: keep_last has
+// nothing to do with it.
+func (c *Core) waitsForLast(now vrrp.Instant, r *router) string {
+	if !r.obstacle.tracked || r.cfg.Anycast.KeepLast == "" || r.drained != nil {
+		return ""
+	}
+	name := Tracker{TrackCheck, r.cfg.Anycast.KeepLast}
+	switch t := c.trackers[name]; {
+	case !t.looks():
+		return fmt.Sprintf("; it is not the last resort while %s cannot tell whether another one announces: %s", name, orReason(t))
+	case t.ok:
+		return fmt.Sprintf("; %s sees another announcement", name)
+	default:
+		left := t.looking.Add(r.cfg.Anycast.Settle).Sub(now)
+		return fmt.Sprintf("; the last resort in %s, unless %s sees another announcement", plainSeconds(max(left, 0)), name)
+	}
 }
 
 // otherSince returns since when another announcement counts that t sees.

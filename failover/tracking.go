@@ -25,8 +25,9 @@ type tracked struct {
 	// verdict began, as the newest report has it.
 	unknown bool
 	sinceAt vrrp.Instant
-	// turned is when it was reported last that it is ok, and was not before.
-	turned vrrp.Instant
+	// turned is when it was reported last that it is ok, and was not before; looking is since when it has been able to look,
+	// without interruption: it was known, and not unknown.
+	turned, looking vrrp.Instant
 
 	routers []*router
 }
@@ -119,11 +120,17 @@ func (t *tracked) hear(rep *bgp.Report) (news bool) {
 }
 
 // turn takes note of a verdict that is about to be taken over.
-func (t *tracked) turn(now vrrp.Instant, ok bool) {
+func (t *tracked) turn(now vrrp.Instant, ok, unknown bool) {
+	if !unknown && !t.looks() {
+		t.looking = now
+	}
 	if ok && !(t.known && t.ok) {
 		t.turned = now
 	}
 }
+
+// looks reports whether there is a result that is more than a guess.
+func (t *tracked) looks() bool { return t.known && !t.unknown }
 
 // take takes over a result, and reports whether it is news.
 func (t *tracked) take(ok bool, value int, reason string) (news bool) {
@@ -143,7 +150,7 @@ func (c *Core) trackerReported(now vrrp.Instant, rep *TrackerReport, fx *Effects
 	}
 	c.region.dirty = true
 	unknown := rep.Unknown && !rep.OK
-	t.turn(now, rep.OK)
+	t.turn(now, rep.OK, unknown)
 	news := t.take(rep.OK, clampValue(rep.Value), rep.Reason)
 	if t.unknown != unknown {
 		news, t.reason = true, rep.Reason
@@ -289,10 +296,11 @@ func (c *Core) trackingFault(now vrrp.Instant, r *router) (h hindrance) {
 		t := &r.cfg.Tracks[i]
 		switch v := c.judge(now, r, t); {
 		case v.fault != "":
-			if keeps, again := c.keepsLast(now, r); keeps {
+			keeps, again := c.keepsLast(now, r)
+			if keeps {
 				return hindrance{last: v.fault, until: again}
 			}
-			return hindrance{reason: v.fault}
+			return hindrance{reason: v.fault, until: again, tracked: true}
 		case v.pending && h.reason == "" && r.fsm.State() == vrrp.Initialize:
 			h = hindrance{reason: fmt.Sprintf("%s has no result yet", t.Tracker), pending: true}
 			if t.Kind == TrackInterface {
