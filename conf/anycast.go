@@ -129,6 +129,11 @@ func (d *decoder) keepLast(in *instance, c *cursor) {
 	if !ok {
 		return
 	}
+	if first := in.service.keepLast; first != nil {
+		d.errorf(c.keyword, "keep_last is there twice, first for %s at %s; a check_group with any takes several checks", first.Text, first.Pos)
+		c.rest()
+		return
+	}
 	in.service.keepLast = &t
 	if c.more() && !c.words[0].Quoted && c.words[0].Text == "settle" {
 		at := c.take()
@@ -160,6 +165,7 @@ func (d *decoder) resolveKeepLast(cfg *failover.Config) {
 			slowest = max(slowest, check.VerdictTime())
 			d.checkKeepLast(in, r, check, cfg)
 		}
+		d.keepApart(in, r, cfg)
 		settle := &in.service.settle
 		r.Anycast.Settle = settle.or(max(minDefaultSettle, slowest+settleMargin))
 		if settle.ok && settle.value <= slowest {
@@ -182,6 +188,27 @@ func (d *decoder) checkKeepLast(in *instance, r *failover.RouterConfig, check *f
 	announces := slices.ContainsFunc(r.Announce, func(a failover.Announcement) bool { return a.Route.Prefix == p.Prefix })
 	if !announces && len(r.Announce) > 0 {
 		d.warnf(at, "keep_last %s: health_check %s looks for %s, which anycast_service %s does not announce", at.Text, check.Name, p.Prefix, in.name.Text)
+	}
+}
+
+// keepApart refuses that one check says both whether a service is well and whether another node announces: it would be well only
+// while another one is, or not well because another one is.
+func (d *decoder) keepApart(in *instance, r *failover.RouterConfig, cfg *failover.Config) {
+	at := *in.service.keepLast
+	others := cfg.MembersOf(failover.Tracker{Kind: failover.TrackCheck, Name: at.Text})
+	for _, t := range r.Tracks {
+		for _, m := range cfg.MembersOf(t.Tracker) {
+			if !slices.Contains(others, m) {
+				continue
+			}
+			through := ""
+			if m != t.Tracker {
+				through = " by way of " + t.Tracker.String()
+			}
+			d.errorf(at, "keep_last %s: anycast_service %s tracks %s itself%s: a check that tells of the other nodes cannot tell whether this one is well",
+				at.Text, in.name.Text, m, through)
+			return
+		}
 	}
 }
 

@@ -60,6 +60,10 @@ anycast_service WEB {
 
 const keepLastChecks = `health_check seen { bgp_route 192.0.2.0/24 { speaker EDGE from all_neighbors } }
 health_check any { bgp_route 192.0.2.0/24 { speaker EDGE } }
+vrrp_script look { script /bin/true }
+check_group both { any health_check seen web }
+check_group outer { all check_group inner }
+check_group inner { any health_check seen vrrp_script look }
 health_check six { bgp_route 2001:db8:77::/48 { speaker EDGE from all_neighbors } }
 `
 
@@ -110,10 +114,15 @@ func TestWrongAnycastServices(t *testing.T) {
 		{fine + "keep_last seen settle", `2:68: error: settle: its value is missing (want seconds)`},
 		{fine + "keep_last seen settle 4", `2:75: error: settle 4: seen takes up to 4 s to notice that the other announcement has gone, and two nodes that withdraw at once must notice each other`},
 		{fine + "keep_last any", "2:63: error: keep_last any: bgp_route of health_check any wants `from all_neighbors`: seen from one of the 2 neighbors of speaker EDGE, two nodes could each take the other one for a reason to withdraw"},
+		{fine + "keep_last seen settle 5 keep_last seen settle 7", `2:77: error: keep_last is there twice, first for seen at 2:63; a check_group with any takes several checks`},
+		{fine + "track_check { seen } keep_last seen", `2:84: error: keep_last seen: anycast_service WEB tracks track_check seen itself: a check that tells of the other nodes cannot tell whether this one is well`},
+		{fine + "keep_last both", `2:63: error: keep_last both: anycast_service WEB tracks track_check web itself: a check`},
+		{fine + "track_check { outer } keep_last seen", `2:85: error: keep_last seen: anycast_service WEB tracks track_check seen itself by way of track_check outer: a check`},
+		{fine + "track_script { look } keep_last both", `2:85: error: keep_last both: anycast_service WEB tracks `},
 		{fine + "keep_last six", `2:63: warning: keep_last six: health_check six looks for 2001:db8:77::/48, which anycast_service WEB does not announce`},
 		{"virtual_ipaddress { 192.0.2.1 192.0.2.1 } track_check { web }", `2:31: error: virtual address 192.0.2.1 on lo is there twice, first at 2:21`},
 	} {
-		text := strings.Replace(service, "%", tt.text, 1) + "health_check web { tcp 127.0.0.1:8080 }\n" + minimal("A", 1, "virtual_ipaddress { 10.0.0.1 } track_check { web seen any six }") + anycastEdge + keepLastChecks
+		text := strings.Replace(service, "%", tt.text, 1) + "health_check web { tcp 127.0.0.1:8080 }\n" + minimal("A", 1, "virtual_ipaddress { 10.0.0.1 } track_check { web seen any six both outer inner }") + anycastEdge + keepLastChecks
 		_, diags := parse(t, text, conf.Options{})
 		got := strings.TrimSpace(strings.ReplaceAll(diags, "main.conf:", ""))
 		if n := strings.Count(got, "\n") + 1; !strings.Contains(got, tt.want) || (got == "") != (tt.want == "") || n != 1 {

@@ -74,6 +74,24 @@ func (c *Config) groupsOrdered() (ordered []*CheckGroupConfig) {
 	return ordered
 }
 
+// MembersOf returns what a tracker is made of: itself, and if it is a check group all that is in it, also in groups inside of
+// it. Each is there once.
+func (c *Config) MembersOf(t Tracker) []Tracker {
+	all := []Tracker{t}
+	for i := 0; i < len(all); i++ {
+		j := slices.IndexFunc(c.CheckGroups, func(g CheckGroupConfig) bool { return all[i] == Tracker{TrackCheck, g.Name} })
+		if j < 0 {
+			continue
+		}
+		for _, m := range c.CheckGroups[j].Members {
+			if !slices.Contains(all, m) {
+				all = append(all, m)
+			}
+		}
+	}
+	return all
+}
+
 // opinion is what is known of a member of a check group.
 type opinion struct {
 	verdict heartbeat.Verdict
