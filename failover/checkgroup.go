@@ -27,7 +27,7 @@ type CheckGroupConfig struct {
 	// AtLeast is the number of GroupAtLeast, 1 to the number of members; otherwise 0.
 	AtLeast int
 	// Members are health checks, other groups, scripts, processes and files, each of them once; at least one. A file is up
-	// while its number is 0.
+	// while its number is 0, and unknown while it has none.
 	Members []Tracker
 }
 
@@ -108,6 +108,8 @@ func (t *tracked) opinion(name Tracker) opinion {
 		return opinion{pending: true, reason: "no result yet"}
 	case t.unknown:
 		o.verdict = heartbeat.Unknown
+	case name.Kind == TrackFile && (!t.ok || t.noNumber):
+		o.verdict, o.reason = heartbeat.Unknown, strings.TrimSuffix(t.latest, TakenAsZero)
 	case name.Kind == TrackFile && t.ok && t.value != 0:
 		o.reason = fmt.Sprintf("is %d", t.value)
 	case t.ok:

@@ -53,8 +53,11 @@ type TrackerReport struct {
 	// OK: the script succeeded (rise and fall have been counted), or enough processes run. A check that cannot run is
 	// not OK.
 	OK bool
-	// Value is the number in the file; a file is always OK unless it cannot be watched.
-	Value int
+	// Value is the number in the file; a file is always OK unless it cannot be watched. NoNumber: there is none, because it is
+	// missing, empty, or says something else. It counts as 0 then, as with keepalived, and Reason ends with TakenAsZero; a
+	// check group takes it for unknown.
+	Value    int
+	NoNumber bool
 	// Reason says in words what was seen: "exit status 1", "timed out after 2s", "no such file".
 	Reason string
 	// Unknown: a health check cannot tell, because this node cannot look; whoever votes does not say "down" then, and a
@@ -64,6 +67,9 @@ type TrackerReport struct {
 	// Warning is what a health check has to say besides its verdict; empty: nothing.
 	Warning string
 }
+
+// TakenAsZero ends the reason of a report of a file without a number.
+const TakenAsZero = ", taken as 0"
 
 // TrackerReported is news of a tracked thing.
 type TrackerReported struct{ Report TrackerReport }

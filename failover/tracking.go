@@ -25,6 +25,8 @@ type tracked struct {
 	// verdict began, as the newest report has it.
 	unknown bool
 	sinceAt vrrp.Instant
+	// noNumber: a file counts as 0 because there is no number in it.
+	noNumber bool
 	// turned is when it was reported last that it is ok, and was not before; looking is since when it has been able to look,
 	// without interruption: it was known, and not unknown.
 	turned, looking vrrp.Instant
@@ -155,7 +157,7 @@ func (c *Core) trackerReported(now vrrp.Instant, rep *TrackerReport, fx *Effects
 	if t.unknown != unknown {
 		news, t.reason = true, rep.Reason
 	}
-	t.unknown, t.sinceAt = unknown, now.Add(-max(rep.Since, 0))
+	t.unknown, t.sinceAt, t.noNumber = unknown, now.Add(-max(rep.Since, 0)), rep.NoNumber
 	t.warned(now, rep, fx)
 	if news {
 		c.trackerChanged(now, rep.Tracker, t, fx)

@@ -46,7 +46,7 @@ import (
 //	                                                the routes and rules that were asked for last; N is a place among them
 //	devices report [NAME|filter]...                 which macvlan interfaces are not as wanted, and the packet filter
 //	tracker script|process NAME ok|failed [REASON]  a check
-//	tracker file NAME is N | failed [REASON]
+//	tracker file NAME is N | absent | failed [REASON]
 //	together, end                                   what is between them is one batch
 //	wait D [quietly]                                time passes, and deadlines are met; quietly: adverts are counted only
 //	sleep D                                         time passes, and the process stands still

@@ -136,6 +136,8 @@ func (s *script) tracker(p *configParser, w *words) {
 		rep.OK, rep.Unknown, rep.Reason, *w = false, o == "unknown", strings.Join(*w, " "), nil
 	case "is":
 		rep.Value = p.number(w)
+	case "absent":
+		rep.NoNumber, rep.Reason = true, "no such file"+failover.TakenAsZero
 	default:
 		p.wrong("result %q", o)
 	}

@@ -134,7 +134,7 @@ func (f *fileCheck) take(l look) time.Duration {
 	default:
 		f.value = l.value
 		f.warn(l.odd)
-		f.out.post(news{cause: l.cause, report: failover.TrackerReport{OK: true, Value: l.value, Reason: l.cause}})
+		f.out.post(news{cause: l.cause, report: failover.TrackerReport{OK: true, Value: l.value, NoNumber: l.none, Reason: l.cause}})
 	}
 	switch {
 	case again:

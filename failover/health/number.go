@@ -6,11 +6,14 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"failoverd/failover"
 )
 
 // number returns what keepalived makes of a file's content: the integer at its beginning, after blanks, and 0 if there
-// is none; beyond 32 bits it is the nearest that fits. odd says what else is there, for a warning; empty: nothing.
-func number(content string) (n int, odd string) {
+// is none (ok is false then); beyond 32 bits it is the nearest that fits. odd says what else is there, for a warning; empty:
+// nothing.
+func number(content string) (n int, odd string, ok bool) {
 	text := strings.TrimLeft(content, " \t\n\v\f\r")
 	end := 0
 	if text != "" && (text[0] == '-' || text[0] == '+') {
@@ -22,9 +25,9 @@ func number(content string) (n int, odd string) {
 	}
 	if end == first {
 		if text == "" {
-			return 0, ""
+			return 0, "", false
 		}
-		return 0, strconv.Quote(harmless(text)) + " is not a number, taken as 0"
+		return 0, strconv.Quote(harmless(text)) + " is not a number" + failover.TakenAsZero, false
 	}
 	v, err := strconv.ParseInt(text[:end], 10, 32) // out of range: the nearest
 	switch rest := strings.TrimSpace(text[end:]); {
@@ -33,12 +36,13 @@ func number(content string) (n int, odd string) {
 	case rest != "":
 		odd = strconv.Quote(harmless(rest)) + " after the number " + text[:end]
 	}
-	return int(max(math.MinInt32, min(v, math.MaxInt32))), odd
+	return int(max(math.MinInt32, min(v, math.MaxInt32))), odd, true
 }
 
 // reading is what was found in a file.
 type reading struct {
 	value int
+	none  bool // there is no number in it
 	// blank: the file is missing or empty. That may be the moment between two steps of whoever writes it.
 	blank bool
 	cause string // in words
@@ -49,14 +53,16 @@ type reading struct {
 func newReading(content string, err error) reading {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return reading{blank: true, cause: "no such file, taken as 0"}
+		return reading{none: true, blank: true, cause: "no such file" + failover.TakenAsZero}
 	case err != nil:
 		return reading{err: err, cause: "cannot be read: " + plain(err)}
 	case strings.TrimSpace(content) == "":
-		return reading{blank: true, cause: "empty, taken as 0"}
+		return reading{none: true, blank: true, cause: "empty" + failover.TakenAsZero}
 	}
 	r := reading{}
-	r.value, r.odd = number(content)
+	var ok bool
+	r.value, r.odd, ok = number(content)
+	r.none = !ok
 	r.cause = "the file says " + strconv.Itoa(r.value)
 	if r.odd != "" {
 		r.cause = r.odd

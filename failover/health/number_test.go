@@ -22,6 +22,7 @@ func TestNumber(t *testing.T) {
 		{"a sign only", "-", 0, true},
 		{"two signs", "--1", 0, true},
 		{"words after the number", "5 because of works", 5, true},
+		{"words after zero", "0 words", 0, true},
 		{"a decimal point", "1.9", 1, true},
 		{"a second number", "1\n2\n", 1, true},
 		{"as large as 32 bits", "2147483647", math.MaxInt32, false},
@@ -31,9 +32,9 @@ func TestNumber(t *testing.T) {
 		{"NUL octets", "\x00\x00", 0, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, odd := number(c.content)
-			if got != c.want || (odd != "") != c.odd {
-				t.Errorf("%q: got %d, %q", c.content, got, odd)
+			got, odd, ok := number(c.content)
+			if got != c.want || (odd != "") != c.odd || ok != (got != 0 || c.content == "0 words") {
+				t.Errorf("%q: got %d, %q, %v", c.content, got, odd, ok)
 			}
 		})
 	}
@@ -44,7 +45,10 @@ func FuzzNumber(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		n, odd := number(s)
+		n, odd, ok := number(s)
+		if n != 0 && !ok {
+			t.Errorf("%q: %d, and no number", s, n)
+		}
 		if n > math.MaxInt32 || n < math.MinInt32 {
 			t.Errorf("%q: %d does not fit into 32 bits", s, n)
 		}

@@ -33,7 +33,7 @@ type news struct {
 }
 
 func (n *news) same(o *news) bool {
-	return n.report.OK == o.report.OK && n.report.Unknown == o.report.Unknown && n.report.Value == o.report.Value && n.cause == o.cause &&
+	return n.report.OK == o.report.OK && n.report.Unknown == o.report.Unknown && n.report.Value == o.report.Value && n.report.NoNumber == o.report.NoNumber && n.cause == o.cause &&
 		n.report.Warning == o.report.Warning
 }
 

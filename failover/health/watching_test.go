@@ -2,6 +2,7 @@ package health
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -60,7 +61,7 @@ func (w *watching) next() failover.TrackerReport {
 // expect wants the next report to say that.
 func (w *watching) expect(ok bool, value int, reason string) {
 	w.t.Helper()
-	if r := w.next(); r.OK != ok || r.Value != value || r.Reason != reason {
+	if r := w.next(); r.OK != ok || r.Value != value || r.Reason != reason || r.NoNumber != strings.HasSuffix(reason, failover.TakenAsZero) {
 		w.t.Fatalf("got %v %d %q, want %v %d %q", r.OK, r.Value, r.Reason, ok, value, reason)
 	}
 }
