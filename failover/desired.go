@@ -38,6 +38,7 @@ func (c *Core) Flush(now vrrp.Instant, fx *Effects) {
 func (c *Core) flushRoutes(now vrrp.Instant, s *speaker, fx *Effects) {
 	routes, guarded := c.wantedRoutes(now, s)
 	routes, invalid := c.passOrigins(now, s, routes)
+	s.origin = s.cfg.LocalAS
 	want, err := s.cfg.Validate(routes)
 	refused := ""
 	if err = errors.Join(invalid, err); err != nil {

@@ -183,7 +183,7 @@ func (c *Core) judgeOrigins(now vrrp.Instant, s *speaker, fx *Effects) {
 func (s *speaker) originEffect(p netip.Prefix) string {
 	v := s.rails.origins[p].validity
 	refuses := v == bgp.Invalid && !s.cfg.RPKIWarn
-	switch announced := s.wants(p); {
+	switch announced := s.keeps(p); {
 	case announced && v == bgp.Invalid:
 		return "it stays announced, and networks that validate origins drop it"
 	case announced:
@@ -206,7 +206,7 @@ func (c *Core) passOrigins(now vrrp.Instant, s *speaker, routes []bgp.Route) (pa
 	for _, r := range routes {
 		o := s.rails.origins[r.Prefix]
 		switch {
-		case s.wants(r.Prefix):
+		case s.keeps(r.Prefix):
 		case o.validity == bgp.Invalid && !s.cfg.RPKIWarn:
 			refused = errors.Join(refused, fmt.Errorf("speaker %s: %s: RPKI says that the origin is invalid, and rpki_invalid is refuse: %s",
 				s.cfg.Name, r.Prefix, o.why))

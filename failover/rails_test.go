@@ -396,6 +396,32 @@ func TestBGP_RPKI_ReloadLetsNothingOut(t *testing.T) {
 		r := start(t, bad, true)
 		reload(r, func(c *bgp.SpeakerConfig) { other(c); c.LocalAS = 64666 })
 		r.announces(true) // the data of before says so
+
+		r = start(t, good, true)
+		r.announces(true)
+		reload(r, func(c *bgp.SpeakerConfig) { c.LocalAS = 64999 })
+		r.announces(false) // it was announced as another one
+		r.wantTold(failover.EventOrigin, "valid>invalid", "it would be refused")
+	})
+	t.Run("another prefix, which the cache has not been asked about", func(t *testing.T) {
+		r := start(t, good, true)
+		added := netip.MustParsePrefix("203.0.113.0/24")
+		reload(r, func(c *bgp.SpeakerConfig) { c.Allow = append(slices.Clone(c.Allow), added) })
+		cfg := *r.core.Config()
+		cfg.Routers = slices.Clone(cfg.Routers)
+		cfg.Routers[0].Announce = append(slices.Clone(cfg.Routers[0].Announce), failover.Announcement{Speaker: "EDGE", Route: bgp.Route{Prefix: added}, When: failover.RoleActive})
+		cfg.Hash = "added"
+		r.step(failover.Reconfigured{Config: &cfg})
+		r.pass(100 * time.Millisecond)
+		r.step(failover.RPKIReported{Report: bgp.RPKIReport{
+			Speaker: "EDGE", Using: "cache:323", Settled: true, Scope: []netip.Prefix{service, added},
+			VRPs:   []bgp.VRP{good, {Prefix: added, MaxLength: 24, AS: 64666}},
+			Caches: []bgp.CacheStatus{{Address: "cache:323", State: "up", HasData: true}},
+		}})
+		r.pass(time.Hour)
+		if got := r.asked[len(r.asked)-1].Routes; len(got) != 1 || got[0].Prefix != service {
+			t.Errorf("announced: %v", got)
+		}
 	})
 	t.Run("no cache any more: a person's word", func(t *testing.T) {
 		r := start(t, bad, true)

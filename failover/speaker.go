@@ -11,6 +11,7 @@ import (
 type speaker struct {
 	cfg     *bgp.SpeakerConfig
 	desired bgp.Desired // as last asked for
+	origin  uint32      // the AS that its routes originate in
 	report  bgp.Report
 	// reported: report is one that the speaker made.
 	reported bool

@@ -215,6 +215,9 @@ func (s *speaker) wants(p netip.Prefix) bool {
 	return false
 }
 
+// keeps reports whether a prefix is announced already as it would be now: with another AS it is another announcement.
+func (s *speaker) keeps(p netip.Prefix) bool { return s.origin == s.cfg.LocalAS && s.wants(p) }
+
 // waitsForAnswer reports whether a speaker is still to confirm that its table is what was asked for.
 func (c *Core) waitsForAnswer(w awaited) bool {
 	s := c.speakers[w.speaker]
