@@ -181,9 +181,16 @@ func (d *decoder) checkKeepLast(in *instance, r *failover.RouterConfig, check *f
 		return
 	}
 	at := *in.service.keepLast
-	if s := cfg.Speaker(p.Speaker); s != nil && len(s.Neighbors) > 1 && !p.AllNeighbors {
-		d.errorf(at, "keep_last %s: bgp_route of health_check %s wants `from all_neighbors`: seen from one of the %d neighbors of speaker %s, two nodes could each take the other one for a reason to withdraw",
-			at.Text, check.Name, len(s.Neighbors), s.Name)
+	if s := cfg.Speaker(p.Speaker); s != nil && !p.AllNeighbors {
+		const both = "two nodes could each take the other one for a reason to withdraw"
+		switch {
+		case s.OperatorOwned():
+			d.errorf(at, "keep_last %s: bgp_route of health_check %s wants `from all_neighbors`: speaker %s is an operator's gobgpd, which may have any number of neighbors, and seen from one of them, %s",
+				at.Text, check.Name, s.Name, both)
+		case len(s.Neighbors) > 1:
+			d.errorf(at, "keep_last %s: bgp_route of health_check %s wants `from all_neighbors`: seen from one of the %d neighbors of speaker %s, %s",
+				at.Text, check.Name, len(s.Neighbors), s.Name, both)
+		}
 	}
 	announces := slices.ContainsFunc(r.Announce, func(a failover.Announcement) bool { return a.Route.Prefix == p.Prefix })
 	if !announces && len(r.Announce) > 0 {

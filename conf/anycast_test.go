@@ -90,6 +90,30 @@ func TestKeepLastSettles(t *testing.T) {
 	}
 }
 
+// TestKeepLastOfAnOperatorsGobgpd: how many neighbors it has is not known here, so that one of them is never enough.
+func TestKeepLastOfAnOperatorsGobgpd(t *testing.T) {
+	const text = `bgp_speaker EDGE { local_as 64501 allow_prefix { 192.0.2.0/24 } backend gobgpd unix:/run/g.sock }
+health_check web { tcp 127.0.0.1:80 }
+health_check seen { bgp_route 192.0.2.0/24 { speaker EDGE FROM } }
+check_group group { any health_check seen web }
+anycast_service WEB { virtual_ipaddress { 192.0.2.1 } bgp_announce { 192.0.2.0/24 speaker EDGE } track_check { web group } keep_last CHECK }
+`
+	for _, tt := range []struct{ from, check, want string }{
+		{"", "seen", "f:5:134: error: keep_last seen: bgp_route of health_check seen wants `from all_neighbors`: speaker EDGE is an operator's gobgpd, which may have any number of neighbors"},
+		{"", "group", "f:5:134: error: keep_last group: bgp_route of health_check seen wants `from all_neighbors`: speaker EDGE is an operator's gobgpd"},
+		{"from any_neighbor", "seen", "f:5:134: error: keep_last seen: bgp_route of health_check seen wants"},
+		{"from all_neighbors", "seen", ""},
+		{"from all_neighbors", "group", ""},
+	} {
+		text := strings.NewReplacer("FROM", tt.from, "CHECK", tt.check).Replace(text)
+		cfg, diags := conf.Parse("f", conf.FileMap{"f": text}, conf.Env{HostName: "n1"}, conf.Options{})
+		got := strings.TrimSpace(strings.Replace(lines(diags), "f:1:80: "+outlives+"\n", "", 1))
+		if (cfg == nil) != (tt.want != "") || !strings.HasPrefix(got, tt.want) || (got == "") != (tt.want == "") {
+			t.Errorf("%q, keep_last %s: accepted %v, says\n%s\nwant\n%s", tt.from, tt.check, cfg != nil, got, tt.want)
+		}
+	}
+}
+
 // TestWrongAnycastServices: each mistake with its place; the body of the service is what stands on the second line.
 func TestWrongAnycastServices(t *testing.T) {
 	const service = "anycast_service WEB {\n%\nbgp_announce { 192.0.2.0/24 speaker EDGE }\n}\n"
