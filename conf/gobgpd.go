@@ -5,9 +5,11 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"path"
+	"slices"
 	"strings"
 
 	"failoverd/bgp"
+	"failoverd/failover"
 )
 
 // tlsBlock is the draft of the tls block of a bgp_speaker.
@@ -113,6 +115,30 @@ func (d *decoder) resolveExternal(s *speaker) *bgp.External {
 		d.errorf(s.listen.at, "listen_port: without a neighbor here, gobgpd is its operator's, and so is where it listens")
 	}
 	return e
+}
+
+// checkShared refuses two speakers on one gobgpd that would undo each other's work: each sweeps what it does not want from the
+// prefixes of its own allow list, and gobgpd has one set of neighbors and policies. That they are the same gobgpd is seen only where
+// they are reached in the same way.
+func (d *decoder) checkShared(cfg *failover.Config) {
+	for i := range cfg.Speakers {
+		at, s := d.speakers[i].gobgpd.at, &cfg.Speakers[i]
+		for j := range i {
+			o := &cfg.Speakers[j]
+			if s.External == nil || o.External == nil || s.External.Target != o.External.Target {
+				continue
+			}
+			p := slices.IndexFunc(s.Allow, o.Allow.Permits)
+			switch {
+			case len(s.Neighbors)+len(o.Neighbors) > 0:
+				d.errorf(at, "backend gobgpd %s: bgp_speaker %s has it already, and a gobgpd with neighbors from here has one bgp_speaker; put the neighbors and prefixes of both into one",
+					s.External.Target, o.Name)
+			case p >= 0:
+				d.errorf(at, "backend gobgpd %s: bgp_speaker %s is on it too, and has %s in its allow_prefix as well: each would remove what the other one announces",
+					s.External.Target, o.Name, s.Allow[p])
+			}
+		}
+	}
 }
 
 // resolveTLS holds what is in the files to each other.

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
+	"fmt"
 	"io/fs"
 	"math/big"
 	"strings"
@@ -50,6 +51,46 @@ func TestOperatorsGobgpd(t *testing.T) {
 			}
 			checkRoundTrip(t, cfg)
 		})
+	}
+}
+
+// Two speakers on one gobgpd must not undo each other's work.
+func TestTwoSpeakersOnOneGobgpd(t *testing.T) {
+	const text = `vrrp_instance V { interface e0 virtual_router_id 7 virtual_ipaddress { 10.0.0.1/24 } }
+bgp_speaker A { local_as 64512 router_id 192.0.2.1 allow_prefix { 198.51.100.0/24 192.0.2.0/24 } backend gobgpd unix:/run/g.sock NEIGHBOR-A }
+bgp_speaker B { local_as 64512 router_id 192.0.2.1 allow_prefix { PREFIX } backend gobgpd TARGET NEIGHBOR-B }
+`
+	const neighbor = "neighbor 203.0.113.9 { remote_as 64512 }"
+	const (
+		owned  = `error: backend gobgpd unix:/run/g.sock: bgp_speaker A has it already, and a gobgpd with neighbors from here has one bgp_speaker; put the neighbors and prefixes of both into one`
+		shared = `error: backend gobgpd unix:/run/g.sock: bgp_speaker A is on it too, and has 192.0.2.0/24 in its allow_prefix as well: each would remove what the other one announces`
+	)
+	for _, r := range []struct{ prefix, target, a, b, want string }{
+		{"192.0.2.0/24", "unix:/run/g.sock", "", "", shared},
+		{"203.0.113.0/24 192.0.2.0/24", "unix:///run/g.sock", "", "", shared},
+		{"192.0.2.0/24", "unix:/run/h.sock", "", "", ""},
+		{"203.0.113.0/24", "unix:/run/g.sock", "", "", ""},
+		{"192.0.2.0/25", "unix:/run/g.sock", "", "", ""}, // another route
+		{"203.0.113.0/24", "unix:/run/g.sock", neighbor, "", owned},
+		{"203.0.113.0/24", "unix:/run/g.sock", "", neighbor, owned},
+		{"192.0.2.0/24", "unix:/run/g.sock", neighbor, neighbor, owned},
+		{"192.0.2.0/24", "unix:/run/h.sock", neighbor, neighbor, ""},
+	} {
+		text := strings.NewReplacer("PREFIX", r.prefix, "TARGET", r.target, "NEIGHBOR-A", r.a, "NEIGHBOR-B", r.b).Replace(text)
+		cfg, diags := conf.Parse("f", conf.FileMap{"f": text}, conf.Env{HostName: "a"}, conf.Options{})
+		var got []string
+		for _, d := range diags {
+			if d.Severity == conf.Error {
+				got = append(got, d.String())
+			}
+		}
+		want := r.want
+		if want != "" {
+			want = fmt.Sprintf("f:3:%d: %s", strings.Index(strings.Split(text, "\n")[2], " unix:")+2, want)
+		}
+		if strings.Join(got, "\n") != want || (cfg == nil) != (want != "") {
+			t.Errorf("%+v:\naccepted %v, says\n%s\nwant\n%s", r, cfg != nil, strings.Join(got, "\n"), want)
+		}
 	}
 }
 

@@ -19,6 +19,7 @@ func (d *decoder) resolve() *failover.Config {
 	for _, s := range d.speakers {
 		cfg.Speakers = append(cfg.Speakers, d.resolveSpeaker(s))
 	}
+	d.checkShared(cfg)
 	d.joinGroups()
 	d.lookupTracks()
 	d.resolveMembers()
