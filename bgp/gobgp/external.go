@@ -31,7 +31,7 @@ func (o *Options) external(e *bgp.External) (target string, err error) {
 			return "", err
 		}
 	}
-	// Only a refused connection says that it is dead; one that does not answer may have its sessions up.
+	// Only a connection that this host refuses says that it is dead; one that does not answer may have its sessions up.
 	o.Watched = true
 	return e.Target, nil
 }
@@ -75,20 +75,26 @@ func (c *Client) connection() []grpc.DialOption {
 	return opts
 }
 
-// dial connects to a gobgpd. One that nobody listens for any more is dead, and its sessions with it.
+// dial connects to a gobgpd. One of this host that nobody listens for any more is dead, and its sessions with it.
 func (c *Client) dial(ctx context.Context, e *bgp.External) (net.Conn, error) {
 	network, address := "tcp", e.Target
 	if path, ok := strings.CutPrefix(e.Target, "unix:"); ok {
 		network, address = "unix", path
 	}
 	conn, err := new(net.Dialer).DialContext(ctx, network, address)
-	if errors.Is(err, syscall.ECONNREFUSED) || e.Local() && errors.Is(err, syscall.ENOENT) {
-		c.mu.Lock()
-		held := len(c.owing.held) > 0
-		c.mu.Unlock()
-		if held {
-			c.Gone()
-		}
+	refused := errors.Is(err, syscall.ECONNREFUSED)
+	if !refused && (!e.Local() || !errors.Is(err, syscall.ENOENT)) {
+		return conn, err
+	}
+	c.mu.Lock()
+	held := len(c.owing.held) > 0
+	c.mu.Unlock()
+	switch {
+	case !held:
+	case e.Loopback():
+		c.Gone()
+	default: // a packet filter refuses in the same way, in front of a gobgpd that has its sessions up
+		err = fmt.Errorf("%w: gobgpd may still announce, since another host's refusal need not be its own", err)
 	}
 	return conn, err
 }

@@ -26,8 +26,9 @@ type gobgpd struct {
 	process *exec.Cmd
 }
 
-// startGobgpd starts gobgpd; file is its configuration, empty: none.
-func startGobgpd(t *testing.T, file string) *gobgpd {
+// startGobgpd starts gobgpd; file is its configuration, empty: none. It listens on a Unix socket and on the hosts, as --api-hosts
+// has them.
+func startGobgpd(t *testing.T, file string, hosts ...string) *gobgpd {
 	t.Helper()
 	program, err := exec.LookPath("gobgpd")
 	if err != nil {
@@ -35,7 +36,7 @@ func startGobgpd(t *testing.T, file string) *gobgpd {
 	}
 	dir := shortDir(t)
 	d := &gobgpd{t: t, socket: filepath.Join(dir, "gobgp.sock")}
-	d.argv = []string{program, "--api-hosts", "unix://" + d.socket, "--pprof-disable", "-l", "warn"}
+	d.argv = []string{program, "--api-hosts", strings.Join(append([]string{"unix://" + d.socket}, hosts...), ","), "--pprof-disable", "-l", "warn"}
 	if file != "" {
 		name := filepath.Join(dir, "gobgpd.toml")
 		if err := os.WriteFile(name, []byte(file), 0o600); err != nil {
@@ -263,4 +264,68 @@ func TestExternalGobgpdFrozen(t *testing.T) {
 	signal(syscall.SIGCONT)
 	u.has(t, service, from, false)
 	c.until("the withdrawal", func(r bgp.Report) bool { return r.Connected && len(r.Announced) == 0 && r.Generation == c.n })
+}
+
+// insideLab tells the test binary that it has a network namespace of its own.
+const insideLab = "FAILOVERD_GOBGP_LAB"
+
+// enterLab runs the test that calls it in a network namespace of its own, and returns false in the process that has done so.
+func enterLab(t *testing.T) (inside bool) {
+	if os.Getenv(insideLab) != "" {
+		return true
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("SKIPPED: network namespaces need root")
+	}
+	cmd := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v")
+	cmd.Env = append(os.Environ(), insideLab+"=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
+		t.Errorf("in a namespace: %v\n%s", err, out)
+	}
+	return false
+}
+
+// A refused connection says that a gobgpd of this host is dead. That of another host may only be behind a packet filter: what
+// it has may still be announced.
+func TestExternalGobgpdRefuses(t *testing.T) {
+	if _, err := exec.LookPath("gobgpd"); err != nil {
+		t.Skip("SKIPPED: gobgpd is not installed")
+	}
+	if !enterLab(t) {
+		return
+	}
+	for _, argv := range [][]string{{"ip", "link", "set", "lo", "up"}, {"ip", "address", "add", "203.0.113.9/32", "dev", "lo"}} {
+		if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v: %s", argv, err, out)
+		}
+	}
+	prefix := netip.MustParsePrefix("198.51.100.0/24")
+	for _, row := range []struct {
+		address string
+		dead    bool // is known by the refusal
+	}{{"127.0.0.1:50051", true}, {"203.0.113.9:50051", false}} {
+		t.Run(row.address, func(t *testing.T) {
+			d := startGobgpd(t, "[global.config]\nas = 64501\nrouter-id = \"192.0.2.1\"\nport = -1\n", row.address)
+			waitStarted(t, connect(t, d.socket))
+			cfg := bgp.SpeakerConfig{Name: "EDGE", LocalAS: 64501, Allow: bgp.AllowList{prefix}, External: &bgp.External{Target: row.address}}
+			c := run(t, cfg, "", gobgp.Options{})
+			c.announce(bgp.Route{Prefix: prefix})
+			c.until("the route", func(r bgp.Report) bool { return r.Connected && len(r.Announced) == 1 })
+			d.kill()
+			c.announce()
+			r := c.until("the refusal", func(r bgp.Report) bool { return strings.Contains(r.Err, "refused") })
+			if doubt := strings.Contains(r.Err, "may still announce"); doubt == row.dead || r.Connected == row.dead || (len(r.Announced) == 0) != row.dead || (c.Debt() == 0) != row.dead {
+				t.Errorf("it says %+v, debt %d", r, c.Debt())
+			}
+			d.again()
+			c.until("the answer", func(r bgp.Report) bool {
+				return r.Connected && r.Err == "" && len(r.Announced) == 0 && r.Generation == c.n
+			})
+			if debt := c.Debt(); debt != 0 {
+				t.Errorf("of an empty gobgpd, debt %d", debt)
+			}
+		})
+	}
 }
