@@ -162,8 +162,11 @@ func (c *Core) describeRoute(r *router, a *Announcement) RouteStatus {
 	st.Announced = s.report.Connected && slices.ContainsFunc(s.report.Announced, same) &&
 		(st.Wanted || !slices.ContainsFunc(s.desired.Routes, same))
 	for i := range s.report.Neighbors {
-		if s.report.Neighbors[i].State == bgp.Established {
+		switch s.report.Neighbors[i].State {
+		case bgp.Established:
 			st.Sessions++
+		case bgp.Unknown:
+			st.SessionsUnknown = true
 		}
 	}
 	if st.Wanted && !st.Announced {

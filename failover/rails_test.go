@@ -495,3 +495,22 @@ func TestBGP_DAMP_01_Governor(t *testing.T) {
 		t.Errorf("status %+v", s.Speakers[0])
 	}
 }
+
+// TestSessionsOfASpeakerThatDoesNotAnswer: their state is not known, which is not the same as that they are down.
+func TestSessionsOfASpeakerThatDoesNotAnswer(t *testing.T) {
+	r := newRailed(t, false, func(*bgp.SpeakerConfig) {})
+	r.active()
+	for _, row := range []struct {
+		state    bgp.SessionState
+		sessions int
+		unknown  bool
+	}{{bgp.Established, 1, false}, {bgp.Unknown, 0, true}, {bgp.Idle, 0, false}} {
+		r.step(failover.SpeakerReported{Report: bgp.Report{
+			Speaker: "EDGE", Connected: true, Generation: r.asked[len(r.asked)-1].Generation, Announced: []bgp.Route{{Prefix: service}},
+			Neighbors: []bgp.NeighborStatus{{Address: netip.MustParseAddr("192.0.2.254"), State: row.state}},
+		}})
+		if a := r.snapshot().Routers[0].Routes[0]; !a.Announced || a.Sessions != row.sessions || a.SessionsUnknown != row.unknown {
+			t.Errorf("with its session %v: %+v", row.state, a)
+		}
+	}
+}

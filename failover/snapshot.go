@@ -286,8 +286,10 @@ type RouteStatus struct {
 	Wanted    bool         `json:"wanted"`
 	Announced bool         `json:"announced"` // in the speaker's table
 	// Sessions is the number of established sessions that it goes to.
-	Sessions int    `json:"sessions"`
-	Error    string `json:"error,omitempty"`
+	Sessions int `json:"sessions"`
+	// SessionsUnknown: the speaker has said nothing of some session yet, or does not answer any more: it may be established.
+	SessionsUnknown bool   `json:"sessions_unknown,omitempty"`
+	Error           string `json:"error,omitempty"`
 	// Origin is the RPKI validity of the prefix; empty: it is not validated. Warning says what is wrong with it.
 	Origin  string `json:"origin,omitempty"`
 	Warning string `json:"warning,omitempty"`

@@ -163,6 +163,8 @@ func (p *printer) objects(r *failover.RouterStatus) {
 		what := fmt.Sprintf("%s speaker %s when %s", orDash(a.Route), a.Speaker, a.When)
 		word := "announced"
 		switch {
+		case a.Announced && a.Sessions == 0 && a.SessionsUnknown:
+			word = "announced; the speaker does not tell to whom"
 		case a.Announced && a.Sessions == 1:
 			word = "announced to 1 neighbor"
 		case a.Announced:

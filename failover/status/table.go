@@ -259,6 +259,8 @@ func routerNotes(r *failover.RouterStatus) []note {
 		a := &r.Routes[i]
 		if text := difference(a.Wanted, a.Announced, "announced", a.Error); text != "" {
 			wrong = append(wrong, note{red, fmt.Sprintf("BGP route %s speaker %s: %s", a.Prefix, a.Speaker, text)})
+		} else if a.Announced && a.Sessions == 0 && a.SessionsUnknown {
+			wrong = append(wrong, note{yellow, fmt.Sprintf("BGP route %s speaker %s: the speaker does not tell the state of its sessions; neighbors may hear it", a.Prefix, a.Speaker)})
 		} else if a.Announced && a.Sessions == 0 {
 			wrong = append(wrong, note{yellow, fmt.Sprintf("BGP route %s speaker %s: no session is established, nobody hears it", a.Prefix, a.Speaker)})
 		}

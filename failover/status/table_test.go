@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"failoverd/bgp"
 	"failoverd/failover"
 )
 
@@ -37,6 +38,15 @@ func golden(t *testing.T, name, got string) {
 	if diff := cmp.Diff(string(want), got); diff != "" {
 		t.Errorf("%s (-want +got), -update writes it:\n%s", file, diff)
 	}
+}
+
+// hung is a speaker that does not answer, with a route in its table.
+func hung() *failover.Snapshot {
+	s := sample()
+	s.Routers[0].Routes[0].Sessions, s.Routers[0].Routes[0].SessionsUnknown = 0, true
+	s.Speakers[0].Neighbors[0].State = bgp.Unknown
+	s.Routers, s.Links = s.Routers[:1], nil
+	return s
 }
 
 func TestTableGolden(t *testing.T) {
@@ -65,6 +75,7 @@ func TestTableGolden(t *testing.T) {
 		{"trouble-120-color", trouble(), TableOptions{Width: 120, Color: true}},
 		{"many-problems-100", many, TableOptions{Width: 100}},
 		{"nobody-hears-100", mute, TableOptions{Width: 100}},
+		{"hung-100", hung(), TableOptions{Width: 100}},
 		{"tracking-140", tracking(), TableOptions{Width: 140}},
 		{"tracking-80", tracking(), TableOptions{Width: 80}},
 		{"tracking-50", tracking(), TableOptions{Width: 50}},
@@ -100,6 +111,7 @@ func TestDetailGolden(t *testing.T) {
 		router int
 	}{
 		{"detail-master", sample(), 0},
+		{"detail-hung", hung(), 0},
 		{"detail-backup", sample(), 1},
 		{"detail-alone", alone(), 1},
 		{"detail-trouble-0", trouble(), 0},
