@@ -95,17 +95,18 @@ func TestKeepLastOfAnOperatorsGobgpd(t *testing.T) {
 	const text = `bgp_speaker EDGE { local_as 64501 allow_prefix { 192.0.2.0/24 } backend gobgpd unix:/run/g.sock }
 health_check web { tcp 127.0.0.1:80 }
 health_check seen { bgp_route 192.0.2.0/24 { speaker EDGE FROM } }
-check_group group { any health_check seen web }
-anycast_service WEB { virtual_ipaddress { 192.0.2.1 } bgp_announce { 192.0.2.0/24 speaker EDGE } track_check { web group } keep_last CHECK }
+GROUP
+anycast_service WEB { virtual_ipaddress { 192.0.2.1 } bgp_announce { 192.0.2.0/24 speaker EDGE } track_check { web } keep_last CHECK }
 `
+	const group = "check_group group { any health_check seen other } health_check other { bgp_route 192.0.2.0/24 { speaker EDGE from all_neighbors } }"
 	for _, tt := range []struct{ from, check, want string }{
-		{"", "seen", "f:5:134: error: keep_last seen: bgp_route of health_check seen wants `from all_neighbors`: speaker EDGE is an operator's gobgpd, which may have any number of neighbors"},
-		{"", "group", "f:5:134: error: keep_last group: bgp_route of health_check seen wants `from all_neighbors`: speaker EDGE is an operator's gobgpd"},
-		{"from any_neighbor", "seen", "f:5:134: error: keep_last seen: bgp_route of health_check seen wants"},
+		{"", "seen", "f:5:128: error: keep_last seen: bgp_route of health_check seen wants `from all_neighbors`: speaker EDGE is an operator's gobgpd, which may have any number of neighbors"},
+		{"", "group", "f:5:128: error: keep_last group: bgp_route of health_check seen wants `from all_neighbors`: speaker EDGE is an operator's gobgpd"},
+		{"from any_neighbor", "seen", "f:5:128: error: keep_last seen: bgp_route of health_check seen wants"},
 		{"from all_neighbors", "seen", ""},
 		{"from all_neighbors", "group", ""},
 	} {
-		text := strings.NewReplacer("FROM", tt.from, "CHECK", tt.check).Replace(text)
+		text := strings.NewReplacer("FROM", tt.from, "CHECK", tt.check, "GROUP", map[string]string{"group": group}[tt.check]).Replace(text)
 		cfg, diags := conf.Parse("f", conf.FileMap{"f": text}, conf.Env{HostName: "n1"}, conf.Options{})
 		got := strings.TrimSpace(strings.Replace(lines(diags), "f:1:80: "+outlives+"\n", "", 1))
 		if (cfg == nil) != (tt.want != "") || !strings.HasPrefix(got, tt.want) || (got == "") != (tt.want == "") {
