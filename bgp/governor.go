@@ -30,11 +30,21 @@ type Held struct {
 	Withdrawn bool
 }
 
+// Instead says what becomes of a prefix whose change would have to wait.
+type Instead uint8
+
+// What may happen instead of a change.
+const (
+	Wait     Instead = iota // it stays as it is
+	Withdraw                // its old attributes are not ours any more: it is withdrawn meanwhile
+	Announce                // nobody else announces it: if it is not announced, it is, whatever that makes of the limit
+)
+
 // Admit returns what may be announced at now instead of have, which is what is announced so far, given that want is wanted
 // and that most changes are allowed for each prefix; 0: any number. What it returns counts as done. A prefix whose
-// change must wait stays as it is in have; where retreat says so it is withdrawn instead. Both sets are sorted by prefix, and
-// so are the results.
-func (g *Governor) Admit(now int64, most int, have, want []Route, retreat func(netip.Prefix) bool) (admitted []Route, held []Held) {
+// change must wait stays as it is in have; where instead says so it is withdrawn, or announced all the same if it is not in
+// have: then more changes than most are made. Both sets are sorted by prefix, and so are the results.
+func (g *Governor) Admit(now int64, most int, have, want []Route, instead func(netip.Prefix) Instead) (admitted []Route, held []Held) {
 	if most == 0 {
 		g.changes = nil
 		return want, nil
@@ -52,9 +62,12 @@ func (g *Governor) Admit(now int64, most int, have, want []Route, retreat func(n
 		i := slices.IndexFunc(admitted, func(x Route) bool { return x.Prefix == r.Prefix })
 		old := slices.IndexFunc(have, func(x Route) bool { return x.Prefix == r.Prefix })
 		switch {
+		case old < 0 && instead(r.Prefix) == Announce:
+			g.count(r.Prefix, now)
+			continue
 		case old < 0:
 			admitted = slices.Delete(admitted, i, i+1)
-		case retreat(r.Prefix):
+		case instead(r.Prefix) == Withdraw:
 			h.Withdrawn = true
 			admitted = slices.Delete(admitted, i, i+1)
 			g.count(r.Prefix, now)

@@ -18,15 +18,15 @@ func route(p netip.Prefix, prepend uint8) Route {
 	return Route{Prefix: p, Attributes: Attributes{Prepend: prepend}}
 }
 
-func stay(netip.Prefix) bool { return false }
+func stay(netip.Prefix) Instead { return Wait }
 
 func TestGovernor(t *testing.T) {
 	var g Governor
 	on, other := []Route{route(governed, 0)}, []Route{route(governed, 3)}
 	var have []Route
-	step := func(at time.Duration, want []Route, retreat bool, admitted []Route, held ...Held) {
+	step := func(at time.Duration, want []Route, instead Instead, admitted []Route, held ...Held) {
 		t.Helper()
-		got, kept := g.Admit(int64(at), 4, have, want, func(netip.Prefix) bool { return retreat })
+		got, kept := g.Admit(int64(at), 4, have, want, func(netip.Prefix) Instead { return instead })
 		if len(got)+len(admitted) > 0 && !reflect.DeepEqual(got, admitted) || !slices.Equal(kept, held) {
 			t.Fatalf("at %v: %v, held %v; want %v, held %v", at, got, kept, admitted, held)
 		}
@@ -34,17 +34,21 @@ func TestGovernor(t *testing.T) {
 	}
 	s := time.Second
 	until := func(at time.Duration) Held { return Held{Prefix: governed, Until: int64(at)} }
-	step(0, on, false, on)
-	step(1*s, nil, false, nil)
-	step(2*s, on, false, on)                                         // two and a place for the withdrawal
-	step(3*s, other, false, on, until(60*s))                         // three already: the old attributes stay
-	step(4*s, other, false, on, until(60*s))                         // waiting costs nothing
-	step(5*s, nil, false, nil)                                       // a withdrawal goes at once
-	step(6*s, other, false, nil, until(61*s))                        // four: nothing more, not even after another wish
-	step(60*s, other, false, nil, until(61*s))                       // one has grown old
-	step(61*s, other, false, other)                                  // the latest wish
-	step(61*s+1, on, true, nil, Held{governed, int64(62 * s), true}) // who has lost the role must not keep its attributes
-	step(200*s, on, false, on)                                       // after a quiet time at once
+	step(0, on, Wait, on)
+	step(1*s, nil, Wait, nil)
+	step(2*s, on, Wait, on)                                              // two and a place for the withdrawal
+	step(3*s, other, Wait, on, until(60*s))                              // three already: the old attributes stay
+	step(4*s, other, Wait, on, until(60*s))                              // waiting costs nothing
+	step(5*s, nil, Wait, nil)                                            // a withdrawal goes at once
+	step(6*s, other, Wait, nil, until(61*s))                             // four: nothing more, not even after another wish
+	step(60*s, other, Wait, nil, until(61*s))                            // one has grown old
+	step(61*s, other, Wait, other)                                       // the latest wish
+	step(61*s+1, on, Withdraw, nil, Held{governed, int64(62 * s), true}) // who has lost the role must not keep its attributes
+	step(62*s, on, Announce, on)
+	step(63*s, nil, Announce, nil)
+	step(64*s, on, Announce, on)                    // however many there are
+	step(64*s+1, other, Announce, on, until(122*s)) // something is announced: that is enough
+	step(200*s, on, Wait, on)                       // after a quiet time at once
 }
 
 func TestGovernorCountsEachPrefixForItself(t *testing.T) {
@@ -78,7 +82,12 @@ func TestGovernorProperties(t *testing.T) {
 			held    []Held
 		)
 		admit := func(back map[netip.Prefix]bool) {
-			got, h := g.Admit(now, most, have, wish, func(p netip.Prefix) bool { return back[p] })
+			got, h := g.Admit(now, most, have, wish, func(p netip.Prefix) Instead {
+				if back[p] {
+					return Withdraw
+				}
+				return Wait
+			})
 			announce, withdraw := Diff(have, got)
 			for _, r := range announce {
 				if !slices.ContainsFunc(wish, func(w Route) bool { return w.Prefix == r.Prefix && w.Equal(r.Attributes) }) {

@@ -148,6 +148,8 @@ func (c *Core) serviceWaits(now vrrp.Instant, r *router) string {
 		return c.outOfService(r) + "; undrain ends that"
 	case r.fsm.State() == vrrp.Active && !r.addressesIn:
 		return "for the kernel to report the addresses in"
+	case r.fsm.State() == vrrp.Active && c.governed(r).IsValid():
+		return fmt.Sprintf("for max_changes, which holds %s back", c.governed(r))
 	case r.fsm.State() == vrrp.Active && r.last != "":
 		return c.waitsForOther(now, r)
 	case r.releasing:

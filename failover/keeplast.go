@@ -73,6 +73,15 @@ func (c *Core) otherSince(r *router, t *tracked) vrrp.Instant {
 	return t.turned
 }
 
+// alone reports whether r serves and no other node is seen to announce what it does (keep_last).
+func (c *Core) alone(r *router) bool {
+	if r.cfg.Anycast == nil || r.cfg.Anycast.KeepLast == "" || r.fsm.State() != vrrp.Active {
+		return false
+	}
+	t := c.trackers[Tracker{TrackCheck, r.cfg.Anycast.KeepLast}]
+	return r.last != "" || t.looks() && !t.ok
+}
+
 // noteLast takes note that r is, or is not any more, the last resort because of fault.
 func (c *Core) noteLast(now vrrp.Instant, r *router) {
 	if r.last == "" && r.obstacle.last != "" {

@@ -224,7 +224,13 @@ func (c *Core) passOrigins(now vrrp.Instant, s *speaker, routes []bgp.Route) (pa
 func (c *Core) govern(now vrrp.Instant, s *speaker, want []bgp.Route, fx *Effects) []bgp.Route {
 	r := &s.rails
 	before := r.held
-	want, r.held = r.governor.Admit(int64(now), s.cfg.MaxChanges, s.desired.Routes, want, func(p netip.Prefix) bool { return !c.serves(s, p) })
+	if !s.report.Established() {
+		// Nobody hears of it, so it is no change: a session that flaps must not use up what a takeover needs.
+		r.held = nil
+		s.released(now, before, fx)
+		return want
+	}
+	want, r.held = r.governor.Admit(int64(now), s.cfg.MaxChanges, s.desired.Routes, want, func(p netip.Prefix) bgp.Instead { return c.insteadOf(s, p) })
 	for _, h := range r.held {
 		c.railsDue = min(c.railsDue, vrrp.Instant(h.Until))
 		if isHeld(before, h.Prefix) {
@@ -243,31 +249,53 @@ func (c *Core) govern(now vrrp.Instant, s *speaker, want []bgp.Route, fx *Effect
 				s.cfg.MaxChanges, vrrp.Instant(h.Until).Sub(now).Seconds(), instead),
 		})
 	}
+	s.released(now, before, fx)
+	return want
+}
+
+// released tells of what was held back before and is not any more.
+func (s *speaker) released(now vrrp.Instant, before []bgp.Held, fx *Effects) {
 	for _, h := range before {
-		if !isHeld(r.held, h.Prefix) {
+		if !isHeld(s.rails.held, h.Prefix) {
 			fx.event(Event{Kind: EventHeld, At: now, Speaker: s.cfg.Name, Object: h.Prefix.String(), To: "released"})
 		}
 	}
-	return want
 }
 
 func isHeld(held []bgp.Held, p netip.Prefix) bool {
 	return slices.ContainsFunc(held, func(h bgp.Held) bool { return h.Prefix == p })
 }
 
-// serves reports whether a router announces a prefix because it serves, and not as a standby: only then may the attributes
-// of before stay for a while.
-func (c *Core) serves(s *speaker, p netip.Prefix) bool {
+// insteadOf says what becomes of a prefix that may not change now. Only while a router announces it because it serves, and
+// not as a standby, may the attributes of before stay for a while; and where keep_last knows of nobody else who announces,
+// nothing waits.
+func (c *Core) insteadOf(s *speaker, p netip.Prefix) bgp.Instead {
+	instead := bgp.Withdraw
 	for _, r := range c.routers {
 		role, ok := r.role()
 		if !ok || role == RoleBackup {
 			continue
 		}
 		for i := range r.cfg.Announce {
-			if a := &r.cfg.Announce[i]; a.Speaker == s.cfg.Name && a.Route.Prefix == p {
-				return true
+			switch a := &r.cfg.Announce[i]; {
+			case a.Speaker != s.cfg.Name || a.Route.Prefix != p:
+			case c.alone(r):
+				return bgp.Announce
+			default:
+				instead = bgp.Wait
 			}
 		}
 	}
-	return false
+	return instead
+}
+
+// governed returns a prefix that r should announce and does not because of max_changes; invalid: there is none.
+func (c *Core) governed(r *router) (p netip.Prefix) {
+	for i := range r.cfg.Announce {
+		a := &r.cfg.Announce[i]
+		if s := c.speakers[a.Speaker]; s != nil && isHeld(s.rails.held, a.Route.Prefix) && !s.wants(a.Route.Prefix) {
+			return a.Route.Prefix
+		}
+	}
+	return p
 }

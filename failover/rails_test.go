@@ -21,6 +21,7 @@ type railed struct {
 	fx     failover.Effects
 	events []failover.Event
 	asked  []bgp.Desired
+	cut    bool // the speaker has no session
 }
 
 var service = netip.MustParsePrefix("198.51.100.0/24")
@@ -59,10 +60,7 @@ func (r *railed) flush() {
 		}
 		for _, sr := range routes {
 			r.asked = append(r.asked, sr.Desired)
-			r.core.Step(r.now, failover.SpeakerReported{Report: bgp.Report{
-				Speaker: "EDGE", Connected: true, Generation: sr.Desired.Generation, Announced: sr.Desired.Routes,
-				Neighbors: []bgp.NeighborStatus{{Address: netip.MustParseAddr("192.0.2.254"), State: bgp.Established}},
-			}}, &r.fx)
+			r.core.Step(r.now, r.report(sr.Desired), &r.fx)
 		}
 		if addresses != nil {
 			rep := failover.AddressReport{Generation: addresses.Generation}
@@ -73,6 +71,18 @@ func (r *railed) flush() {
 		}
 	}
 	r.t.Fatal("it never settles")
+}
+
+// report is what the speaker says when its table is as desired.
+func (r *railed) report(d bgp.Desired) failover.SpeakerReported {
+	state := bgp.Established
+	if r.cut {
+		state = bgp.Idle
+	}
+	return failover.SpeakerReported{Report: bgp.Report{
+		Speaker: "EDGE", Connected: true, Generation: d.Generation, Announced: d.Routes,
+		Neighbors: []bgp.NeighborStatus{{Address: netip.MustParseAddr("192.0.2.254"), State: state}},
+	}}
 }
 
 func (r *railed) pass(d time.Duration) {
@@ -513,4 +523,33 @@ func TestSessionsOfASpeakerThatDoesNotAnswer(t *testing.T) {
 			t.Errorf("with its session %v: %+v", row.state, a)
 		}
 	}
+}
+
+// TestGovernorCountsWhatIsHeard: what changes while there is no session is no change to anybody.
+func TestGovernorCountsWhatIsHeard(t *testing.T) {
+	r := newRailed(t, false, func(c *bgp.SpeakerConfig) { c.MaxChanges = 4 })
+	r.active()
+	r.pass(time.Hour)
+	session := func(up bool) {
+		r.cut = !up
+		r.step(r.report(r.asked[len(r.asked)-1]))
+	}
+	session(false)
+	for range 8 {
+		r.link(false)
+		r.active()
+		r.announces(true)
+	}
+	r.link(false)
+	session(true)
+	r.active()
+	r.announces(true)
+	for _, announced := range []bool{true, false} { // these are heard
+		r.link(false)
+		r.active()
+		r.announces(announced)
+	}
+	session(false)
+	r.announces(true)
+	r.wantTold(failover.EventHeld, ">released", "")
 }

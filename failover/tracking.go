@@ -197,6 +197,7 @@ func (c *Core) trackerChanged(now vrrp.Instant, name Tracker, t *tracked, fx *Ef
 		c.weigh(now, r, name.String()+" "+e.To, fx)
 		c.evaluate(now, r, fx)
 		c.reschedule(r)
+		c.dirty = c.dirty || c.governed(r).IsValid() // it may be alone now
 	}
 	for _, r := range c.routers {
 		if r.handover != nil {
