@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -122,7 +121,7 @@ func TestStandbyRouteAcrossTakeovers(t *testing.T) {
 	sent("undrain", back, []string{asActive}, []string{asDraining, asBackup})
 
 	crashed := time.Now()
-	must(t, a.proc.Signal(syscall.SIGKILL)) // its speaker ends its session with it
+	must(t, a.proc.Kill()) // and its speaker, whose session ends with it
 	b.waitState("MASTER", 3*time.Second)
 	e.best("192.0.2.2", 6*time.Second)
 	e.waitRoute("192.0.2.1", false, 6*time.Second)

@@ -16,7 +16,10 @@ import (
 var ways = []bgpWay{
 	{name: "embedded", conf: "embedded.conf", byRole: true, begin: beginEmbedded, gone: time.Second},
 	{name: "gobgpd", conf: "gobgpd.conf", byRole: true, begin: beginGobgpd, gone: time.Second, programs: []string{"gobgpd", "gobgp"}},
-	{name: "kernel routes and BIRD", conf: "kernel.conf", begin: beginBIRD, gone: kernelLease, programs: []string{"bird"}},
+	{
+		name: "kernel routes and BIRD", conf: "kernel.conf", begin: beginBIRD, gone: kernelLease, lag: 10 * time.Millisecond,
+		programs: []string{"bird"},
+	},
 	{
 		name: "kernel routes and FRR", conf: "kernel.conf", begin: beginFRR, gone: kernelLease, lag: 100 * time.Millisecond,
 		programs: []string{frrDir + "zebra", frrDir + "bgpd"},
