@@ -10,7 +10,9 @@ type PlanEffect string
 
 // Effects, from nothing to everything.
 const (
-	PlanNone      PlanEffect = "none"       // it stays as it is, and nothing is sent on account of it
+	PlanNone PlanEffect = "none" // it stays as it is, and nothing is sent on account of it
+	// PlanRoutes: it stays as it is, but a speaker that it announces through ends and begins anew.
+	PlanRoutes    PlanEffect = "routes"
 	PlanLive      PlanEffect = "live"       // it is changed while it runs
 	PlanRestarted PlanEffect = "restarted"  // it ends, and begins anew
 	PlanAdded     PlanEffect = "added"      // the running configuration does not have it
@@ -53,7 +55,9 @@ func Plan(old, next *Config) []PlanEntry {
 	plan = append(plan, planTrackers(old, next)...)
 	plan = append(plan, planChecks(old, next)...)
 	plan = append(plan, planCheckGroups(old, next)...)
-	plan = append(plan, planSpeakers(old, next)...)
+	speakers := planSpeakers(old, next)
+	interruptRoutes(old, next, plan, speakers)
+	plan = append(plan, speakers...)
 	plan = append(plan, planRegions(old, next)...)
 	plan = append(plan, planStatic(old, next)...)
 	plan = append(plan, planDevices(old, next)...)
@@ -79,7 +83,7 @@ func (e *PlanEntry) Text() string {
 }
 
 var effectWords = map[PlanEffect]string{
-	PlanNone: "not touched", PlanLive: "changed while it runs", PlanRestarted: "restarted", PlanAdded: "added",
+	PlanNone: "not touched", PlanRoutes: "not changed, but its routes are withdrawn for a while", PlanLive: "changed while it runs", PlanRestarted: "restarted", PlanAdded: "added",
 	PlanRemoved: "removed", PlanNextStart: "counts from the next start of the agent",
 }
 

@@ -216,7 +216,7 @@ func checkReload(t *rapid.T, r *reloaded) {
 		}
 		old, next := statusOf(r.was, e), statusOf(r.is, e)
 		switch e.Effect {
-		case failover.PlanNone, failover.PlanLive:
+		case failover.PlanNone, failover.PlanRoutes, failover.PlanLive:
 			if transitions[next.Key.String()] > 0 || next.Since != old.Since || next.State != "MASTER" ||
 				next.Counters.AdvertsSent != old.Counters.AdvertsSent {
 				t.Fatalf("%s\nis disturbed: %s since %v, %d advertisements", e.Text(), next.State, next.Since, next.Counters.AdvertsSent)

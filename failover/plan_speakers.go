@@ -67,6 +67,34 @@ func restartNotes(o, n *bgp.SpeakerConfig, why []string) []string {
 	return append(notes, leaves(o), "then "+begin)
 }
 
+// interruptRoutes says of the routers that go on in plan whose speaker does not: their routes go with it, and come back.
+func interruptRoutes(old, next *Config, plan, speakers []PlanEntry) {
+	through := func(c *Config, router, speaker string) bool {
+		for i := range c.Routers {
+			if r := &c.Routers[i]; r.Name == router {
+				return slices.ContainsFunc(r.Announce, func(a Announcement) bool { return a.Speaker == speaker })
+			}
+		}
+		return false
+	}
+	for i := range plan {
+		e := &plan[i]
+		if e.Kind != "vrrp_instance" && e.Kind != "anycast_service" || e.Effect != PlanNone && e.Effect != PlanLive {
+			continue
+		}
+		for j := range speakers {
+			s := &speakers[j]
+			if s.Effect != PlanRestarted || !through(old, e.Name, s.Name) || !through(next, e.Name, s.Name) {
+				continue
+			}
+			if e.Effect == PlanNone {
+				e.Effect = PlanRoutes
+			}
+			e.Notes = append(e.Notes, "bgp_speaker "+s.Name+" is restarted: what it announces through it is withdrawn, and announced again when that has a session")
+		}
+	}
+}
+
 // connects says how a speaker with a gobgpd begins.
 func connects(n *bgp.SpeakerConfig) string {
 	if n.OperatorOwned() {
