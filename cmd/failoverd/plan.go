@@ -127,7 +127,7 @@ func (p *program) planAgainst(f *planFlags, next *failover.Config) (*status.Plan
 	if old == nil {
 		return nil, p.refuse(f.against, diagnostics)
 	}
-	return &status.PlanAnswer{Running: old.Hash, New: next.Hash, Entries: failover.Plan(old, next)}, nil
+	return daemon.PlanAgainst(f.path(), old, next), nil
 }
 
 // refuse says why there is no plan for a file.

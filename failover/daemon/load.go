@@ -78,6 +78,12 @@ func load(o LoadOptions) (*failover.Config, []conf.Diagnostic, *files, error) {
 		diagnostics = append(diagnostics, src.exposed(cfg)...)
 		diagnostics = append(diagnostics, src.namespace(cfg)...)
 		diagnostics = append(diagnostics, runnable(cfg, o.Strict)...)
+		if empty(cfg) {
+			diagnostics = append(diagnostics, conf.Diagnostic{
+				Pos: conf.Pos{File: o.File}, Severity: conf.Warning,
+				Message: "nothing to do: no vrrp_instance, anycast_service or witness_server; a reload that would leave nothing of what runs is refused",
+			})
+		}
 	}
 	if conf.HasErrors(diagnostics) {
 		cfg = nil

@@ -41,14 +41,28 @@ func (a *Agent) Plan(q *status.PlanRequest) (*status.PlanAnswer, error) {
 		return nil, err
 	}
 	cfg, diagnostics := conf.Parse(q.File, newGathered(q), env, conf.Options{})
-	answer := &status.PlanAnswer{Running: p.cfg.Hash, Refused: cfg == nil, Entries: []failover.PlanEntry{}}
-	for _, d := range diagnostics {
-		answer.Diagnostics = append(answer.Diagnostics, d.String())
-	}
+	answer := &status.PlanAnswer{Running: p.cfg.Hash, Refused: true, Entries: []failover.PlanEntry{}}
 	if cfg != nil {
-		answer.New, answer.Entries = cfg.Hash, append(answer.Entries, failover.Plan(p.cfg, cfg)...)
+		answer = PlanAgainst(q.File, p.cfg, cfg)
 	}
+	var words []string
+	for _, d := range diagnostics {
+		words = append(words, d.String())
+	}
+	answer.Diagnostics = append(words, answer.Diagnostics...)
 	return answer, nil
+}
+
+// PlanAgainst is Plan without an agent: what a reload with next would do to one that runs with old.
+func PlanAgainst(file string, old, next *failover.Config) *status.PlanAnswer {
+	answer := &status.PlanAnswer{Running: old.Hash, New: next.Hash, Entries: []failover.PlanEntry{}}
+	if empties(old, next) {
+		answer.New, answer.Refused = "", true
+		answer.Diagnostics = []string{fmt.Sprintf("%s: error: %v", file, ErrEmpty)}
+		return answer
+	}
+	answer.Entries = append(answer.Entries, failover.Plan(old, next)...)
+	return answer
 }
 
 // configID is what the configuration of this agent is read as, now and at the next reload; empty: unknown.

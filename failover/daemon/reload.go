@@ -11,7 +11,7 @@ import (
 )
 
 // ErrEmpty is why a reload is refused that would leave nothing: far more likely the file is not written yet.
-var ErrEmpty = errors.New("the new configuration has no vrrp_instance and no witness_server; stop the agent if it is to serve nothing")
+var ErrEmpty = errors.New("the new configuration has no vrrp_instance, anycast_service or witness_server; stop the agent if it is to serve nothing")
 
 // reload is what became of reading the configuration again: a configuration, or the reason why it is refused. The loop
 // answers on done, which holds one element.
@@ -45,7 +45,7 @@ func (a *Agent) Reload(ctx context.Context) (warnings []string, err error) {
 	a.notify.reloading()
 	defer a.notify.reloaded()
 	cfg, warnings, err := a.load()
-	if running := a.published.Load(); err == nil && empty(cfg) && running != nil && !empty(running.cfg) {
+	if running := a.published.Load(); err == nil && running != nil && empties(running.cfg, cfg) {
 		err = fmt.Errorf("%s: %w", a.opts.File, ErrEmpty)
 	}
 	if err == nil {
@@ -66,6 +66,9 @@ func (a *Agent) Reload(ctx context.Context) (warnings []string, err error) {
 
 // empty reports whether an agent with that configuration would do nothing for anybody. A witness has no routers.
 func empty(cfg *failover.Config) bool { return len(cfg.Routers) == 0 && cfg.WitnessServer == nil }
+
+// empties reports whether a reload from old to next would leave nothing of an agent that does something.
+func empties(old, next *failover.Config) bool { return empty(next) && !empty(old) }
 
 // atNextStart names the settings that a reload with cfg does not change, a line each.
 func (a *Agent) atNextStart(cfg *failover.Config) (lines []string) {
