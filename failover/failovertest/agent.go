@@ -363,9 +363,13 @@ func (a *agent) perform() {
 		w.announced(a.host, n)
 	}
 	for i := range fx.Routes {
-		replaced, gone := bgp.Diff(a.desired[fx.Routes[i].Speaker].Routes, fx.Routes[i].Desired.Routes)
-		for _, r := range replaced {
-			gone = append(gone, r.Prefix)
+		before := a.desired[fx.Routes[i].Speaker].Routes
+		changed, gone := bgp.Diff(before, fx.Routes[i].Desired.Routes)
+		for _, r := range changed {
+			// One that is asked for anew takes nothing back: the speaker may still owe an answer to the withdrawal before it.
+			if slices.ContainsFunc(before, func(b bgp.Route) bool { return b.Prefix == r.Prefix }) {
+				gone = append(gone, r.Prefix)
+			}
 		}
 		for _, p := range gone {
 			a.withdrawn[withdrawal{fx.Routes[i].Speaker, p}] = w.now
