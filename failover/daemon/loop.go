@@ -55,6 +55,8 @@ type loop struct {
 	heirs    testator
 	started  func() error // constant after OnStart; nil: nobody wants to know
 
+	askedAddresses, askedObjects bool // the core has asked for a set of them
+
 	loaded   loadState
 	answer   chan<- error // of the reload in this batch
 	orders   orders
@@ -159,13 +161,7 @@ func (l *loop) run(ctx context.Context) error {
 	for _, c := range l.drains.load(l.now(), time.Now()) {
 		l.step(c) // before anything else: nobody is to become Active who must not
 	}
-	// The first set sweeps what a dead predecessor has left. Roles that are taken over from it ask for their addresses first.
-	if !l.inherit() {
-		l.kernel.Set(failover.DesiredAddresses{})
-	}
-	if l.heirs.sweepAt == vrrp.Never {
-		l.objects.Set(failover.DesiredObjects{})
-	}
+	roles := l.inherit()
 	l.heirs.soon(l.now())
 	for _, r := range l.speakers.adopt(l.core.Config()) {
 		l.step(r)
@@ -175,8 +171,9 @@ func (l *loop) run(ctx context.Context) error {
 		l.step(lc)
 	}
 	done := ctx.Done()
-	for {
-		l.batch()
+	l.batch()
+	l.sweep(roles)
+	for ; ; l.batch() {
 		if l.stopped {
 			return nil
 		}
@@ -206,6 +203,18 @@ func (l *loop) run(ctx context.Context) error {
 		case p := <-l.agent.packets:
 			l.receive(p)
 		}
+	}
+}
+
+// sweep makes the workers look for what a dead predecessor has left. Their first set does that, and what is wanted by then
+// is no leftover: so it comes after the first batch, which asks for what is there whatever the roles are. Roles that are
+// taken over ask for their addresses first.
+func (l *loop) sweep(roles bool) {
+	if !roles && !l.askedAddresses {
+		l.kernel.Set(failover.DesiredAddresses{})
+	}
+	if l.heirs.sweepAt == vrrp.Never && !l.askedObjects {
+		l.objects.Set(failover.DesiredObjects{})
 	}
 }
 
@@ -344,10 +353,11 @@ func (l *loop) perform(now vrrp.Instant) {
 		l.speakers.set(fx.Routes[i].Speaker, fx.Routes[i].Desired)
 	}
 	if fx.Objects != nil {
-		l.heirs.sweepAt = vrrp.Never
+		l.heirs.sweepAt, l.askedObjects = vrrp.Never, true
 		l.objects.Set(*fx.Objects)
 	}
 	if fx.Addresses != nil {
+		l.askedAddresses = true
 		l.kernel.SetAt(*fx.Addresses, time.Now().Add(now.Sub(monotonic())))
 	}
 	if len(fx.Notifications) > 0 {
