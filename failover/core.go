@@ -251,6 +251,8 @@ func (c *Core) Step(now vrrp.Instant, in Input, fx *Effects) {
 	case LinkChanged:
 		c.links[in.Link] = in
 		c.evaluateFor(now, in.Link.Interface, fx)
+	case AddressClaimed:
+		c.addressClaimed(now, &in, fx)
 	case AddressesReported:
 		c.addressesReported(now, &in.Report, fx)
 	case SpeakerReported:
@@ -339,6 +341,7 @@ func (c *Core) expire(now vrrp.Instant, r *router, fx *Effects) {
 	c.region.dirty = c.region.dirty || r.guarded()
 	c.updateHold(now, r, fx)
 	c.announceDue(now, r, fx)
+	c.defend(now, r, fx)
 	if r.releasing && r.releaseUntil <= now {
 		c.dirty = true
 	}

@@ -83,7 +83,9 @@ func (c *Core) describe(now vrrp.Instant, r *router, wall func(vrrp.Instant) tim
 	c.describeObjects(r, &st)
 	st.Drained = r.describeDrain()
 	for _, s := range r.own.slots {
-		st.Addresses = append(st.Addresses, c.kernel.describe(s))
+		a := c.kernel.describe(s)
+		r.describeClaim(now, s.key, &a)
+		st.Addresses = append(st.Addresses, a)
 	}
 	for i := range r.cfg.Announce {
 		st.Routes = append(st.Routes, c.describeRoute(r, &r.cfg.Announce[i]))

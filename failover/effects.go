@@ -85,6 +85,7 @@ const (
 	EventSwept                           // a leftover of a dead predecessor was removed; Address
 	EventAddressFailed                   // an address could not be added, or not removed; Address, Reason
 	EventForeign                         // somebody else has put a virtual address here while it is not wanted; Address
+	EventClaimed                         // another host on the LAN claims an address of an Active router; Address, Object its link-layer address, Reason
 	EventRoutes                          // the set announced for a router changed; To "announced" or "withdrawn", Reason
 	EventRival                           // another router that believed to be Active was heard; Peer
 	EventSession                         // a BGP session changed; Speaker, Peer, From, To, Reason

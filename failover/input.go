@@ -44,7 +44,7 @@ func (i *Interface) Equal(o *Interface) bool {
 }
 
 // Input is something that happened. The set is closed: InterfaceChanged, LinkChanged, AddressesReported,
-// SpeakerReported, RPKIReported, TrackerReported, ObjectsReported, DevicesReported, HeartbeatReplied, HeartbeatHeard, DrainCommand,
+// AddressClaimed, SpeakerReported, RPKIReported, TrackerReported, ObjectsReported, DevicesReported, HeartbeatReplied, HeartbeatHeard, DrainCommand,
 // UndrainCommand, SwitchoverCommand, Reconfigured and Stop. Packets have a way of their
 // own (Core.Receive), because there are so many of them.
 type Input interface{ input() }

@@ -94,6 +94,7 @@ type router struct {
 	holder     *router      // on whose account it is held; nil: on nobody's
 	leaves     bool         // it leaves the role to another site
 	gratuitous gratuitous
+	contested  []contested
 	fromLive   bool // the role was taken from a live router, which may answer for the addresses until it has let go
 	takeover   takeover
 	counters   RouterCounters
@@ -195,7 +196,7 @@ func (r *router) role() (role Role, ok bool) {
 
 // nextDue returns the earliest instant at which the router wants to be looked at.
 func (r *router) nextDue() vrrp.Instant {
-	d := min(r.fsm.Deadline(), r.gratuitous.next())
+	d := min(r.fsm.Deadline(), r.gratuitous.next(), r.defenceDue())
 	if r.releasing {
 		d = min(d, r.releaseUntil)
 	}
@@ -288,7 +289,7 @@ func (c *Core) transition(now vrrp.Instant, r *router, e vrrp.Effect, fx *Effect
 // forgetAddresses makes every address unknown, so that nothing depends on it any more.
 func (r *router) forgetAddresses() {
 	clear(r.presence)
-	r.addressesIn, r.gratuitous, r.failing = false, idle, vrrp.Never
+	r.addressesIn, r.gratuitous, r.contested, r.failing = false, idle, nil, vrrp.Never
 }
 
 // release begins to let go of what is held. There is nothing to wait for if the role came and went before the kernel

@@ -275,6 +275,8 @@ type AddressStatus struct {
 	Wanted    bool         `json:"wanted"`
 	Present   bool         `json:"present"`
 	Error     string       `json:"error,omitempty"`
+	// Claimed: another host on the LAN has claimed the address within the last minute, while this node had the role.
+	Claimed *ClaimStatus `json:"claimed,omitempty"`
 }
 
 // RouteStatus is one line of bgp_announce.
@@ -340,6 +342,7 @@ type RouterCounters struct {
 	BecameMaster     uint64            `json:"became_master"`
 	ReleasedMaster   uint64            `json:"released_master"`
 	Rivals           uint64            `json:"rivals_heard"`
+	Claims           uint64            `json:"claims_heard"`
 	ListMismatches   uint64            `json:"address_list_mismatches"`
 	LateWakeups      uint64            `json:"late_wakeups"`
 	NoSource         uint64            `json:"no_source"`

@@ -5,6 +5,8 @@
 //	loop (Run)           owns the core, links, speakers, crew        everyone, waits for no one but a link's reader
 //	alarm                timerfd -> one place in a channel           loop
 //	reader (1 per link)  socket -> packets                           loop: bounded channel, full = drop and count
+//	claims (1 per        what others say about virtual addresses     loop: bounded channel, full = drop and count
+//	  interface, family)
 //	kernel worker        reconciles addresses                        loop: results, never dropped
 //	kernel watch         interfaces as they change                   loop: results
 //	kernel objects       reconciles routes and rules                 loop: results
@@ -95,6 +97,7 @@ type Agent struct {
 
 	packets chan packet
 	beats   chan failover.Input // heartbeats
+	claims  chan failover.Input // of other hosts to virtual addresses
 	results chan failover.Input
 	deaf    chan *openLink // links whose reader ended by itself
 	fatal   chan error     // the end of a worker that nothing works without
@@ -159,7 +162,7 @@ func New(opts Options) (*Agent, error) {
 	queue := newLogQueue(opts.Log.Handler())
 	a := &Agent{
 		opts: opts, log: queue.logger(), queue: queue, dir: opts.StateDir,
-		packets: make(chan packet, packetQueue), beats: make(chan failover.Input, beatQueue),
+		packets: make(chan packet, packetQueue), beats: make(chan failover.Input, beatQueue), claims: make(chan failover.Input, claimQueue),
 		results: make(chan failover.Input, resultQueue),
 		deaf:    make(chan *openLink), fatal: make(chan error, 1), reloads: make(chan reload), orders: make(chan *order), over: make(chan struct{}),
 		reloading: make(chan struct{}, 1),

@@ -23,6 +23,7 @@ var eventLog = map[failover.EventKind]struct {
 	failover.EventSwept:         {slog.LevelWarn, "leftover address of an earlier run removed"},
 	failover.EventAddressFailed: {slog.LevelError, "address not as it should be"},
 	failover.EventForeign:       {slog.LevelWarn, "somebody else has put a virtual address on this node; two nodes may answer for it"},
+	failover.EventClaimed:       {slog.LevelWarn, "virtual address claimed by another host"},
 	failover.EventRoutes:        {slog.LevelInfo, "route"},
 	failover.EventRival:         {slog.LevelWarn, "another active router heard"},
 	failover.EventSession:       {slog.LevelInfo, "bgp session"},

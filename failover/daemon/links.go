@@ -28,6 +28,9 @@ type links struct {
 	carriers   map[string]bool // interfaces that virtual addresses live on
 	named      map[string]bool // carriers, and interfaces that routers are on
 	announcers map[string]*link.Announcer
+	claimable  map[failover.LinkID][]netip.Addr // virtual addresses, by where they are
+	claims     map[failover.LinkID]*openClaims
+	unheard    map[failover.LinkID]bool      // claims that could not be listened for
 	complaints map[string]time.Time          // when an interface's announcements failed in the log
 	interfaces map[string]failover.Interface // those that exist, as told last
 	groups     failover.MulticastGroups
@@ -48,6 +51,7 @@ type openLink struct {
 func newLinks(a *Agent, cfg *failover.Config) *links {
 	l := &links{
 		agent: a, open: make(map[failover.LinkID]*openLink), failed: make(map[failover.LinkID]string),
+		claims: make(map[failover.LinkID]*openClaims), unheard: make(map[failover.LinkID]bool),
 		announcers: make(map[string]*link.Announcer), complaints: make(map[string]time.Time),
 		interfaces: make(map[string]failover.Interface), groups: cfg.Multicast,
 	}
@@ -57,6 +61,7 @@ func newLinks(a *Agent, cfg *failover.Config) *links {
 
 func (l *links) want(cfg *failover.Config) {
 	l.unknown = cfg.LogUnknownVRIDs
+	l.claimable = claimed(cfg)
 	l.wanted, l.carriers, l.named = make(map[failover.LinkID]bool), make(map[string]bool), make(map[string]bool)
 	for _, id := range cfg.Links() {
 		l.wanted[id] = true
@@ -117,6 +122,7 @@ func (l *links) interfaceChanged(i failover.Interface) (changed []failover.LinkC
 	if i.Up && !i.Loopback && l.carriers[i.Name] {
 		l.announcer(i.Name)
 	}
+	l.hear(i.Name)
 	return changed
 }
 
@@ -161,10 +167,11 @@ func (l *links) prune() (changed []failover.LinkChanged) {
 
 // retry opens what could not be opened before, every retryGap.
 func (l *links) retry(now vrrp.Instant) (changed []failover.LinkChanged) {
-	if len(l.failed) == 0 || now < l.retryAt {
+	if len(l.failed)+len(l.unheard) == 0 || now < l.retryAt {
 		return nil
 	}
 	l.retryAt = now.Add(retryGap)
+	l.hearMissing()
 	for id := range l.failed {
 		if c := l.openOne(id); c.Open {
 			changed = append(changed, c)
@@ -352,6 +359,9 @@ func (o *openLink) describe(st *failover.LinkStatus) {
 func (l *links) close() {
 	for id := range l.open {
 		l.closeOne(id, "stopped")
+	}
+	for id := range l.claims {
+		l.stopHearing(id)
 	}
 	for name := range l.announcers {
 		l.dropAnnouncer(name)

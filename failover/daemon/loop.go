@@ -202,6 +202,9 @@ func (l *loop) run(ctx context.Context) error {
 			l.beat(in)
 		case p := <-l.agent.packets:
 			l.receive(p)
+		case in := <-l.agent.claims:
+			l.drain() // first: what took the role may have been heard before it
+			l.step(in)
 		}
 	}
 }
@@ -246,7 +249,7 @@ func (l *loop) batch() {
 // drain takes everything that waits, results first, but nothing that comes meanwhile: so a flood of packets delays
 // neither results nor timers by more than the queue holds, and no timer fires before what was there first.
 func (l *loop) drain() (n int) {
-	results, beats, packets := len(l.agent.results), len(l.agent.beats), len(l.agent.packets)
+	results, beats, packets, claims := len(l.agent.results), len(l.agent.beats), len(l.agent.packets), len(l.agent.claims)
 	for range results {
 		l.step(<-l.agent.results)
 	}
@@ -256,7 +259,10 @@ func (l *loop) drain() (n int) {
 	for range packets {
 		l.receive(<-l.agent.packets)
 	}
-	return results + beats + packets
+	for range claims { // last: an advertisement that takes the role comes before the announcements of who has it now
+		l.step(<-l.agent.claims)
+	}
+	return results + beats + packets + claims
 }
 
 // listen is for a process that was not running for a while. What its peers sent meanwhile waits in the sockets, and

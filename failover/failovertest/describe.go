@@ -142,7 +142,7 @@ var eventWords = map[failover.EventKind]string{
 	failover.EventWatch: "watch", failover.EventAuthority: "authority", failover.EventTerm: "term", failover.EventDrain: "drain",
 	failover.EventHandover: "handover", failover.EventStart: "start", failover.EventStop: "stop",
 	failover.EventOrigin: "origin", failover.EventCache: "rpki cache", failover.EventHeld: "held",
-	failover.EventNamesakes: "namesakes",
+	failover.EventNamesakes: "namesakes", failover.EventClaimed: "claimed",
 }
 
 // describeEvent returns "log KIND SUBJECT: FROM > TO, REASON".

@@ -1,6 +1,7 @@
 package failovertest
 
 import (
+	"encoding/hex"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -37,6 +38,7 @@ import (
 //	interface NAME up|down|gone [loopback] [PREFIX]...
 //	link INTERFACE/FAMILY open|closed [REASON]      a socket; the interface is "unicast" for the unicast link
 //	advert from ADDRESS [priority N] [interval D] [router NAME] [vrid N] [to ADDRESS] [ttl N] [on LINK] [times N]
+//	claim INTERFACE ADDRESS MAC [times N]           another host says that it has an address
 //	kernel reports [generation N] [without PREFIX]... [failed PREFIX]... [restored PREFIX]... [leftover PREFIX]...
 //	       [swept PREFIX]... [foreign PREFIX]...    whatever was asked for last, and the exceptions
 //	speaker NAME up|down [REASON]                   its process
@@ -125,6 +127,8 @@ func (s *script) command(w words) error {
 		s.link(p, &w)
 	case "advert":
 		s.advert(p, &w)
+	case "claim":
+		s.claim(p, &w)
 	case "kernel":
 		s.kernel(p, &w)
 	case "speaker":
@@ -256,6 +260,28 @@ func (s *script) iface(p *configParser, w *words) {
 		i.Addresses = append(i.Addresses, p.prefix(w))
 	}
 	s.step(failover.InterfaceChanged{Interface: i})
+}
+
+func (s *script) claim(p *configParser, w *words) {
+	in := failover.AddressClaimed{Interface: w.next()}
+	var err error
+	if in.Address, err = netip.ParseAddr(w.next()); err != nil {
+		p.wrong("address: %v", err)
+	}
+	mac, err := hex.DecodeString(strings.ReplaceAll(w.next(), ":", ""))
+	if err != nil || len(mac) != len(in.MAC) {
+		p.wrong("link-layer address %x: %v", mac, err)
+		return
+	}
+	in.MAC = [6]byte(mac)
+	times := 1
+	if len(*w) > 0 && (*w)[0] == "times" {
+		w.next()
+		times = p.number(w)
+	}
+	for range times {
+		s.step(in)
+	}
 }
 
 func (s *script) link(p *configParser, w *words) {

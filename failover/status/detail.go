@@ -201,6 +201,7 @@ func (p *printer) counters(c *failover.RouterCounters) {
 		n    uint64
 		text string
 	}{
+		{c.Claims, "claims of other hosts to a virtual address"},
 		{c.ListMismatches, "adverts with another address list"},
 		{c.LateWakeups, "late wake-ups"},
 		{c.NoSource, "adverts not sent for want of a source address"},

@@ -58,7 +58,7 @@ type EventPhase struct {
 var eventKinds = map[failover.EventKind]string{
 	failover.EventTransition: "transition", failover.EventFault: "fault", failover.EventAddresses: "addresses",
 	failover.EventRestored: "address_restored", failover.EventSwept: "address_swept",
-	failover.EventAddressFailed: "address_failed", failover.EventForeign: "address_foreign", failover.EventRoutes: "route",
+	failover.EventAddressFailed: "address_failed", failover.EventForeign: "address_foreign", failover.EventClaimed: "address_claimed", failover.EventRoutes: "route",
 	failover.EventRival: "rival", failover.EventSession: "session", failover.EventSpeaker: "speaker",
 	failover.EventRefused: "refused", failover.EventHold: "hold", failover.EventInterval: "interval",
 	failover.EventLate: "late", failover.EventReconfigured: "reconfigured", failover.EventTracker: "tracker",
