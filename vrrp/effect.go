@@ -27,6 +27,7 @@ const (
 	CauseResume               // nobody has taken the role that it had left
 	CauseVacant               // Active_Down_Timer fired, and nobody of the site of the Active router can have the role
 	CauseRestart              // it had the role in another life of the agent, and was back before anybody missed it
+	CauseUpgrade              // another program has handed over to this one
 )
 
 var causeNames = [...]string{
@@ -39,6 +40,7 @@ var causeNames = [...]string{
 	CauseResume:  "no other router has taken the role",
 	CauseVacant:  "the active router is silent, and all others of its site have released the role",
 	CauseRestart: "the agent died and was back in time",
+	CauseUpgrade: "upgrade",
 }
 
 // String returns the cause in words.
