@@ -57,6 +57,7 @@ type Core struct {
 	lease      time.Duration    // the shortest among them
 	unasked    bool             // they are to be asked for whatever they are: nobody has yet
 	regroup    bool             // another configuration: they are to be put together anew
+	awaiting   bool             // another program has the roles until TakeUp: no router runs
 	kernel     kernelView
 	renewAt    vrrp.Instant
 	leaseEnds  vrrp.Instant // the kernel may have let go of addresses from then on, unless they are renewed
@@ -365,7 +366,7 @@ func (c *Core) awake(now vrrp.Instant, fx *Effects) {
 		r.releasing = false
 	}
 	for _, r := range c.routers {
-		r.attracting, r.releasing, r.inherits = false, false, nil
+		r.attracting, r.releasing, r.inherits, r.legacy = false, false, nil, nil
 		c.abandon(now, r, stoodStill, fx)
 		if r.fsm.State() != vrrp.Active {
 			continue

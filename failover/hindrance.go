@@ -11,6 +11,7 @@ const (
 	unseen      = "the interface has not been looked at yet"
 	waitStartup = "vrrp_startup_delay has not passed yet"
 	waitBoot    = "vrrp_delay_after_boot has not passed yet"
+	waitTurn    = "the program before this one has not handed over yet"
 )
 
 // hindrance is why a router does not run. The zero value: nothing keeps it from running.
@@ -30,6 +31,7 @@ type hindrance struct {
 // a sync group start and stop together, when the batch's inputs or timers are through.
 func (c *Core) evaluate(now vrrp.Instant, r *router, fx *Effects) {
 	switch {
+	case c.awaiting: // TakeUp looks at everything
 	case c.stopping || r.retired:
 		if r.handover != nil {
 			if h, _ := c.precondition(now, r); h.reason != "" && !h.pending {
@@ -73,12 +75,13 @@ func (c *Core) hinder(now vrrp.Instant, r *router, h hindrance, fx *Effects) {
 	}
 	if !h.pending {
 		c.disinherit(now, r, fx)
+		r.legacy = nil
 	}
 	if !h.pending && h.reason == r.obstacle.reason {
 		fx.about(r, Event{Kind: EventFault, At: now, Reason: h.reason})
 	}
 	c.shutdown(now, r, fx)
-	if len(r.untested) > 0 && r.inherits == nil {
+	if len(r.untested) > 0 && r.inherits == nil && r.legacy == nil {
 		r.untested = nil // only who runs is spared what nobody has looked at yet
 		c.weigh(now, r, "what it tracks has no result yet", fx)
 	}

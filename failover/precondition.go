@@ -144,7 +144,9 @@ func (c *Core) closedLink(now vrrp.Instant, r *router) hindrance {
 func (c *Core) delayed(now vrrp.Instant, r *router) hindrance {
 	startup, boot := c.started.Add(c.cfg.StartupDelay), vrrp.Instant(c.cfg.BootDelay)
 	switch {
-	case r.fsm.State() != vrrp.Initialize, r.inherits != nil:
+	case c.awaiting:
+		return hindrance{reason: waitTurn, pending: true}
+	case r.fsm.State() != vrrp.Initialize, r.inherits != nil, r.legacy != nil:
 	case now < startup:
 		return hindrance{reason: waitStartup, pending: true, until: startup}
 	case now < boot:

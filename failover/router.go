@@ -78,6 +78,8 @@ type router struct {
 	drained  *Drain // a person keeps it out of the role; nil: nobody does
 	// inherits is what it takes over from another life of the agent as soon as it can run; nil: nothing.
 	inherits *inheritance
+	// legacy is what another program has handed over of it, until it runs; nil: nothing.
+	legacy *LegacyRouter
 
 	// failing is since when the kernel has refused an address of this Active router; Never: it has not. After
 	// RefusalBound the role is given up, because of refusal and until refusedUntil.

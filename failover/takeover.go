@@ -124,6 +124,7 @@ func (r *router) evidence(now vrrp.Instant, e vrrp.Effect) *Evidence {
 // noteTakeover keeps the record of a takeover over a transition.
 func (c *Core) noteTakeover(now, since vrrp.Instant, r *router, e vrrp.Effect, fx *Effects) {
 	switch {
+	case e.Cause == vrrp.CauseUpgrade: // nobody has taken anything over
 	case e.To == vrrp.Active && r.cfg.Anycast != nil:
 		r.takeover = takeover{open: true, last: r.takeover.last}
 		r.takeover.mark(PhaseReady, now)

@@ -122,9 +122,11 @@ func (c *Core) Inheriting() bool {
 
 // begin enables a router that nothing keeps from running any more.
 func (c *Core) begin(now vrrp.Instant, r *router, fx *Effects) {
-	h := r.inherits
-	r.inherits = nil
+	h, legacy := r.inherits, r.legacy
+	r.inherits, r.legacy = nil, nil
 	switch {
+	case legacy != nil:
+		c.goOn(now, r, legacy, fx)
 	case h == nil:
 		c.apply(now, r, r.fsm.Startup(now), fx)
 	case h.resume:
@@ -154,7 +156,7 @@ func (c *Core) disinherit(now vrrp.Instant, r *router, fx *Effects) {
 		return
 	}
 	resume := r.inherits.resume
-	r.inherits, c.dirty = nil, true
+	r.inherits, r.legacy, c.dirty = nil, nil, true
 	if resume {
 		c.advertise(r, wire.PriorityRelease, fx)
 	}

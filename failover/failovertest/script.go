@@ -87,7 +87,8 @@ type script struct {
 	now      vrrp.Instant
 	fx       failover.Effects
 	together bool
-	orders   uint64 // how many switchovers there were
+	orders   uint64         // how many switchovers there were
+	old      *failover.Core // has the roles while core awaits them
 
 	takeovers bool // are shown in full
 
@@ -109,6 +110,10 @@ func (s *script) command(w words) error {
 		return s.follow(p, &w)
 	case "testament":
 		s.testament()
+	case "await":
+		return s.await(w.next())
+	case "upgrade":
+		return s.upgrade()
 	case "reload":
 		cfg, err := ParseConfig(s.configs[w.next()])
 		if err != nil {

@@ -1,6 +1,7 @@
 package failovertest
 
 import (
+	"encoding/json"
 	"errors"
 
 	"failoverd/failover"
@@ -49,4 +50,38 @@ func (s *script) testament() {
 	for i := range t.Adverts {
 		s.say("  %s", describeAdvert(&t.Adverts[i]))
 	}
+}
+
+// await makes the core of another program, which sees everything from now on and does nothing. The old core sees nothing
+// any more, until upgrade has it hand over: that takes no time here.
+func (s *script) await(config string) (err error) {
+	if s.cfg, err = ParseConfig(s.configs[config]); err != nil {
+		return err
+	}
+	s.old = s.core
+	if s.core, err = failover.New(s.cfg, s.now); err != nil {
+		return err
+	}
+	s.core.Await()
+	s.say("unready: %q, bar: %q", s.core.Unready(s.now), s.old.HandoverBar())
+	return nil
+}
+
+// upgrade hands over. What is handed over is text on the way.
+func (s *script) upgrade() error {
+	s.say("unready: %q, bar: %q", s.core.Unready(s.now), s.old.HandoverBar())
+	text, err := json.Marshal(s.old.Legacy())
+	if err != nil {
+		return err
+	}
+	var l failover.Legacy
+	if err := json.Unmarshal(text, &l); err != nil {
+		return err
+	}
+	s.old = nil
+	if err := s.core.TakeUp(s.now, &l, &s.fx); err != nil {
+		s.say("refused: %v", err)
+	}
+	s.batch(false)
+	return nil
 }

@@ -1,0 +1,168 @@
+package failover
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"failoverd/vrrp"
+)
+
+// Legacy is what a program that works hands over to another one, which takes its place (an upgrade): where every router
+// stands, and what has been said of it, so that nothing is said twice. Both live on one machine under one boot, so that
+// an Instant means the same to both.
+type Legacy struct {
+	Routers []LegacyRouter
+	// Groups holds the last state that each sync group was told of, by its name.
+	Groups map[string]string `json:",omitempty"`
+}
+
+// LegacyRouter is one router that runs.
+type LegacyRouter struct {
+	Key      string // as of an Heir
+	Standing vrrp.Standing
+	// Since and Why are of the state that it is in, Told the last state that its scripts were told of.
+	Since vrrp.Instant
+	Why   string
+	Told  string `json:",omitempty"`
+	// HoldUntil is when bgp_wait ends.
+	HoldUntil vrrp.Instant
+	// Announced are the addresses that the LAN knows of. The instants are when it is told again; vrrp.Never: it is not.
+	Announced []AddressKey `json:",omitempty"`
+	Second    vrrp.Instant
+	Settled   vrrp.Instant
+	Refresh   vrrp.Instant
+	Rival     vrrp.Instant
+	RivalLast vrrp.Instant
+	Quiet     vrrp.Instant
+	Counters  RouterCounters
+}
+
+// HandoverBar says why the roles cannot be handed over to another program now; empty: they can.
+func (c *Core) HandoverBar() string {
+	switch {
+	case c.stopping:
+		return "the agent is about to stop"
+	case c.region.site != nil || len(c.region.watches) > 0 || len(c.region.partners) > 0 || c.cfg.WitnessServer != nil:
+		return "the authority of a site, and what partners were told, cannot be handed over: they have to be asked for again"
+	case len(c.leaving) > 0:
+		return "a router that a reload has removed has not let go of its addresses yet; try again"
+	case c.Inheriting():
+		return "the agent has not taken over from its last life yet; try again"
+	}
+	for _, r := range c.routers {
+		switch {
+		case r.pending, r.legacy != nil:
+			return fmt.Sprintf("%s has not started yet (%s); try again", r.cfg.Name, r.fault)
+		case r.handover != nil, r.releasing:
+			return fmt.Sprintf("%s has left its role and has not let go of it yet; try again", r.cfg.Name)
+		case r.fsm.State() == vrrp.Active && !r.addressesIn:
+			return fmt.Sprintf("the addresses of %s are not in yet; try again", r.cfg.Name)
+		}
+	}
+	return ""
+}
+
+// Legacy returns that of this moment. What it holds is the caller's.
+func (c *Core) Legacy() *Legacy {
+	l := &Legacy{Groups: maps.Clone(c.groupsTold)}
+	for _, r := range c.routers {
+		if r.fsm.State() == vrrp.Initialize {
+			continue
+		}
+		g := &r.gratuitous
+		h := LegacyRouter{
+			Key: r.cfg.heirKey(), Standing: r.fsm.Standing(), Since: r.since, Why: r.why, Told: r.told, HoldUntil: r.holdUntil,
+			Second: g.second, Settled: g.settled, Refresh: g.refresh, Rival: g.rival, RivalLast: g.rivalAgain, Quiet: g.quiet,
+			Counters: r.counters,
+		}
+		for i, p := range r.presence {
+			if p == announced {
+				h.Announced = append(h.Announced, r.cfg.Addresses[i].Key())
+			}
+		}
+		l.Routers = append(l.Routers, h)
+	}
+	return l
+}
+
+// Await makes every router wait for TakeUp, whatever it finds: another program has the roles. It belongs right after New.
+func (c *Core) Await() { c.awaiting = true }
+
+// Unready says what a core that awaits its turn still has to learn before it can go on as the one before; empty: nothing.
+// Sessions of BGP speakers come with the turn, and so nobody waits for what is tracked of them.
+func (c *Core) Unready(now vrrp.Instant) string {
+	for _, r := range c.routers {
+		r.untested = slices.DeleteFunc(r.notYetKnown(c), func(t Tracker) bool { return t.Kind != TrackBGP })
+		if h, _ := c.precondition(now, r); h.pending && h.reason != waitTurn {
+			return r.cfg.Name + ": " + h.reason
+		}
+	}
+	return ""
+}
+
+// ErrLegacy says that what was handed over makes no sense.
+var ErrLegacy = errors.New("what was handed over makes no sense")
+
+// TakeUp ends Await with what the program before has handed over. Routers that can run go on where they stood; one that
+// was Active and cannot run gives its role away when a fault of it is known, as in Inherit. Nothing is changed when the
+// error is not nil, which wraps ErrLegacy.
+func (c *Core) TakeUp(now vrrp.Instant, l *Legacy, fx *Effects) error {
+	heirs := make(map[string]*LegacyRouter, len(l.Routers))
+	for i := range l.Routers {
+		h := &l.Routers[i]
+		if heirs[h.Key] != nil || !h.Standing.Runs() {
+			return fmt.Errorf("%w: router %s, %v with priority %d", ErrLegacy, h.Key, h.Standing.State, h.Standing.Priority)
+		}
+		heirs[h.Key] = h
+	}
+	for _, r := range c.routers {
+		if h := heirs[r.cfg.heirKey()]; h != nil {
+			c.leaveTo(now, r, h)
+			delete(heirs, h.Key)
+		}
+	}
+	for key := range heirs {
+		for _, r := range c.routers {
+			r.inherits, r.legacy = nil, nil
+		}
+		return fmt.Errorf("%w: there is no router %s", ErrLegacy, key)
+	}
+	c.awaiting, c.started, c.unasked, c.regroup, c.dirty = false, now, true, true, true
+	c.groupsTold = maps.Clone(l.Groups)
+	c.evaluateFor(now, "", fx)
+	for _, r := range c.routers {
+		c.weigh(now, r, "upgrade", fx)
+	}
+	return nil
+}
+
+// leaveTo prepares r for going on as h says.
+func (c *Core) leaveTo(now vrrp.Instant, r *router, h *LegacyRouter) {
+	r.legacy, r.untested, r.priority = h, r.notYetKnown(c), h.Standing.Priority
+	r.fsm.SetPriority(r.priority)
+	if h.Standing.State == vrrp.Active {
+		until := now.Add(3 * r.cfg.VRRP.Interval.Duration())
+		r.inherits, r.held = &inheritance{resume: true, died: now, until: until}, r.own
+	}
+}
+
+// goOn makes r go on as the program before has left it. Nothing of what was said is said again.
+func (c *Core) goOn(now vrrp.Instant, r *router, h *LegacyRouter, fx *Effects) {
+	r.told = h.Told
+	e := r.fsm.Succeed(&h.Standing)
+	r.fsm.SetPriority(r.priority) // what is tracked may have been weighed anew
+	c.apply(now, r, e, fx)
+	r.since, r.why, r.counters, r.holdUntil = h.Since, h.Why, h.Counters, h.HoldUntil
+	r.gratuitous = gratuitous{
+		first: vrrp.Never, second: h.Second, settled: h.Settled, refresh: h.Refresh, rival: h.Rival, rivalAgain: h.RivalLast, quiet: h.Quiet,
+	}
+	for i := range r.presence {
+		if slices.Contains(h.Announced, r.cfg.Addresses[i].Key()) {
+			r.presence[i] = announced
+		}
+	}
+	c.updateHold(now, r, fx)
+	c.reschedule(r)
+}

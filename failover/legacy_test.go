@@ -1,0 +1,53 @@
+package failover_test
+
+import (
+	"errors"
+	"testing"
+
+	"failoverd/failover"
+	"failoverd/failover/failovertest"
+	"failoverd/vrrp"
+)
+
+const legacyConfig = "router V4 eth0/4/51 priority 100\n  address 192.0.2.10/24 eth0 lease 3s\n"
+
+// What makes no sense is refused as a whole, and the core still awaits its turn.
+func TestTakeUpRefuses(t *testing.T) {
+	cfg, err := failovertest.ParseConfig(legacyConfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := vrrp.Standing{State: vrrp.Active, Priority: 100, Learned: 100, Deadline: 5}
+	for name, change := range map[string]func(*failover.LegacyRouter){
+		"no state":          func(r *failover.LegacyRouter) { r.Standing.State = vrrp.Initialize },
+		"an unknown state":  func(r *failover.LegacyRouter) { r.Standing.State = 9 },
+		"priority 0":        func(r *failover.LegacyRouter) { r.Standing.Priority = 0 },
+		"interval 0":        func(r *failover.LegacyRouter) { r.Standing.Learned = 0 },
+		"a long interval":   func(r *failover.LegacyRouter) { r.Standing.Learned = 65535 },
+		"an unknown router": func(r *failover.LegacyRouter) { r.Key = "eth0/4/52" },
+	} {
+		core, err := failover.New(cfg, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		core.Await()
+		l := &failover.Legacy{Routers: []failover.LegacyRouter{{Key: "eth0/4/51", Standing: good}}}
+		change(&l.Routers[0])
+		var fx failover.Effects
+		if err := core.TakeUp(10, l, &fx); !errors.Is(err, failover.ErrLegacy) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if core.Inheriting() {
+			t.Errorf("%s: something is taken over", name)
+		}
+		if err := core.TakeUp(10, &failover.Legacy{Routers: []failover.LegacyRouter{{Key: "eth0/4/51", Standing: good}}}, &fx); err != nil || !core.Inheriting() {
+			t.Errorf("%s: afterwards %v", name, err)
+		}
+	}
+	core, _ := failover.New(cfg, 0)
+	core.Await()
+	twice := failover.LegacyRouter{Key: "eth0/4/51", Standing: good}
+	if err := core.TakeUp(10, &failover.Legacy{Routers: []failover.LegacyRouter{twice, twice}}, new(failover.Effects)); !errors.Is(err, failover.ErrLegacy) {
+		t.Errorf("one router twice: %v", err)
+	}
+}
