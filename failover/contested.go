@@ -15,7 +15,12 @@ const (
 	// address belongs to the Active router, and the LAN believes who spoke last.
 	defenceGap = time.Second
 
-	// defenceRepeats is how often an address is announced after a claim, the first time at once.
+	// defenceDelay is how long a claim waits for the advertisement of whoever made it: a router that takes the role over
+	// announces its addresses a fraction of a millisecond after its first one, and the two arrive on two sockets. To answer
+	// that claim would turn the LAN back to the old one.
+	defenceDelay = 20 * time.Millisecond
+
+	// defenceRepeats is how often an address is announced after a claim, the first time after defenceDelay.
 	defenceRepeats = 3
 
 	// contestedFor is how long after the last claim status tells of it.
@@ -41,12 +46,13 @@ type contested struct {
 	due     vrrp.Instant // of the next announcement; Never: none is left
 	quiet   vrrp.Instant // none before
 	repeats int
+	untold  bool // an event is due with the next announcement
 	told    limiter
 }
 
 // addressClaimed defends the address, and tells of it. Who is not Active has nothing to defend; who has not announced the address
 // yet is about to. Another router that is Active under the same virtual link-layer address is a rival, which its advertisements tell.
-func (c *Core) addressClaimed(now vrrp.Instant, in *AddressClaimed, fx *Effects) {
+func (c *Core) addressClaimed(now vrrp.Instant, in *AddressClaimed) {
 	for _, r := range c.routers {
 		if r.fsm.State() != vrrp.Active || r.cfg.VMAC != nil && r.cfg.VMAC.MAC == in.MAC {
 			continue
@@ -56,7 +62,7 @@ func (c *Core) addressClaimed(now vrrp.Instant, in *AddressClaimed, fx *Effects)
 			if k.Interface != in.Interface || k.Prefix.Addr() != in.Address || r.presence[i] == absent {
 				continue
 			}
-			c.contest(now, r, k, in.MAC, fx)
+			contest(now, r, k, in.MAC)
 			c.reschedule(r)
 			return // an address is on an interface once
 		}
@@ -64,7 +70,7 @@ func (c *Core) addressClaimed(now vrrp.Instant, in *AddressClaimed, fx *Effects)
 }
 
 // contest takes note of one claim.
-func (c *Core) contest(now vrrp.Instant, r *router, k AddressKey, mac [6]byte, fx *Effects) {
+func contest(now vrrp.Instant, r *router, k AddressKey, mac [6]byte) {
 	r.counters.Claims++
 	i := slices.IndexFunc(r.contested, func(x contested) bool { return x.key == k })
 	if i < 0 {
@@ -76,13 +82,21 @@ func (c *Core) contest(now vrrp.Instant, r *router, k AddressKey, mac [6]byte, f
 		x.told = limiter{} // somebody else is news, unless two take turns
 	}
 	x.mac, x.last, x.repeats = mac, now, defenceRepeats
-	x.claims++
-	if x.due == vrrp.Never {
-		x.due = max(now, x.quiet)
+	x.claims, x.untold = x.claims+1, true
+	if d := max(now.Add(defenceDelay), x.quiet); x.due > d {
+		x.due = d
 	}
+}
+
+// tellClaim tells of the claims since the last announcement, unless it was told of this host a moment ago.
+func (x *contested) tellClaim(now vrrp.Instant, r *router, fx *Effects) {
+	if !x.untold {
+		return
+	}
+	x.untold = false
 	if x.told.allows(now) {
 		fx.about(r, Event{
-			Kind: EventClaimed, At: now, Address: k, Object: macText(mac),
+			Kind: EventClaimed, At: now, Address: x.key, Object: macText(x.mac),
 			Reason: "another host has said on this LAN that it has the address; it is announced again, at most once a second",
 		})
 	}
@@ -99,6 +113,7 @@ func (c *Core) defend(now vrrp.Instant, r *router, fx *Effects) {
 		if !r.carries(x.key) {
 			continue
 		}
+		x.tellClaim(now, r, fx)
 		c.announceOne(now, r, x.key, fx)
 		if x.repeats--; x.repeats > 0 {
 			x.due = x.quiet

@@ -253,7 +253,7 @@ func (c *Core) Step(now vrrp.Instant, in Input, fx *Effects) {
 		c.links[in.Link] = in
 		c.evaluateFor(now, in.Link.Interface, fx)
 	case AddressClaimed:
-		c.addressClaimed(now, &in, fx)
+		c.addressClaimed(now, &in)
 	case AddressesReported:
 		c.addressesReported(now, &in.Report, fx)
 	case SpeakerReported:
