@@ -36,6 +36,8 @@ var rooms = map[string]room{
 	"failover/heartbeat": {pure: true},
 	"failover":           {pure: true, own: []string{"vrrp", "vrrp/wire", "bgp", "failover/heartbeat"}},
 	"conf":               {pure: true, own: []string{"failover", "vrrp", "vrrp/wire", "bgp", "failover/heartbeat"}},
+	// What the core was told and decided, as text, and the way back: as pure as the core, and without it there is no replay.
+	"failover/record": {pure: true, own: []string{"failover", "vrrp", "vrrp/wire", "bgp"}},
 	"vrrp/link": {own: []string{"vrrp/wire", "vrrp"}, others: []string{
 		"golang.org/x/sys/unix", "golang.org/x/net/", "github.com/mdlayher/arp", "github.com/mdlayher/ndp", "github.com/mdlayher/packet", "github.com/mdlayher/ethernet",
 	}},

@@ -10,6 +10,7 @@ import (
 
 	"failoverd/bgp"
 	"failoverd/failover"
+	"failoverd/failover/record"
 	"failoverd/vrrp"
 	"failoverd/vrrp/wire"
 )
@@ -18,7 +19,7 @@ import (
 type agent struct {
 	world *World
 	host  *Host
-	core  *failover.Core
+	core  *record.Core
 	text  string // the configuration in force
 
 	offset    time.Duration // what its clock shows more than the world's
@@ -86,7 +87,7 @@ func (h *Host) start() {
 	h.agent = a
 	cfg := MustParseConfig(h.Config)
 	var err error
-	if a.core, err = failover.New(cfg, a.local()); err != nil {
+	if a.core, err = NewCore(w.trace, cfg, a.local()); err != nil {
 		panic(err)
 	}
 	a.configs, a.adopted = append(a.configs, cfg), append(a.adopted, w.now)
@@ -285,7 +286,7 @@ func (a *agent) step(now vrrp.Instant, in failover.Input) {
 // forget is a reload that starts over.
 func (a *agent) forget(now vrrp.Instant, cfg *failover.Config) {
 	var err error
-	if a.core, err = failover.New(cfg, now); err != nil {
+	if a.core, err = NewCore(a.world.trace, cfg, now); err != nil {
 		panic(err)
 	}
 	a.states = make(map[vrrp.Key]*state)

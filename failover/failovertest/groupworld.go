@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"failoverd/failover"
+	"failoverd/failover/record"
 	"failoverd/vrrp"
 	"failoverd/vrrp/wire"
 )
@@ -38,7 +39,7 @@ type lanPath struct {
 type groupHost struct {
 	w      *groupWorld
 	index  int
-	core   *failover.Core // nil: no agent runs
+	core   *record.Core // nil: no agent runs
 	offset time.Duration
 	fx     failover.Effects
 	inbox  []any // packet or failover.Input
@@ -130,7 +131,7 @@ func (h *groupHost) start() {
 	h.life++
 	h.inbox, h.frozen, h.wakeAt, h.words = nil, false, vrrp.Never, make(map[string]string)
 	var err error
-	if h.core, err = failover.New(MustParseConfig(w.config(h.index, groupVariant{})), h.local()); err != nil {
+	if h.core, err = NewCore(w.trace, MustParseConfig(w.config(h.index, groupVariant{})), h.local()); err != nil {
 		panic(err)
 	}
 	h.excused, h.alone, h.split = w.now, false, vrrp.Never

@@ -3,6 +3,7 @@ package failovertest
 import (
 	"encoding/hex"
 	"fmt"
+	"io"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -11,6 +12,7 @@ import (
 
 	"failoverd/bgp"
 	"failoverd/failover"
+	"failoverd/failover/record"
 	"failoverd/vrrp"
 	"failoverd/vrrp/wire"
 )
@@ -56,8 +58,11 @@ import (
 //	status
 //
 // Each command is one batch, as in the daemon: the input, then what is due, then Flush.
-func Script(text string) (string, error) {
+func Script(text string) (string, error) { return runScript(text, nil) }
+
+func runScript(text string, trace io.Writer) (string, error) {
 	s := script{
+		trace:   trace,
 		configs: make(map[string]string), desired: make(map[string]bgp.Desired), reports: make(map[string]*bgp.Report),
 	}
 	for i, line := range strings.Split(strings.TrimRight(text, "\n"), "\n") {
@@ -82,7 +87,8 @@ type script struct {
 	configs map[string]string
 	open    string // the configuration whose lines are read
 
-	core     *failover.Core
+	trace    io.Writer
+	core     *record.Core
 	cfg      *failover.Config
 	now      vrrp.Instant
 	fx       failover.Effects
@@ -171,7 +177,7 @@ func (s *script) start(name string) error {
 	if s.cfg, err = ParseConfig(s.configs[name]); err != nil {
 		return err
 	}
-	if s.core, err = failover.New(s.cfg, s.now); err != nil {
+	if s.core, err = NewCore(s.trace, s.cfg, s.now); err != nil {
 		return err
 	}
 	s.batch(false)

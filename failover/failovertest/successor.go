@@ -12,7 +12,7 @@ func (s *script) follow(p *configParser, w *words) (err error) {
 	if s.cfg, err = ParseConfig(s.configs[w.next()]); err != nil {
 		return err
 	}
-	if s.core, err = failover.New(s.cfg, s.now); err != nil {
+	if s.core, err = NewCore(s.trace, s.cfg, s.now); err != nil {
 		return err
 	}
 	how := w.next()

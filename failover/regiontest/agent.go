@@ -7,6 +7,7 @@ import (
 	"failoverd/bgp"
 	"failoverd/failover"
 	"failoverd/failover/failovertest"
+	"failoverd/failover/record"
 	"failoverd/vrrp"
 	"failoverd/vrrp/wire"
 )
@@ -15,7 +16,7 @@ import (
 type agent struct {
 	node *node
 	life int
-	core *failover.Core
+	core *record.Core
 	fx   failover.Effects
 
 	inbox   []any        // packet or failover.Input, in order of arrival
@@ -54,7 +55,7 @@ func (n *node) start() {
 	n.silence.restart(n.world.Now())
 	n.world.note(n, "agent starts")
 	var err error
-	if a.core, err = failover.New(n.config, n.local()); err != nil {
+	if a.core, err = failovertest.NewCore(n.world.trace, n.config, n.local()); err != nil {
 		panic(err)
 	}
 	a.view = newView(a)

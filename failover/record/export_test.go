@@ -1,0 +1,7 @@
+package record
+
+// For the tests.
+var (
+	Frame         = frame
+	ForEachSecret = forEachSecret
+)
