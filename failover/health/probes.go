@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"failoverd/bgp"
 	"failoverd/failover"
 )
@@ -49,12 +47,11 @@ func tcpProber(address string, w way) prober {
 	}
 	return func(ctx context.Context) outcome {
 		begun := time.Now()
-		l, err := w.dial(ctx, unix.SOCK_STREAM, &to)
+		err := w.knock(ctx, &to)
 		if err != nil {
 			return w.failure(ctx, err)
 		}
 		took := time.Since(begun)
-		_ = l.Close() // it was there
 		return outcome{ok: true, rtt: took, cause: "connected"}
 	}
 }

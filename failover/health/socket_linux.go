@@ -125,31 +125,52 @@ func socketAddress(fd int, a netip.AddrPort) (unix.Sockaddr, error) {
 // connect returns a socket of a kind that is connected to an address, or fails when ctx ends. An error says which address it
 // is about. prepare, unless it is nil, is called with the socket before.
 func (w way) connect(ctx context.Context, kind, protocol int, a netip.AddrPort, prepare func(fd int) error) (*link, error) {
+	s, err := w.begin(kind, protocol, a, prepare)
+	if err != nil {
+		return nil, err
+	}
+	return s.link(ctx)
+}
+
+// attempt is a socket that is connected, or is about to be. It belongs to whoever began it, until it is made a link.
+type attempt struct {
+	fd         int
+	remote     netip.AddrPort
+	connecting bool
+}
+
+// begin begins what connect does, and waits for nothing.
+func (w way) begin(kind, protocol int, a netip.AddrPort, prepare func(fd int) error) (attempt, error) {
 	family := unix.AF_INET6
 	if a.Addr().Unmap().Is4() {
 		family = unix.AF_INET
 	}
 	fd, err := w.socket(family, kind, protocol)
 	if err != nil {
-		return nil, dialError(a, err)
+		return attempt{}, dialError(a, err)
 	}
-	connecting, err := false, error(nil)
+	s := attempt{fd: fd, remote: a}
 	if prepare != nil {
 		err = prepare(fd)
 	}
 	if err == nil {
-		connecting, err = connect(fd, a)
+		s.connecting, err = connect(fd, a)
 	}
 	if err != nil {
 		_ = unix.Close(fd) // it was never connected
-		return nil, dialError(a, err)
+		return attempt{}, dialError(a, err)
 	}
-	l := &link{File: os.NewFile(uintptr(fd), "probe"), remote: a}
+	return s, nil
+}
+
+// link waits until the socket is connected, or ctx ends.
+func (s attempt) link(ctx context.Context) (*link, error) {
+	l := &link{File: os.NewFile(uintptr(s.fd), "probe"), remote: s.remote}
 	l.stop = context.AfterFunc(ctx, func() { _ = l.SetDeadline(longAgo) })
-	if connecting {
+	if s.connecting && !connected(s.fd) {
 		if err := l.established(); err != nil {
 			_ = l.Close() // it was never connected
-			return nil, dialError(a, err)
+			return nil, dialError(s.remote, err)
 		}
 	}
 	return l, nil
@@ -184,8 +205,7 @@ func (l *link) established() error {
 		case err != nil:
 			failure = os.NewSyscallError("getsockopt", err)
 		case e == 0:
-			_, err := unix.Getpeername(int(fd)) // nobody says that it is ready when it is not: the poller may
-			return err == nil
+			return connected(int(fd)) // nobody says that it is ready when it is not: the poller may
 		case e == unix.EINPROGRESS, e == unix.EALREADY, e == unix.EINTR:
 			return false
 		default:
