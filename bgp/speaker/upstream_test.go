@@ -121,6 +121,14 @@ func path(as uint32, hop byte, med byte, n int) []byte {
 
 var withdrawService4 = message(packet.BGP_MSG_UPDATE, []byte{0, 4, 24, 198, 51, 100, 0, 0})
 
+// marker announces another prefix, with AS 64502 as its path and next hop 192.0.2.2.
+var (
+	marker = message(packet.BGP_MSG_UPDATE, []byte{
+		0, 0, 0, 20, 0x40, 1, 1, 0, 0x40, 2, 6, 2, 1, 0, 0, 0xfb, 0xf6, 0x40, 3, 4, 192, 0, 2, 2, 24, 198, 51, 101,
+	})
+	withdrawMarker = message(packet.BGP_MSG_UPDATE, []byte{0, 4, 24, 198, 51, 101, 0, 0})
+)
+
 // One router, several neighbors with the same prefix: the best path is reported each time that it changes, whatever
 // the reason, and its end as well. One body, because gobgp servers of one process share variables.
 func TestUpstream(t *testing.T) {
@@ -196,7 +204,13 @@ func TestUpstream(t *testing.T) {
 
 	second, goSilent := dialRaw(t, two.String(), port, 64502, 3, 2)
 	wantSession(two, up)
-	second.send(path(64502, 2, 0, 2))  // longer: not the best
+	second.send(path(64502, 2, 0, 2)) // longer: not the best
+	// Nothing is reported of it. What comes after it on the same session is, and shows that it has arrived: two sessions
+	// have no order.
+	second.send(marker)
+	wantBest(prompt, "198.51.101.0/24 via 192.0.2.2 from 127.0.0.22")
+	second.send(withdrawMarker)
+	wantBest(prompt, "198.51.101.0/24 withdrawn")
 	first.send(path(64501, 11, 60, 1)) // replaced: other next hop
 	wantBest(prompt, "198.51.100.0/24 via 192.0.2.11 from 127.0.0.21")
 	first.send(path(64501, 11, 60, 4)) // prepended: the other one is better now
