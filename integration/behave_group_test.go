@@ -161,6 +161,7 @@ func (h *splits) close() {
 // and both addresses move; it recovers, and both return, or stay where they are if they are to (nopreempt). Never is the
 // role split for longer than one Active_Down_Interval.
 func TestGroupOfBoth(t *testing.T) {
+	t.Parallel()
 	need(t, "keepalived")
 	const down = 900*time.Millisecond + 300*time.Millisecond // at the most
 	for _, c := range []struct {

@@ -112,6 +112,7 @@ func (c *crashLab) resumed(at time.Time, pid int) {
 
 // TestAgentKilledResumes: an agent that dies and is back in time has lost nothing.
 func TestAgentKilledResumes(t *testing.T) {
+	t.Parallel()
 	for _, how := range []syscall.Signal{syscall.SIGKILL, syscall.SIGABRT} { // the latter ends it as a panic does
 		t.Run(how.String(), func(t *testing.T) {
 			t.Parallel()
@@ -164,6 +165,7 @@ func TestAgentKilledResigns(t *testing.T) {
 // TestCrashForms: the same with virtual link-layer addresses and with signed advertisements, whose last words have to be
 // believed.
 func TestCrashForms(t *testing.T) {
+	t.Parallel()
 	for name, extra := range map[string][]string{
 		"use_vmac":  {"use_vmac"},
 		"auth_hmac": {"auth_hmac {", `    key 1 "a key that is long enough for auth_hmac"`, "    active_key 1", "}"},

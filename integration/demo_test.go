@@ -6,10 +6,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"failoverd/integration/lab"
 )
 
 // demoResult is the last line of `demo --json`.
@@ -26,7 +29,8 @@ type demoResult struct {
 	} `json:"verdicts"`
 }
 
-// demo starts the demo in a group of its own with a private folder for temporary files.
+// demo prepares the demo as its users run it: a program of its own name, so that what is left of it can be told, in a group
+// of its own, with a private folder for temporary files.
 func demo(t *testing.T, credential *syscall.Credential, args ...string) (*exec.Cmd, *strings.Builder, string) {
 	t.Helper()
 	notShort(t)
@@ -35,16 +39,18 @@ func demo(t *testing.T, credential *syscall.Credential, args ...string) (*exec.C
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	must(t, os.Chmod(dir, 0o777))
 	must(t, os.Chmod(filepath.Dir(binary), 0o755))
+	program := filepath.Join(filepath.Dir(binary), filepath.Base(dir))
+	must(t, os.Link(binary, program))
+	t.Cleanup(func() { os.Remove(program) })
 	var out strings.Builder
-	cmd := exec.Command(binary, append([]string{"demo"}, args...)...)
+	cmd := exec.Command(program, append([]string{"demo"}, args...)...)
 	cmd.Env = append(os.Environ(), "TMPDIR="+dir, "HOME="+dir)
 	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: credential}
-	must(t, cmd.Start())
 	return cmd, &out, dir
 }
 
-// checkNothingLeft asserts that the demo has left no file and no process of its group.
+// checkNothingLeft asserts that the demo has left no file, no namespace and no process, in its group or outside.
 func checkNothingLeft(t *testing.T, cmd *exec.Cmd, dir string) {
 	t.Helper()
 	left, err := os.ReadDir(dir)
@@ -55,6 +61,12 @@ func checkNothingLeft(t *testing.T, cmd *exec.Cmd, dir string) {
 	if err := syscall.Kill(-cmd.Process.Pid, 0); err == nil {
 		t.Error("processes of the demo's group are still running")
 	}
+	exes, _ := filepath.Glob("/proc/[0-9]*/exe")
+	for _, e := range exes {
+		if target, err := os.Readlink(e); err == nil && strings.TrimSuffix(target, " (deleted)") == cmd.Path {
+			t.Errorf("still running: %s", filepath.Dir(e))
+		}
+	}
 	names, _ := filepath.Glob(fmt.Sprintf("/run/netns/fo-%d-*", cmd.Process.Pid))
 	for _, n := range names {
 		t.Errorf("left behind: %s", n)
@@ -62,16 +74,21 @@ func checkNothingLeft(t *testing.T, cmd *exec.Cmd, dir string) {
 }
 
 // TestDemo plays the scenarios of the demo, as root and as an ordinary user: every verdict holds, and nothing is left.
+// Guarded: the path between the regions is cut and nobody loses a probe; the mainland dies and Hong Kong takes over within
+// the bound that it prints; the mainland returns and nobody loses a probe.
 func TestDemo(t *testing.T) {
 	t.Parallel()
 	nobody := &syscall.Credential{Uid: 65534, Gid: 65534}
 	for _, tt := range []struct {
 		scenario, user string
 		credential     *syscall.Credential
-		verdicts       int
+		serving        string
+		says           string
+		outages        []int // the acts with an outage, of at least two advertisement intervals; in no other is a probe lost if exact
+		exact          bool
 	}{
-		{"guarded", "root", nil, 4},
-		{"local", "ordinary user", nobody, 5},
+		{"guarded", "root", nil, "m1 m1 hk m1", "witness sg says up", []int{2}, true},
+		{"local", "ordinary user", nobody, "m1 m2 m1 hk m1", "", []int{1, 3}, false},
 	} {
 		t.Run(tt.scenario+", "+tt.user, func(t *testing.T) {
 			t.Parallel()
@@ -82,17 +99,26 @@ func TestDemo(t *testing.T) {
 				skipWithoutUserNamespaces(t, tt.credential)
 			}
 			cmd, out, dir := demo(t, tt.credential, "--json", "--scenario", tt.scenario)
-			err := cmd.Wait()
+			err := cmd.Run()
 			lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 			var r demoResult
 			if e := json.Unmarshal([]byte(lines[len(lines)-1]), &r); e != nil || r.Type != "result" {
 				t.Fatalf("no result (%v, %v):\n%s", err, e, out)
 			}
-			for _, v := range r.Verdicts {
+			var serving []string
+			for i, v := range r.Verdicts {
 				t.Logf("%-45s outage %8.1f ms, bound %8.1f + %.0f ms, served by %s", v.Event, v.OutageMS, v.BoundMS, v.MarginMS, v.Serving)
+				serving = append(serving, v.Serving)
+				// A probe that does not probe would make every verdict good.
+				if slices.Contains(tt.outages, i) && v.OutageMS < 2000 {
+					t.Errorf("act %d: an outage of %v ms, want at least two advertisement intervals", i+1, v.OutageMS)
+				}
+				if tt.exact && !slices.Contains(tt.outages, i) && v.OutageMS > 0 {
+					t.Errorf("act %d: an outage of %v ms, want none", i+1, v.OutageMS)
+				}
 			}
-			if err != nil || !r.OK || len(r.Verdicts) < tt.verdicts {
-				t.Errorf("exit %v, ok %t, %d verdicts, want %d:\n%s", err, r.OK, len(r.Verdicts), tt.verdicts, out)
+			if got := strings.Join(serving, " "); err != nil || !r.OK || got != tt.serving || !strings.Contains(out.String(), tt.says) {
+				t.Errorf("exit %v, ok %t, served by %s, want %s and %q:\n%s", err, r.OK, got, tt.serving, tt.says, out)
 			}
 			checkNothingLeft(t, cmd, dir)
 		})
@@ -109,22 +135,38 @@ func skipWithoutUserNamespaces(t *testing.T, c *syscall.Credential) {
 	}
 }
 
-// TestDemoInterrupted: Ctrl-C in the middle cleans up.
+// TestDemoInterrupted: Ctrl-C at the start and in the middle cleans up.
 func TestDemoInterrupted(t *testing.T) {
 	t.Parallel()
-	cmd, out, dir := demo(t, nil)
-	time.Sleep(5 * time.Second)
-	must(t, syscall.Kill(-cmd.Process.Pid, syscall.SIGINT))
-	done := make(chan error, 1)
-	go func() { done <- cmd.Wait() }()
-	select {
-	case <-done:
-	case <-time.After(15 * time.Second):
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-		t.Fatalf("still running 15 s after SIGINT:\n%s", out)
+	for _, after := range []string{"== start", "answers: m1"} {
+		t.Run(after, func(t *testing.T) {
+			t.Parallel()
+			cmd, _, dir := demo(t, nil)
+			file, err := os.Create(filepath.Join(t.TempDir(), "out"))
+			must(t, err)
+			defer file.Close()
+			cmd.Stdout, cmd.Stderr = file, file
+			must(t, cmd.Start())
+			said := func() bool {
+				b, err := os.ReadFile(file.Name())
+				return err == nil && strings.Contains(string(b), after)
+			}
+			err = lab.WaitFor(t.Context(), 30*time.Second, after, said)
+			must(t, syscall.Kill(-cmd.Process.Pid, syscall.SIGINT))
+			done := make(chan struct{})
+			go func() { _ = cmd.Wait(); close(done) }()
+			select {
+			case <-done:
+			case <-time.After(15 * time.Second):
+				_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+				<-done
+				t.Error("still running 15 s after SIGINT")
+			}
+			if code := cmd.ProcessState.ExitCode(); code != 130 || err != nil {
+				b, _ := os.ReadFile(file.Name())
+				t.Errorf("%v (%v), want exit status 130\n%s", cmd.ProcessState, err, b)
+			}
+			checkNothingLeft(t, cmd, dir)
+		})
 	}
-	if code := cmd.ProcessState.ExitCode(); code == 0 {
-		t.Error("exit 0 although interrupted")
-	}
-	checkNothingLeft(t, cmd, dir)
 }

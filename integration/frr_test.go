@@ -100,6 +100,7 @@ func (f *frr) run(daemon, conf string, args ...string) *lab.Process {
 // TestFRRInterop pairs failoverd with FRR's vrrpd, version 3, each way round: the preferred one leads, releases the role
 // in order or dies, and the other one takes over when the protocol says.
 func TestFRRInterop(t *testing.T) {
+	t.Parallel()
 	need(t, frrDir+"zebra", frrDir+"vrrpd", "ip")
 	for _, v6 := range []bool{false, true} {
 		for _, weLead := range []bool{true, false} {

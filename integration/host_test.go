@@ -42,6 +42,7 @@ func (n *lan) answers(since time.Time) []lab.Packet {
 
 // TestBackupIsSilent: a Backup does not answer for the virtual address in any way, and accepts nothing for it.
 func TestBackupIsSilent_V3_HOST_01_V3_HOST_02_V3_HOST_03_V3_HOST_05(t *testing.T) {
+	t.Parallel()
 	for _, v6 := range []bool{false, true} {
 		t.Run(map[bool]string{false: "IPv4", true: "IPv6"}[v6], func(t *testing.T) {
 			t.Parallel()
@@ -134,6 +135,7 @@ func checkSolicitedNode(t *testing.T, n *lan) {
 // TestActiveAnswers: the Active router answers for the virtual address once and with one hardware address, its packets
 // are accepted (Accept_Mode is on by default here), and a Backup's virtual MAC attracts nothing.
 func TestActiveAnswers_V3_HOST_04_V3_HOST_06_V3_HOST_07_V3_HOST_09(t *testing.T) {
+	t.Parallel()
 	for _, v6 := range []bool{false, true} {
 		t.Run(map[bool]string{false: "IPv4", true: "IPv6"}[v6], func(t *testing.T) {
 			t.Parallel()

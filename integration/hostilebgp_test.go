@@ -153,30 +153,20 @@ func flood(total int) (all []byte) {
 	return all
 }
 
-// TestHostileBGPPeer: whatever a neighbor does to the speaker, VRRP does not miss an advertisement, the agent's memory does not
-// move, that of the speaker stays under its limit, session and route are back within three seconds of the end of it
-// (plus the back-off, from the third session on that did not last), and the
-// reason is in the events or the log.
-func TestHostileBGPPeer(t *testing.T) {
-	notShort(t)
-	n := newLAN(t, false)
-	e := &edge{lan: n}
-	evil := startEvilPeer(t, n, "192.0.2.3")
-	a := startAgent(t, n.lab, n.a, e.speaker("a", "")+n.instance(prioA, 3, "0.2", announce(service+" speaker EDGE")...))
-	a.waitState("MASTER", 20*time.Second)
-	a.waitSession(20 * time.Second)
-	time.Sleep(time.Second)
-	before := memory(t, a.proc.PID())
-	begin := time.Now()
+// hostileAct is something that a neighbor does.
+type hostileAct struct {
+	name   string
+	do     func() // returns when the hostile act is over
+	reason string // in events or log
+	within time.Duration
+}
 
-	as4 := bgpMessage(2, append([]byte{0, 0, 0, 29, 0x40, 1, 1, 0, 0x40, 3, 4, 192, 0, 2, 3, 0xc0, 17, 6, 2, 1, 0, 0, 0xfb, 0xf4, 0x40, 2, 6, 2, 1, 0, 0, 0xfb, 0xf4}, 24, 10, 9, 8)...)
-	var highest uint64
-	for _, act := range []struct {
-		name   string
-		do     func() // returns when the hostile act is over
-		reason string // in events or log
-		within time.Duration
-	}{
+// TestRouteFlood: a neighbor with more routes than it may have. It takes a core for some seconds, so it runs alone.
+func TestRouteFlood(t *testing.T) {
+	notShort(t)
+	n := newHostileLab(t)
+	evil, a := n.evil, n.agent
+	n.endure([]hostileAct{
 		{"200 000 routes", func() {
 			evil.send(flood(200_000))
 			waitFor(t, 20*time.Second, "gobgp to have worked through it", func() bool {
@@ -184,6 +174,17 @@ func TestHostileBGPPeer(t *testing.T) {
 				return s != nil && len(s.Speakers) == 1 && len(s.Speakers[0].Neighbors) == 1 && s.Speakers[0].Neighbors[0].State.String() != "Established"
 			})
 		}, "Maximum Number of Prefixes Reached", 3 * time.Second},
+	})
+}
+
+// TestHostileBGPPeer: a neighbor that breaks the protocol.
+func TestHostileBGPPeer(t *testing.T) {
+	t.Parallel()
+	notShort(t)
+	n := newHostileLab(t)
+	evil, a := n.evil, n.agent
+	as4 := bgpMessage(2, append([]byte{0, 0, 0, 29, 0x40, 1, 1, 0, 0x40, 3, 4, 192, 0, 2, 3, 0xc0, 17, 6, 2, 1, 0, 0, 0xfb, 0xf4, 0x40, 2, 6, 2, 1, 0, 0, 0xfb, 0xf4}, 24, 10, 9, 8)...)
+	n.endure([]hostileAct{
 		{"unknown message before OPEN", func() {
 			evil.behave(func() []byte { return bgpMessage(99, 1, 2, 3) })
 			evil.send(bgpMessage(3, 6, 4)) // the session ends
@@ -207,7 +208,39 @@ func TestHostileBGPPeer(t *testing.T) {
 			time.Sleep(4 * time.Second)
 			evil.behave(nil)
 		}, "NOTIFICATION", 8 * time.Second}, // the fourth one: four seconds of back-off, then an attempt
-	} {
+	})
+}
+
+// hostileLab is an agent that announces the service to a hostile neighbor.
+type hostileLab struct {
+	*lan
+	evil   *evilPeer
+	agent  *agent
+	before int // memory of the agent, in octets
+}
+
+func newHostileLab(t *testing.T) *hostileLab {
+	t.Helper()
+	n := &hostileLab{lan: newLAN(t, false)}
+	e := &edge{lan: n.lan}
+	n.evil = startEvilPeer(t, n.lan, "192.0.2.3")
+	n.agent = startAgent(t, n.lab, n.a, e.speaker("a", "")+n.instance(prioA, 3, "0.2", announce(service+" speaker EDGE")...))
+	n.agent.waitState("MASTER", 20*time.Second)
+	n.agent.waitSession(20 * time.Second)
+	time.Sleep(time.Second)
+	n.before = memory(t, n.agent.proc.PID())
+	return n
+}
+
+// endure lets the neighbor do things. Whatever it does to the speaker, VRRP does not miss an advertisement, the agent's memory
+// does not move, that of the speaker stays under its limit, session and route are back within three seconds of the end of it
+// (plus the back-off, from the third session on that did not last), and the reason is in the events or the log.
+func (n *hostileLab) endure(acts []hostileAct) {
+	t, a, evil, before := n.t, n.agent, n.evil, n.before
+	t.Helper()
+	begin := time.Now()
+	var highest uint64
+	for _, act := range acts {
 		start := time.Now()
 		act.do()
 		over := time.Now()

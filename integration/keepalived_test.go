@@ -39,6 +39,7 @@ func (keepalived) start(n *lan, node *lab.Node, conf string) *lab.Process {
 // TestKeepalivedInterop runs one failoverd and one keepalived as a pair: each side as the preferred router, which
 // crashes or stops in order, is replaced, and comes back.
 func TestKeepalivedInterop(t *testing.T) {
+	t.Parallel()
 	need(t, "keepalived")
 	for _, v := range []struct {
 		name     string

@@ -42,6 +42,7 @@ func logOf(t *testing.T, p *lab.Process) string {
 
 // TestStaleAddressAfterKill: an agent that is killed, or hangs, leaves no address beyond its lease.
 func TestStaleAddressAfterKill_V3_HOST_13(t *testing.T) {
+	t.Parallel()
 	for _, how := range []string{"SIGKILL", "SIGSTOP"} {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()

@@ -58,6 +58,7 @@ func (g *twoLANs) both(t *testing.T, node, other *lab.Node, d time.Duration, wha
 // TestSyncGroupWithKeepalived: one LAN of the leading router breaks, and both addresses move to the other one, which is
 // the other program; then it is mended, and both return.
 func TestSyncGroupWithKeepalived(t *testing.T) {
+	t.Parallel()
 	need(t, "keepalived")
 	for _, c := range []struct {
 		name   string
@@ -93,6 +94,7 @@ func TestSyncGroupWithKeepalived(t *testing.T) {
 // TestVMACWithKeepalived: a pair with use_vmac, one of each program. All advertisements come from the virtual MAC, and while
 // failoverd serves the client knows the address by nothing else. (V3-TX-01)
 func TestVMACWithKeepalived_V3_TX_01(t *testing.T) {
+	t.Parallel()
 	need(t, "keepalived", "ping")
 	for _, c := range []struct {
 		name   string

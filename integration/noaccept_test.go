@@ -71,6 +71,7 @@ const someTable = "table inet other {\n chain input {\n type filter hook input p
 // addresses, and those that it owns, are as they were. A reload takes the filter away and puts it back without touching
 // the role. Tables of others stay, and in the end ours is gone.
 func TestNoAccept_V3_HOST_08(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name  string
 		v6    bool

@@ -84,6 +84,7 @@ func (n *lan) cutAfterAdvert() (sent time.Time) {
 // a client sees when the MASTER's node dies right after it. How long after is measured, and taken into account: the outage
 // begins with the first probe that is lost.
 func TestPhasesAddUpToTheOutage(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name   string
 		bgp    bool

@@ -55,6 +55,7 @@ func TestSurprise01_KeywordWithoutValue(t *testing.T) {
 // Surprises 2 and 3: a check that cannot run - no such user, no such file, not executable, insecure, defined after its
 // user - is dropped by keepalived, and the node becomes MASTER unmonitored.
 func TestSurprise02_03_ChecksThatCannotRun(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ name, global, script, extra, why string }{
 		{"no such file", "", "DIR/nothing-here.sh", "", "no such file"},
 		{"not executable", "", "DIR/plain.sh", "", "permission"},

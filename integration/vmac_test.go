@@ -87,6 +87,7 @@ func heard(p *lab.Process) []string {
 // of the virtual MAC (V3-TX-05). The Backup's interface is silent. When the role moves, the client's cache entry is right
 // as it is: it asks nobody, and what it misses is the takeover time.
 func TestVMAC_V3_TX_01_V3_TX_05(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name   string
 		v6     bool
@@ -346,6 +347,7 @@ func TestVMACTakeoverTime(t *testing.T) {
 // TestVMACModesWithKeepalived: a pair of one program each. The client keeps the virtual MAC when the role goes to keepalived
 // and when it returns.
 func TestVMACModesWithKeepalived(t *testing.T) {
+	t.Parallel()
 	need(t, "keepalived")
 	for _, c := range []struct {
 		name  string

@@ -92,6 +92,7 @@ func (f *forwarding) forwards() map[string]int {
 // TestVMACForwarding: a frame to the virtual MAC that is for somebody else is forwarded by the Active router and by no
 // Backup, although both have an interface with that MAC, and the frame reaches both.
 func TestVMACForwarding_V3_HOST_04_V3_HOST_10(t *testing.T) {
+	t.Parallel()
 	for _, v6 := range []bool{false, true} {
 		t.Run(map[bool]string{false: "IPv4", true: "IPv6"}[v6], func(t *testing.T) {
 			t.Parallel()

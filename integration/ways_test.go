@@ -161,6 +161,7 @@ func (w *wayLab) from(d time.Duration, sides ...*waySide) {
 // TestWaysToBGP: start, an announcement by the elected router only, its crash, a drain, the death of the BGP side, an orderly
 // stop: the same for all ways to BGP.
 func TestWaysToBGP(t *testing.T) {
+	t.Parallel()
 	for i := range ways {
 		t.Run(ways[i].name, func(t *testing.T) {
 			t.Parallel()
