@@ -93,8 +93,8 @@ type script struct {
 	now      vrrp.Instant
 	fx       failover.Effects
 	together bool
-	orders   uint64         // how many switchovers there were
-	old      *failover.Core // has the roles while core awaits them
+	orders   uint64       // how many switchovers there were
+	old      *record.Core // has the roles while core awaits them
 
 	takeovers bool // are shown in full
 

@@ -59,7 +59,7 @@ func (s *script) await(config string) (err error) {
 		return err
 	}
 	s.old = s.core
-	if s.core, err = failover.New(s.cfg, s.now); err != nil {
+	if s.core, err = NewCore(s.trace, s.cfg, s.now); err != nil {
 		return err
 	}
 	s.core.Await()

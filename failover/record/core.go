@@ -143,6 +143,28 @@ func (c *Core) Inherit(now vrrp.Instant, heirs []failover.Heir, resume bool, die
 	c.Core.Inherit(now, heirs, resume, died, until)
 }
 
+// Await is that of failover.Core.
+func (c *Core) Await() {
+	if c.tap != nil {
+		c.call(c.tap.last, callAwait, nil, &failover.Effects{}, mark{})
+	}
+	c.Core.Await()
+}
+
+// Unready is that of failover.Core.
+func (c *Core) Unready(now vrrp.Instant) string {
+	c.call(now, callUnready, nil, &failover.Effects{}, mark{})
+	return c.Core.Unready(now)
+}
+
+// TakeUp is that of failover.Core.
+func (c *Core) TakeUp(now vrrp.Instant, l *failover.Legacy, fx *failover.Effects) error {
+	m := markOf(fx)
+	err := c.Core.TakeUp(now, l, fx)
+	c.call(now, callTakeUp, l, fx, m)
+	return err
+}
+
 // call records a call that is neither a packet nor an input.
 func (c *Core) call(now vrrp.Instant, name string, with any, fx *failover.Effects, m mark) {
 	t := c.tap

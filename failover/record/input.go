@@ -29,6 +29,7 @@ const (
 	kindTakeovers    = "takeovers"
 	kindReconfigured = "reconfigured"
 	kindStop         = "stop"
+	kindClaimed      = "claimed"
 )
 
 // addressReport is a failover.AddressReport that has JSON. Large reports are much alike: Same says that Present is what it
@@ -130,6 +131,8 @@ func encodeInput(in failover.Input, present *[]failover.AddressKey, number int) 
 		kind, v = kindReconfigured, reconfigured{number}
 	case failover.Stop:
 		kind = kindStop
+	case failover.AddressClaimed:
+		kind = kindClaimed
 	default:
 		panic(in)
 	}
@@ -188,6 +191,8 @@ func decodeInput(kind string, with []byte, present *[]failover.AddressKey, confi
 		return failover.Reconfigured{Config: cfg}, nil
 	case kindStop:
 		return decodeAs[failover.Stop](kind, with)
+	case kindClaimed:
+		return decodeAs[failover.AddressClaimed](kind, with)
 	}
 	return nil, fmt.Errorf("unknown kind of input %q", kind)
 }

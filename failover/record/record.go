@@ -120,6 +120,9 @@ const (
 	callSnapshot  = "snapshot"
 	callTestament = "testament"
 	callInherit   = "inherit"
+	callAwait     = "await"
+	callUnready   = "unready"
+	callTakeUp    = "take_up"
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)

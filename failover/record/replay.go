@@ -148,6 +148,16 @@ func (p *Replay) call(at vrrp.Instant, o *op) (refused uint8, err error) {
 			return 0, err
 		}
 		p.core.Inherit(at, h.Heirs, h.Resume, h.Died, h.Until)
+	case callAwait:
+		p.core.Await()
+	case callUnready:
+		p.core.Unready(at)
+	case callTakeUp:
+		var l failover.Legacy
+		if err := decode(o.Call, o.With, &l); err != nil {
+			return 0, err
+		}
+		_ = p.core.TakeUp(at, &l, &p.fx) // what was refused changes nothing, and is refused again
 	default:
 		return 0, fmt.Errorf("unknown call %q", o.Call)
 	}
