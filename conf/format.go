@@ -95,6 +95,8 @@ func (p *printer) globals(cfg *failover.Config) {
 		p.when(cfg.RouterID != "", "router_id", quote(cfg.RouterID))
 		p.when(cfg.StatusSocket != "", "status_socket", quote(cfg.StatusSocket))
 		p.when(cfg.EventLog != "", "event_log", quote(cfg.EventLog))
+		p.when(cfg.Record.File != "", "record", quote(cfg.Record.File))
+		p.when(cfg.Record.File != "", "record_size", cfg.Record.LimitMB)
 		if lease, ok := commonLease(cfg); ok {
 			p.line("vip_lease", formatSeconds(lease))
 		}

@@ -15,6 +15,8 @@ type globals struct {
 	routerID     field[string]
 	statusSocket field[string]
 	eventLog     field[string]
+	record       field[string]
+	recordSize   field[int]
 	version      field[wire.Version]
 	startupDelay field[time.Duration]
 	garpInterval field[time.Duration]
@@ -73,6 +75,7 @@ const (
 	maxLease   = 24 * 60 * 60 // seconds
 	maxWait    = time.Hour
 	maxSunPath = 107 // of a Unix socket
+	maxRecord  = 1 << 20 // MB
 )
 
 // What becomes of the roles of an agent that has died and is started again (on_crash).
@@ -88,6 +91,8 @@ const (
 	defaultBGPLease = 3 * time.Second
 	defaultBGPWait  = 30 * time.Second
 	defaultDown     = 3
+	// of a recording, in MB
+	defaultRecordSize = 64
 )
 
 // resolve returns the schedule: instance words before global ones before defaults.
@@ -114,6 +119,9 @@ func (d *decoder) resolveGlobals(cfg *failover.Config) {
 	cfg.RouterID = g.routerID.or(d.env.HostName)
 	cfg.StatusSocket = g.statusSocket.or("")
 	cfg.EventLog = g.eventLog.or("")
+	if cfg.Record.File = g.record.or(""); cfg.Record.File != "" {
+		cfg.Record.LimitMB = g.recordSize.or(defaultRecordSize)
+	}
 	cfg.StartupDelay = g.startupDelay.or(0)
 	cfg.BGPLease = g.bgpLease.or(defaultBGPLease)
 	cfg.ResignOnCrash = g.onCrash.or(onCrashResume) == onCrashResign

@@ -32,7 +32,7 @@ var inventory = map[string]map[string]string{
 			vrrp_notify_fifo_script vrrp_notify_priority_changes fifo_write_vrrp_states_on_reload startup_script
 			startup_script_timeout shutdown_script shutdown_script_timeout reload_check_config vrrp_rt_priority vrrp_no_swap
 			nftables_counters vmac_prefix json_version state_dump_file stats_dump_file json_dump_file
-			status_socket vip_lease bgp_lease on_crash strict_config event_log`,
+			status_socket vip_lease bgp_lease on_crash strict_config event_log record record_size`,
 		"ignored": `notification_email notification_email_from smtp_server smtp_helo_name smtp_connect_timeout smtp_alert
 			smtp_alert_vrrp smtp_alert_checker no_email_faults no_checker_emails checker_log_all_failures use_symlink_paths
 			umask random_seed vrrp_strict disable_local_igmp lvs_notify_fifo lvs_notify_fifo_script reload_time_file

@@ -84,6 +84,8 @@ type Config struct {
 	CheckGroups []CheckGroupConfig
 	// EventLog is the file that events are appended to; empty: the default of the command line.
 	EventLog string
+	// Record says where the inputs of the agent are recorded.
+	Record RecordConfig
 
 	Process ProcessSettings
 	Dump    DumpFiles
@@ -98,6 +100,14 @@ type ProcessSettings struct {
 	RealTime int
 	// NoSwap locks the agent's memory (vrrp_no_swap).
 	NoSwap bool
+}
+
+// RecordConfig is record in global_defs. A reload does not change it.
+type RecordConfig struct {
+	// File is the recording; empty: there is none.
+	File string
+	// LimitMB is the largest size of File in MB, at least 1; 0 without a File.
+	LimitMB int
 }
 
 // DumpFiles are what the signals write that keepalived users know; empty: keepalived's names in /tmp.

@@ -63,6 +63,8 @@ var liveSettings = []parameter[Config]{
 var startSettings = []parameter[Config]{
 	value("status_socket", "the old one stays until then", func(c *Config) string { return orNone(c.StatusSocket) }),
 	secret("startup_script", "", func(c *Config) *Command { return c.StartupScript }, (*Command).text),
+	value("record", "", func(c *Config) string { return orNone(c.Record.File) }),
+	value("record_size", "", func(c *Config) string { return strconv.Itoa(c.Record.LimitMB) + " MB" }),
 	value("startup_script_timeout", "", func(c *Config) string { return duration(c.StartupTimeout) }),
 	value("net_namespace", "", func(c *Config) string { return orNone(c.Process.NetNamespace) }),
 	value("vrrp_rt_priority", "", func(c *Config) string { return strconv.Itoa(c.Process.RealTime) }),

@@ -69,6 +69,18 @@ type AgentStatus struct {
 	EventLog      string `json:"event_log,omitempty"`
 	EventLogError string `json:"event_log_error,omitempty"`
 	EventsLost    uint64 `json:"events_lost,omitempty"`
+	// Recording is nil if the inputs are not recorded.
+	Recording *RecordingStatus `json:"recording,omitempty"`
+}
+
+// RecordingStatus is the recording of the inputs (record in global_defs).
+type RecordingStatus struct {
+	File  string `json:"file"`
+	Size  int64  `json:"size"`  // octets
+	Limit int64  `json:"limit"` // octets
+	Lines uint64 `json:"lines"`
+	// Ended is why it has ended; empty: it goes on.
+	Ended string `json:"ended,omitempty"`
 }
 
 // LinkStatus is one socket.

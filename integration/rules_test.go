@@ -69,6 +69,7 @@ var rooms = map[string]room{
 		own: []string{
 			"failover", "vrrp", "vrrp/wire", "bgp", "conf", "vrrp/link", "bgp/gobgp", "bgp/rpki", "bgp/speaker", "failover/kernel", "failover/status",
 			"failover/health", "failover/notify", "failover/script", "failover/witness", "failover/heartbeat", "failover/supervisor",
+			"failover/record",
 		},
 		others: []string{"github.com/coreos/go-systemd/v22/daemon", "golang.org/x/sys/unix"},
 	},
@@ -76,7 +77,7 @@ var rooms = map[string]room{
 	// advertisement that is ready leaves.
 	"failover/supervisor": {own: []string{"vrrp/link", "vrrp/wire"}, others: []string{"golang.org/x/sys/unix"}},
 	"cmd/failoverd": {
-		own:    []string{"failover", "failover/daemon", "failover/supervisor", "conf", "failover/status", "bgp/speaker", "integration/lab"},
+		own:    []string{"failover", "failover/record", "failover/daemon", "failover/supervisor", "conf", "failover/status", "bgp/speaker", "integration/lab"},
 		others: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/sys/unix"},
 	},
 	// The labs look from outside, so they have netlink and BGP tools of their own.

@@ -120,7 +120,7 @@ unless -n is given: it returns when the agent works, logs to the system log and 
 	flags.StringVar(&signum, "signum", "", "print the number of the signal for `WORD`: STOP, RELOAD, DATA, STATS or JSON")
 	flags.StringVarP(&test, "config-test", "t", "", "check the configuration; messages go to standard error, or to `LOG`")
 	flags.Lookup("config-test").NoOptDefVal = toStderr
-	cmd.AddCommand(p.runCommand(), p.checkCommand(), p.statusCommand(), p.eventsCommand(), p.reloadCommand(), p.planCommand(), p.rtoCommand(),
+	cmd.AddCommand(p.runCommand(), p.checkCommand(), p.statusCommand(), p.eventsCommand(), p.replayCommand(), p.reloadCommand(), p.planCommand(), p.rtoCommand(),
 		p.drainCommand(), p.undrainCommand(), p.switchoverCommand(),
 		p.versionCommand(), p.demoCommand(), p.demoUpstreamCommand(), p.speakerCommand())
 	return cmd

@@ -22,6 +22,7 @@
 //	status server        answers from the published snapshot         Agent.Reload and Agent.Command only
 //	drains, takeovers    remember those on disk                      nobody
 //	event log            writes events to a file                     nobody; full = drop and count
+//	recording            writes what the core is told to a file      nobody; full = the recording ends
 //	last will            writes it to memory that outlives us        nobody; the newest counts
 //	log                  writes what the others log                  nobody; full = drop and count
 //
@@ -92,6 +93,8 @@ type Agent struct {
 	queue *logQueue
 	// journal is the event log.
 	journal *journal
+	// recording is nil if nothing is recorded.
+	recording *recording
 	dir     string
 	notify  *notifier
 
@@ -218,6 +221,11 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer a.queue.stop() // what came before a panic is worth reading
 	a.journal.start()
 	defer a.journal.stop()
+	a.recording.start()
+	defer func() { // also after a panic: what the core was told last is why
+		a.loop.core.Abandon()
+		a.recording.stop()
+	}()
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	lock, err := lockNamespace()
 	if err == nil {

@@ -14,6 +14,7 @@ import (
 	"failoverd/failover/health"
 	"failoverd/failover/kernel"
 	"failoverd/failover/notify"
+	"failoverd/failover/record"
 	"failoverd/failover/witness"
 	"failoverd/vrrp"
 	"failoverd/vrrp/wire"
@@ -38,7 +39,7 @@ const deviceEnd = 50 * time.Millisecond
 // loop is the single owner of the core and of everything that is called without waiting.
 type loop struct {
 	agent    *Agent
-	core     *failover.Core
+	core     *record.Core
 	fx       failover.Effects
 	alarm    *alarm
 	kernel   *kernel.Worker
@@ -78,7 +79,8 @@ type loop struct {
 
 func newLoop(a *Agent, cfg *failover.Config) (*loop, error) {
 	now := monotonic()
-	core, err := failover.New(cfg, now)
+	a.recording = newRecording(cfg, a.log)
+	core, err := record.New(cfg, now, a.recording.begin(&a.opts))
 	if err != nil {
 		return nil, err
 	}
@@ -371,7 +373,7 @@ func (l *loop) perform(now vrrp.Instant) {
 	}
 	l.keepDrains() // before anybody hears that it is done
 	l.judge()
-	l.takes.keep(l.core, now, time.Now())
+	l.takes.keep(l.core.Core, now, time.Now())
 	for i := range fx.Events {
 		logEvent(l.agent.log, &fx.Events[i])
 	}

@@ -75,6 +75,7 @@ func (l *loop) publish(now vrrp.Instant) {
 	s.Agent.LoopLateMillis = float64(l.lateMax.Microseconds()) / 1000
 	s.Agent.PacketsDropped, s.Agent.Batches = l.agent.lost.Load(), l.batches
 	l.agent.journal.describe(&s.Agent)
+	l.agent.recording.describe(&s.Agent)
 	l.agent.published.Store(&published{s, l.core.Config()})
 	l.took(now, monotonic().Sub(now))
 }

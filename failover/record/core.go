@@ -110,63 +110,76 @@ func (c *Core) reconfigured(cfg *failover.Config) bool {
 
 // Expire is that of failover.Core.
 func (c *Core) Expire(now vrrp.Instant, fx *failover.Effects) {
+	c.call(now, callExpire, nil)
 	m := markOf(fx)
 	c.Core.Expire(now, fx)
-	c.call(now, callExpire, nil, fx, m)
+	c.end(fx, m)
 }
 
 // Flush is that of failover.Core. It ends the batch.
 func (c *Core) Flush(now vrrp.Instant, fx *failover.Effects) {
+	c.call(now, callFlush, nil)
 	m := markOf(fx)
 	c.Core.Flush(now, fx)
-	c.call(now, callFlush, nil, fx, m)
+	c.end(fx, m)
 	c.batch()
 }
 
 // Snapshot is that of failover.Core. It is recorded because nobody promises that to look changes nothing.
 func (c *Core) Snapshot(now vrrp.Instant, wall func(vrrp.Instant) time.Time) *failover.Snapshot {
-	c.call(now, callSnapshot, nil, &failover.Effects{}, mark{})
-	return c.Core.Snapshot(now, wall)
+	c.call(now, callSnapshot, nil)
+	s := c.Core.Snapshot(now, wall)
+	c.end(nil, mark{})
+	return s
 }
 
 // Testament is that of failover.Core.
 func (c *Core) Testament() failover.Testament {
 	if c.tap != nil {
-		c.call(c.tap.last, callTestament, nil, &failover.Effects{}, mark{})
+		c.call(c.tap.last, callTestament, nil)
 	}
-	return c.Core.Testament()
+	t := c.Core.Testament()
+	c.end(nil, mark{})
+	return t
 }
 
 // Inherit is that of failover.Core.
 func (c *Core) Inherit(now vrrp.Instant, heirs []failover.Heir, resume bool, died, until vrrp.Instant) {
-	c.call(now, callInherit, inheritance{heirs, resume, died, until}, &failover.Effects{}, mark{})
+	c.call(now, callInherit, inheritance{heirs, resume, died, until})
 	c.Core.Inherit(now, heirs, resume, died, until)
+	c.end(nil, mark{})
 }
 
 // Await is that of failover.Core.
 func (c *Core) Await() {
-	if c.tap != nil {
-		c.call(c.tap.last, callAwait, nil, &failover.Effects{}, mark{})
+	if c.tap == nil {
+		c.Core.Await()
+		return
 	}
+	c.call(c.tap.last, callAwait, nil)
 	c.Core.Await()
+	c.end(nil, mark{})
 }
 
 // Unready is that of failover.Core.
 func (c *Core) Unready(now vrrp.Instant) string {
-	c.call(now, callUnready, nil, &failover.Effects{}, mark{})
-	return c.Core.Unready(now)
+	c.call(now, callUnready, nil)
+	why := c.Core.Unready(now)
+	c.end(nil, mark{})
+	return why
 }
 
 // TakeUp is that of failover.Core.
 func (c *Core) TakeUp(now vrrp.Instant, l *failover.Legacy, fx *failover.Effects) error {
+	c.call(now, callTakeUp, l)
 	m := markOf(fx)
 	err := c.Core.TakeUp(now, l, fx)
-	c.call(now, callTakeUp, l, fx, m)
+	c.end(fx, m)
 	return err
 }
 
-// call records a call that is neither a packet nor an input.
-func (c *Core) call(now vrrp.Instant, name string, with any, fx *failover.Effects, m mark) {
+// call records a call that is neither a packet nor an input, before it is made: if the core panics, it is known where.
+func (c *Core) call(now vrrp.Instant, name string, with any) {
 	t := c.tap
 	if t == nil {
 		return
@@ -178,20 +191,36 @@ func (c *Core) call(now vrrp.Instant, name string, with any, fx *failover.Effect
 		t.fail(err)
 		t.buf = append(append(t.buf, `,"with":`...), text...)
 	}
-	c.end(fx, m)
 }
 
-// end ends the record of a call with what was decided.
+// end ends the record of a call with what was decided; nil: that is nothing.
 func (c *Core) end(fx *failover.Effects, m mark) {
 	t := c.tap
-	if !m.none(fx) {
+	if t == nil {
+		return
+	}
+	if fx != nil && !m.none(fx) {
 		d, err := t.describer.describe(fx, m, false)
 		t.fail(err)
 		text, err := json.Marshal(&d)
 		t.fail(err)
 		t.buf = append(append(t.buf, `,"decided":`...), text...)
 	}
-	t.buf = append(t.buf, '}')
+	t.buf, t.open = append(t.buf, '}'), false
+}
+
+// Abandon hands over what was recorded of a batch that does not come to its end, because the agent ends, or because the core
+// has panicked: then the last call is the one that made it, and a replay panics, too. It belongs after everything else.
+func (c *Core) Abandon() {
+	t := c.tap
+	if t == nil {
+		return
+	}
+	if t.open {
+		t.buf = append(t.buf, '}')
+	}
+	c.batch()
+	c.tap = nil
 }
 
 // batch hands a line over.
@@ -217,6 +246,7 @@ type tap struct {
 	sink   Sink
 	random Random
 	buf    []byte // of the line; empty: it has not begun
+	open   bool   // a call has begun and not ended
 	err    error  // the first one in this line
 
 	last    vrrp.Instant // of the call before
@@ -245,6 +275,7 @@ func (t *tap) fail(err error) {
 
 // begin begins the record of a call at now, and the line if it is the first one.
 func (t *tap) begin(now vrrp.Instant) {
+	t.open = true
 	if len(t.buf) == 0 {
 		t.buf = strconv.AppendInt(append(t.buf, `{"at":`...), int64(now), 10)
 		t.buf = append(t.buf, `,"ops":[{`...)

@@ -136,6 +136,9 @@ func frame(b, text []byte) []byte {
 	return append(b, '\n')
 }
 
+// None reports whether e is the zero value, which is no line.
+func (e Entry) None() bool { return e.text == nil && e.config == nil && e.end == "" }
+
 // Len returns how many octets of memory the entry keeps until it is written, roughly: what a configuration takes in a
 // recording is not known before.
 func (e Entry) Len() int { return len(e.text) + sumLen + 1 }

@@ -83,6 +83,13 @@ func (p *printer) header(s *failover.Snapshot, now time.Time) {
 		p.text(yellow, "", fmt.Sprintf("this node was slow: since the start %d packets were lost because the queue was full, and the worst timer was %.0f ms late",
 			a.PacketsDropped, a.LoopLateMillis))
 	}
+	if r := s.Agent.Recording; r != nil {
+		color, text := plain, fmt.Sprintf("recorded in %s: %d KB of %d MB", r.File, r.Size>>10, r.Limit>>20)
+		if r.Ended != "" {
+			color, text = yellow, text+"; ended: "+r.Ended
+		}
+		p.text(color, "", text)
+	}
 	if s.Agent.Stopping {
 		p.text(alarm, "", "STOPPING: the agent gives up its roles")
 	}
