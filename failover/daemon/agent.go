@@ -266,6 +266,9 @@ func lockNamespace() (io.Closer, error) {
 func (a *Agent) start(ctx context.Context) error {
 	l := a.loop
 	cfg := l.core.Config()
+	if priority := a.beRealTime(&cfg.Process); priority > 0 {
+		l.crew.spawn("real time", func() { a.keepRealTime(ctx, priority) })
+	}
 	srv, err := status.New(a.socketPath(cfg), a, a.log)
 	switch {
 	case errors.Is(err, status.ErrInUse):
@@ -309,9 +312,6 @@ func (a *Agent) start(ctx context.Context) error {
 			a.log.Error("notifications did not end", "err", err)
 		}
 	}()
-	if p := &cfg.Process; p.RealTime > 0 || p.NoSwap {
-		l.crew.spawn("real time", func() { a.realTime(ctx, p) })
-	}
 	l.tell(a.started(cfg))
 	return nil
 }

@@ -2,14 +2,9 @@ package daemon
 
 import (
 	"context"
-	"fmt"
-	"os"
 	"runtime"
-	"strconv"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"failoverd/failover"
 	"failoverd/failover/script"
@@ -66,65 +61,4 @@ func makeThreads(n int) {
 		})
 	}
 	crew.Wait()
-}
-
-// threadGap is how often new threads of the process are made real-time ones, too.
-const threadGap = time.Second
-
-// realTime locks the agent's memory and gives its threads a real-time priority, as far as the configuration asks for
-// it and the process may. It goes on until ctx ends: threads come, and they do not inherit the priority, so that
-// scripts and speakers do not.
-func (a *Agent) realTime(ctx context.Context, p *failover.ProcessSettings) {
-	if p.NoSwap {
-		const onFault = 4 // MCL_ONFAULT: the runtime reserves far more than it uses
-		if err := unix.Mlockall(unix.MCL_CURRENT | unix.MCL_FUTURE | onFault); err != nil {
-			a.log.Warn("memory not locked", "err", err)
-		}
-	}
-	if p.RealTime == 0 {
-		return
-	}
-	done := make(map[int]bool)
-	for {
-		if err := raiseThreads(p.RealTime, done); err != nil {
-			a.log.Warn("no real-time priority", "err", err)
-			return
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(threadGap):
-		}
-	}
-}
-
-// raiseThreads makes every thread of the process SCHED_RR that is not in done, and keeps done current.
-func raiseThreads(priority int, done map[int]bool) error {
-	tasks, err := os.ReadDir("/proc/self/task")
-	if err != nil {
-		return fmt.Errorf("list threads: %w", err)
-	}
-	alive := make(map[int]bool, len(tasks))
-	for _, t := range tasks {
-		tid, err := strconv.Atoi(t.Name())
-		if err != nil {
-			continue
-		}
-		if alive[tid] = true; done[tid] {
-			continue
-		}
-		attr := unix.SchedAttr{
-			Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Flags: unix.SCHED_FLAG_RESET_ON_FORK, Priority: uint32(priority),
-		}
-		if err := unix.SchedSetAttr(tid, &attr, 0); err != nil && err != unix.ESRCH {
-			return fmt.Errorf("set SCHED_RR priority %d: %w", priority, err)
-		}
-		done[tid] = true
-	}
-	for tid := range done {
-		if !alive[tid] {
-			delete(done, tid)
-		}
-	}
-	return nil
 }

@@ -76,7 +76,8 @@ func command(path string, argv []string, credential *syscall.Credential, out *ca
 // start makes a command and starts it. For that moment the thread has what the child is to inherit.
 func start(build func() *exec.Cmd) (*exec.Cmd, error) {
 	runtime.LockOSThread()
-	if err := resetOnFork(); err != nil {
+	restore, err := resetOnFork()
+	if err != nil {
 		runtime.UnlockOSThread()
 		return nil, err
 	}
@@ -86,6 +87,7 @@ func start(build func() *exec.Cmd) (*exec.Cmd, error) {
 		return nil, fmt.Errorf("reset signal mask: %w", err)
 	}
 	c, err := startPatiently(build)
+	restore()
 	if unix.PthreadSigmask(unix.SIG_SETMASK, &old, nil) == nil {
 		runtime.UnlockOSThread() // otherwise the thread ends with this goroutine
 	}
@@ -104,24 +106,27 @@ func startPatiently(build func() *exec.Cmd) (*exec.Cmd, error) {
 }
 
 // resetOnFork keeps a real-time priority of this thread from its children: a script that spins with one can stop the
-// machine. The flag stays; that is what the agent's threads should have.
-func resetOnFork() error {
+// machine. After restore the threads that this one makes inherit the priority again; the kernel allows that with
+// CAP_SYS_NICE only, and without it the flag stays.
+func resetOnFork() (restore func(), err error) {
+	nothing := func() {}
 	attr, err := unix.SchedGetAttr(0, 0)
 	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) {
-		return nil // some sandboxes; there is no real-time priority there either
+		return nothing, nil // some sandboxes; there is no real-time priority there either
 	}
 	if err != nil {
-		return fmt.Errorf("read scheduling: %w", err)
+		return nil, fmt.Errorf("read scheduling: %w", err)
 	}
 	ordinary := attr.Policy == unix.SCHED_NORMAL || attr.Policy == unix.SCHED_BATCH || attr.Policy == unix.SCHED_IDLE
 	if ordinary || attr.Flags&unix.SCHED_FLAG_RESET_ON_FORK != 0 {
-		return nil
+		return nothing, nil
 	}
+	old := *attr
 	attr.Flags |= unix.SCHED_FLAG_RESET_ON_FORK
 	if err := unix.SchedSetAttr(0, attr, 0); err != nil {
-		return fmt.Errorf("set SCHED_RESET_ON_FORK: %w", err)
+		return nil, fmt.Errorf("set SCHED_RESET_ON_FORK: %w", err)
 	}
-	return nil
+	return func() { _ = unix.SchedSetAttr(0, &old, 0) }, nil
 }
 
 // closeOnExec keeps descriptors that the agent was started with - systemd's sockets, whatever a shell had open - from

@@ -1,0 +1,42 @@
+package speaker
+
+import (
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestStartOrdinary starts a process from a thread with a real-time priority: the process has none, the thread keeps it.
+func TestStartOrdinary(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("SKIPPED, NOT PASSED: needs root")
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // and never unlocks, so that the thread ends here
+		rr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Priority: 1}
+		if err := unix.SchedSetAttr(0, &rr, 0); err != nil {
+			t.Errorf("NOT TESTED: no real-time priority to be had: %v", err)
+			return
+		}
+		var out strings.Builder
+		cmd := exec.Command("cut", "-d ", "-f41", "/proc/self/stat")
+		cmd.Stdout = &out
+		if err := startOrdinary(cmd); err != nil {
+			t.Error(err)
+			return
+		}
+		if err := cmd.Wait(); err != nil || out.String() != "0\n" {
+			t.Errorf("policy of the process: %q, %v, want 0", out.String(), err)
+		}
+		if a, err := unix.SchedGetAttr(0, 0); err != nil || a.Policy != unix.SCHED_RR || a.Flags != 0 {
+			t.Errorf("the thread has %+v, %v", a, err)
+		}
+	}()
+	<-done
+}
