@@ -226,6 +226,7 @@ func (l *loop) sweep(roles bool) {
 // batch takes what is ready, then fires what is due, then lets the effects out.
 func (l *loop) batch() {
 	l.batches++
+	injectFaults()
 	l.drain()
 	l.witness.OpenMissing()
 	now := l.now()

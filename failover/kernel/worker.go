@@ -56,7 +56,7 @@ func New(log *slog.Logger, options Options) (*Worker, error) {
 	if !writer.tagged() {
 		log.Info("kernel keeps no address protocol, lifetimes tell own addresses", "protocol", Protocol)
 	}
-	return newWorker(log, options, writer, watcher), nil
+	return newWorker(log, options, faulty(writer), watcher), nil
 }
 
 func newWorker(log *slog.Logger, options Options, writer, watcher host) *Worker {
