@@ -66,6 +66,9 @@ func (l *Lab) Switch(name string) (*Switch, error) {
 	return sw, n.SetUp(name, true)
 }
 
+// Fabric returns the node that the switch is on, for packet filters.
+func (sw *Switch) Fabric() *Node { return sw.lab.fabric }
+
 // setForwardDelay makes ports forward as soon as they have a carrier. Spanning tree is off by default.
 func (n *Node) setForwardDelay(bridge string) error {
 	link, err := n.link(bridge)
@@ -140,6 +143,9 @@ func (p *Port) Node() *Node { return p.node }
 
 // Interface returns the name of the interface at the other end of the cable.
 func (p *Port) Interface() string { return p.nic }
+
+// SwitchSide returns the name of the interface on the switch's side, for rules there.
+func (p *Port) SwitchSide() string { return p.name }
 
 // String names the port by what is plugged into it.
 func (p *Port) String() string { return fmt.Sprintf("%s port of %s %s", p.sw.name, p.node, p.nic) }
