@@ -74,7 +74,7 @@ const (
 	maxPeriod  = 24 * time.Hour
 	maxLease   = 24 * 60 * 60 // seconds
 	maxWait    = time.Hour
-	maxSunPath = 107 // of a Unix socket
+	maxSunPath = 107     // of a Unix socket
 	maxRecord  = 1 << 20 // MB
 )
 

@@ -95,8 +95,8 @@ type Agent struct {
 	journal *journal
 	// recording is nil if nothing is recorded.
 	recording *recording
-	dir     string
-	notify  *notifier
+	dir       string
+	notify    *notifier
 
 	packets chan packet
 	beats   chan failover.Input // heartbeats

@@ -43,11 +43,13 @@ type Reader struct {
 	// Ended is the reason why the recording has ended; empty: it has not, or it was not written.
 	Ended string
 
-	r      *bufio.Reader
-	number int // of the line
-	config *failover.Config
-	named  int
+	r       *bufio.Reader
+	number  int                      // of the line
+	configs map[int]*failover.Config // that the next batch, or the last one, may name
 }
+
+// maxReloads is the most configurations that one batch may adopt: an agent has one or two.
+const maxReloads = 64
 
 // NewReader reads the first line. The error is ErrNoRecording, a *FormatError, or a *TornError.
 func NewReader(from io.Reader) (*Reader, error) {
@@ -76,6 +78,7 @@ const magic = `{"failoverd_recording":`
 
 // next returns the next batch; io.EOF: there is none, and nothing is missing but what may have come after the last line.
 func (r *Reader) next() (*line, error) {
+	clear(r.configs)
 	for {
 		l := line{Header: &Header{}}
 		if err := r.line(&l); err != nil {
@@ -90,19 +93,26 @@ func (r *Reader) next() (*line, error) {
 			if err != nil {
 				return nil, r.torn(err.Error())
 			}
-			r.config, r.named = cfg, l.Number
+			if len(r.configs) == maxReloads {
+				return nil, r.torn(fmt.Sprintf("more than %d configurations in one batch", maxReloads))
+			}
+			if r.configs == nil {
+				r.configs = make(map[int]*failover.Config)
+			}
+			r.configs[l.Number] = cfg
 		default:
 			return &l, nil
 		}
 	}
 }
 
-// configuration returns the one of that number, which came last.
+// configuration returns the one of that number.
 func (r *Reader) configuration(number int) (*failover.Config, error) {
-	if r.config == nil || r.named != number {
+	cfg := r.configs[number]
+	if cfg == nil {
 		return nil, fmt.Errorf("configuration %d is missing", number)
 	}
-	return r.config, nil
+	return cfg, nil
 }
 
 func (r *Reader) torn(why string) error { return &TornError{r.number, why} }
