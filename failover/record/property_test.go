@@ -18,7 +18,7 @@ import (
 	"failoverd/failover/regiontest"
 )
 
-var seedsFlag = flag.Uint64("seeds", 300, "how many seeds of the simulation to record and replay")
+var seedsFlag = flag.Uint64("seeds", 100, "how many seeds of the simulation to record and replay")
 
 // tape keeps recordings in memory. As a trace it has all cores of a simulation recorded.
 type tape struct {
