@@ -10,13 +10,16 @@ import (
 )
 
 // Pauses before a lost session is built anew. gobgp itself sits in Idle for five seconds first and ignores the
-// neighbor's connections meanwhile; a neighbor deleted and added again connects after one to two. A session that did
-// not last doubles the pause, so that a neighbor that keeps throwing us out is not hammered.
+// neighbor's connections meanwhile; a neighbor deleted and added again connects after one to two. So a neighbor that is well
+// again is connected to within three seconds, as long as no pause is longer than one: that is what a neighbor gets which
+// has a bad minute, at less than one attempt in two seconds. Only one that throws us out time after time waits ever longer.
 const (
 	firstKick  = 0
 	secondKick = time.Second
 	maxKick    = 30 * time.Second
-	stable     = 30 * time.Second // a session this old starts over with the first pause
+	// patience is how many sessions in a row that did not last are followed by secondKick at most.
+	patience = 12
+	stable   = 30 * time.Second // a session this old starts over with the first pause
 	// silent is how long a connected neighbor may not answer our OPEN. gobgp would wait for four minutes.
 	silent = 5 * time.Second
 )
@@ -26,11 +29,11 @@ type neighbor struct {
 	cfg    *bgp.Neighbor
 	status bgp.NeighborStatus
 
-	blame  string        // what Blame said last, since it was up
-	up     time.Time     // when it became Established
-	pause  time.Duration // before the next kick
-	kickAt time.Time     // when to add it again; zero: it is in gobgp
-	added  time.Time     // when it was added last
+	blame  string    // what Blame said last, since it was up
+	up     time.Time // when it became Established
+	short  int       // how many sessions in a row did not last, or never came about
+	kickAt time.Time // when to add it again; zero: it is in gobgp
+	added  time.Time // when it was added last
 
 	sent, received uint64 // NOTIFICATIONs, as an external gobgpd counted last
 }
@@ -80,14 +83,26 @@ func (n *neighbor) idles(p *api.Peer, now time.Time) bool {
 		now.Sub(n.status.Since) > pause && now.Sub(n.added) > pause
 }
 
-// planKick sets kickAt, and the pause before the next one. A session that lasted starts over with the first pause.
+// planKick sets kickAt. A session that lasted starts over with the first pause.
 func (n *neighbor) planKick(now time.Time) {
 	if !n.up.IsZero() && now.Sub(n.up) >= stable {
-		n.pause = firstKick
+		n.short = 0
 	}
 	n.up = time.Time{}
-	n.kickAt = now.Add(n.pause)
-	n.pause = min(max(2*n.pause, secondKick), maxKick)
+	n.kickAt = now.Add(kickPause(n.short))
+	n.short++
+}
+
+// kickPause is the pause after a session that follows on a number of short ones.
+func kickPause(short int) time.Duration {
+	switch doublings := short - patience + 1; {
+	case short == 0:
+		return firstKick
+	case doublings <= 0:
+		return secondKick
+	default:
+		return min(secondKick<<min(doublings, 10), maxKick)
+	}
 }
 
 // lost is what the loss of the whole backend means for a neighbor.

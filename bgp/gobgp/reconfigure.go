@@ -166,7 +166,7 @@ func (s *session) changeNeighbors(was *bgp.SpeakerConfig, old []neighbor) error 
 		if proto.Equal(agreed(was, o.cfg), agreed(&s.cfg, n.cfg)) {
 			continue
 		}
-		n.pause, n.up, n.blame, n.status.LastError = firstKick, time.Time{}, "", ""
+		n.short, n.up, n.blame, n.status.LastError = 0, time.Time{}, "", ""
 		if err := s.drop(n, now); err != nil {
 			return err
 		}
