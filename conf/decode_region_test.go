@@ -96,6 +96,11 @@ func TestWatchKeywords(t *testing.T) {
 	checkRows(t, strings.ReplaceAll(inWatch, "key K", "key "+key), []row{
 		{"witness jp 203.0.113.201:9", "witness jp 203.0.113.201:9 { | down_quorum 2", ""},
 		{"down_quorum 1", "", ""},
+		{
+			"witness jp 203.0.113.201:9\ndown_quorum 1", "witness jp 203.0.113.201:9 {",
+			`13:13: warning: down_quorum 1 is no majority of 2 votes: while some of these are cut off from the site and others are not, both sites may serve (want 2 or more)`,
+		},
+		{"witness jp 203.0.113.201:9\ndown_quorum 2", "witness jp 203.0.113.201:9 { | down_quorum 2", ""},
 		{"down_quorum 2", "", `12:15: error: down_quorum 2: only 1 can vote here (health checks and witnesses), so nobody would ever take over`},
 		{"takeover_after 18", "", ""},
 		{"takeover_after 20.5", "takeover_after 20.5", ""},

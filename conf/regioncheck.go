@@ -59,6 +59,10 @@ func (d *decoder) checkWatch(w *watch, cfg *failover.WatchConfig, all *failover.
 	case !w.used && all.WitnessServer != nil && len(cfg.Checks) == 0:
 		d.warnf(w.name, "watch_site %s has no health_check: this witness could never say that the site is down, only when it heard from it", name)
 	}
+	if w.quorum.ok && cfg.DownQuorum <= voters/2 {
+		d.warnf(w.quorum.at, "down_quorum %d is no majority of %d votes: while some of these are cut off from the site and others are not, both sites may serve (want %d or more)",
+			cfg.DownQuorum, voters, voters/2+1)
+	}
 	switch {
 	case w.listen.ok && w.keys.given == nil:
 		d.errorf(w.listen.at, "watch_site %s listens and has no key_file: it would have to believe anybody", name)
