@@ -60,11 +60,14 @@ func (c *Core) speakerReported(now vrrp.Instant, rep *bgp.Report, fx *Effects) {
 	c.noteSessions(now, s, &old)
 	trouble := rep.Err != "" && rep.Err != old.Err
 	if old.Connected != rep.Connected || trouble && s.trouble(netip.Addr{}).allows(now) {
-		to := "down"
+		to, reason := "down", rep.Err
 		if rep.Connected {
 			to = "up"
 		}
-		fx.event(Event{Kind: EventSpeaker, At: now, Speaker: rep.Speaker, To: to, Reason: rep.Err})
+		if rep.Connected && !old.Connected {
+			reason = "" // why it was down is no reason to be up
+		}
+		fx.event(Event{Kind: EventSpeaker, At: now, Speaker: rep.Speaker, To: to, Reason: reason})
 	}
 	s.sessionEvents(now, old.Neighbors, fx)
 	s.routeEvents(now, old.Announced, fx)
@@ -94,9 +97,13 @@ func (s *speaker) sessionEvents(now vrrp.Instant, old []bgp.NeighborStatus, fx *
 		if !changed && (!trouble || !s.trouble(n.Address).allows(now)) {
 			continue
 		}
+		reason := n.LastError
+		if changed && n.State == bgp.Established {
+			reason = "" // what went wrong before is no reason to be up
+		}
 		fx.event(Event{
 			Kind: EventSession, At: now, Speaker: s.cfg.Name, Peer: n.Address,
-			From: was.State.String(), To: n.State.String(), Reason: n.LastError,
+			From: was.State.String(), To: n.State.String(), Reason: reason,
 		})
 	}
 }
