@@ -121,6 +121,7 @@ type prospect struct {
 	near, far bool
 	announces bool
 	hold      time.Duration // the longest one of the sessions that it announces through
+	assumed   bool          // an operator's gobgpd has a say in hold, and its file is not known here
 	restart   time.Duration // the longest graceful_restart of them
 	lease     time.Duration // the longest one of its addresses
 	forever   bool          // an address has no lease
@@ -151,6 +152,7 @@ func newProspect(cfg *Config, r *RouterConfig) *prospect {
 			continue
 		}
 		p.hold, p.outlived = max(p.hold, s.LongestHold()), p.outlived || s.External != nil
+		p.assumed = p.assumed || s.OperatorOwned()
 		for j := range s.Neighbors {
 			p.restart = max(p.restart, s.Neighbors[j].GracefulRestart)
 		}

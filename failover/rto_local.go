@@ -34,6 +34,9 @@ func (p *prospect) deadRoute(b *budget) *budget {
 		return b
 	}
 	b.until("route of the dead node", p.hold+WithdrawTime, fmt.Sprintf("hold_time %s: the upstream may prefer the dead node's route until then, and needs a moment to choose another", sec(p.hold)))
+	if p.assumed {
+		b.note(fmt.Sprintf("hold_time %s is an assumption: the file of the operator's gobgpd decides", sec(p.hold)))
+	}
 	return b.add("graceful_restart", p.restart, "the upstream keeps the route for that much longer")
 }
 
@@ -110,6 +113,9 @@ func (p *prospect) uplinkLoss() *budget {
 	t := p.r.Tracks[i]
 	hold := p.holdOf(t.Name)
 	b.add("detection", hold, fmt.Sprintf("track_bgp %s: hold_time %s after the last message of the upstream, the session is lost", t.Name, sec(hold)))
+	if s := p.cfg.Speaker(t.Name); s != nil && s.OperatorOwned() {
+		b.note(fmt.Sprintf("hold_time %s is an assumption: the file of the operator's gobgpd decides", sec(hold)))
+	}
 	if t.Weight == 0 {
 		p.released(b)
 	} else {

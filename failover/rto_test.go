@@ -103,7 +103,7 @@ func TestRTO(t *testing.T) {
 		}), forever, "backend gobgpd"},
 		{"an operator's gobgpd has hold times of its own", failover.NodePower, recoveryConfig(func(c *failover.Config) {
 			c.Speakers[0].External, c.Speakers[0].Neighbors = &bgp.External{Target: "unix:/run/gobgp.sock"}, nil
-		}), 91, ""},
+		}), 91, "assumption"},
 		{"no lease", failover.NodeCrash, recoveryConfig(func(c *failover.Config) { c.Routers[0].Addresses[0].Lease = 0 }), forever, "vip_lease 0"},
 		{"a pair, power: the upstream keeps the dead route", failover.NodePower, recoveryConfig(), 10, ""},
 		{"graceful restart keeps it longer", failover.NodePower, recoveryConfig(func(c *failover.Config) {
