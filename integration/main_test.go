@@ -24,6 +24,9 @@ func run(m *testing.M) int {
 	if spec := os.Getenv(serviceEnv); spec != "" {
 		return serveHTTP(spec)
 	}
+	if os.Getenv(hogEnv) != "" {
+		return hog()
+	}
 	dir, err := os.MkdirTemp("", "fo-bin-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
