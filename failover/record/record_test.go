@@ -302,3 +302,32 @@ func TestConfigurations(t *testing.T) {
 		t.Error(d)
 	}
 }
+
+// A batch in which the core panics is in the recording as far as it came, the call that panicked last.
+func TestAbandon(t *testing.T) {
+	tp := newTape()
+	c, err := record.New(parse(t, secretConfig), 0, tp.Record())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fx failover.Effects
+	c.Step(1, failover.Stop{Reason: "a reason"}, &fx)
+	func() {
+		defer func() { _ = recover() }()
+		c.Snapshot(2, func(vrrp.Instant) time.Time { panic("here") })
+	}()
+	c.Abandon()
+	c.Abandon()
+	if c.Recording() {
+		t.Error("it goes on")
+	}
+	c.Step(3, failover.Stop{Reason: "not recorded"}, &fx)
+	text := tp.all[0].String()
+	if !strings.HasSuffix(text, `,{"after":1,"call":"snapshot"}]}`+"\n") || strings.Contains(text, "not recorded") {
+		t.Errorf("ends with %s", text[max(0, len(text)-200):])
+	}
+	p, err := replay(t, []byte(text), nil)
+	if err != nil || p.Calls != 2 || p.Inputs != 1 || p.Difference != nil {
+		t.Errorf("%d calls, %d inputs, %v, %v", p.Calls, p.Inputs, p.Difference, err)
+	}
+}
