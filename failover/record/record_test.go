@@ -3,6 +3,7 @@ package record_test
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"fmt"
 	"net/netip"
 	"os"
@@ -329,5 +330,25 @@ func TestAbandon(t *testing.T) {
 	p, err := replay(t, []byte(text), nil)
 	if err != nil || p.Calls != 2 || p.Inputs != 1 || p.Difference != nil {
 		t.Errorf("%d calls, %d inputs, %v, %v", p.Calls, p.Inputs, p.Difference, err)
+	}
+}
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// The format is what it was: a recording of a short course, whole.
+func TestGolden(t *testing.T) {
+	got := recorded(t, "lo.txt")
+	const file = "testdata/lo.recording"
+	if *update {
+		if err := os.WriteFile(file, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("%s (-want +got; -update writes it):\n%s", file, diff)
 	}
 }
