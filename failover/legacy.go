@@ -46,6 +46,8 @@ func (c *Core) HandoverBar() string {
 		return "the agent is about to stop"
 	case c.region.site != nil || len(c.region.watches) > 0 || len(c.region.partners) > 0 || c.cfg.WitnessServer != nil:
 		return "the authority of a site, and what partners were told, cannot be handed over: they have to be asked for again"
+	case len(c.cfg.Devices()) > 0 || len(c.cfg.NotAccepted()) > 0:
+		return "the interfaces and the packet filter of use_vmac and no_accept end with their process"
 	case len(c.leaving) > 0:
 		return "a router that a reload has removed has not let go of its addresses yet; try again"
 	case c.Inheriting():

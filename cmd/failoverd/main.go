@@ -121,7 +121,7 @@ unless -n is given: it returns when the agent works, logs to the system log and 
 	flags.StringVarP(&test, "config-test", "t", "", "check the configuration; messages go to standard error, or to `LOG`")
 	flags.Lookup("config-test").NoOptDefVal = toStderr
 	cmd.AddCommand(p.runCommand(), p.checkCommand(), p.statusCommand(), p.eventsCommand(), p.replayCommand(), p.reloadCommand(), p.planCommand(), p.rtoCommand(),
-		p.drainCommand(), p.undrainCommand(), p.switchoverCommand(),
+		p.drainCommand(), p.undrainCommand(), p.switchoverCommand(), p.upgradeCommand(), p.handoverVersionCommand(),
 		p.versionCommand(), p.demoCommand(), p.demoUpstreamCommand(), p.speakerCommand())
 	return cmd
 }

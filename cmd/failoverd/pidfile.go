@@ -9,7 +9,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
+	"time"
 )
 
 // pidFile holds a process number for scripts. That the process lives is not told by the number, which another process
@@ -126,4 +128,46 @@ func (files pidFiles) Close() {
 	for _, p := range files {
 		p.Close()
 	}
+}
+
+// inheritGap is how often the files of an agent that is about to hand over are tried.
+const inheritGap = 20 * time.Millisecond
+
+// lateFiles are those of an agent that takes over from another one.
+type lateFiles struct {
+	mu     sync.Mutex
+	files  pidFiles
+	closed bool
+}
+
+// inheritPIDFiles takes the files over from an agent that hands over to this one, as soon as that has ended. They hold the
+// number of the supervisor, which stays.
+func inheritPIDFiles(paths ...string) *lateFiles {
+	l := new(lateFiles)
+	go func() {
+		for !l.try(paths) {
+			time.Sleep(inheritGap)
+		}
+	}()
+	return l
+}
+
+// try reports whether there is nothing more to do.
+func (l *lateFiles) try(paths []string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return true
+	}
+	files, err := createPIDFiles(paths...)
+	l.files = files
+	return err == nil
+}
+
+// Close removes the files that it has, and gives up the others.
+func (l *lateFiles) Close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	l.files.Close()
 }

@@ -215,11 +215,15 @@ func (p *program) serve(ctx context.Context, f *runFlags, load *daemon.LoadOptio
 	if link != nil {
 		mainPID = os.Getppid() // whom signals are to be sent to
 	}
-	pids, err := createPIDFiles(f.pid, f.vrrpPID)
-	if err != nil {
-		return startError(err, nil)
+	if link != nil && link.Succession() == supervisor.Take {
+		defer inheritPIDFiles(f.pid, f.vrrpPID).Close()
+	} else {
+		pids, err := createPIDFiles(f.pid, f.vrrpPID)
+		if err != nil {
+			return startError(err, nil)
+		}
+		defer pids.Close()
 	}
-	defer pids.Close()
 	agent.OnStart(func() error { return errors.Join(ready(), link.Working()) })
 	abort := func() {
 		agent.FlushLog()
@@ -231,7 +235,12 @@ func (p *program) serve(ctx context.Context, f *runFlags, load *daemon.LoadOptio
 			signals <- orphaned{}
 		}
 	}()
-	if err := supervise(ctx, agent, signals, agent.Log(), abort); err != nil {
+	err = supervise(ctx, agent, signals, agent.Log(), abort)
+	if errors.Is(err, daemon.ErrHandedOver) {
+		agent.FlushLog()
+		os.Exit(0) // the files of process numbers, and all else, are the successor's
+	}
+	if err != nil {
 		return startError(err, nil)
 	}
 	return nil

@@ -24,7 +24,10 @@ const supervisorGC = 10
 func (p *program) beSupervisor(f *runFlags) error {
 	var ready func() error
 	dir := ""
-	if f.background {
+	switch {
+	case supervisor.Handed(p.getenv): // it is in the background already, if that was asked for
+		dir = p.getenv(startDirectory)
+	case f.background:
 		dir, _ = os.Getwd() // without it, absolute paths will do
 		behind, err := p.startBackground()
 		if behind == nil || err != nil {
@@ -46,10 +49,14 @@ func (p *program) beSupervisor(f *runFlags) error {
 	}
 	debug.SetGCPercent(supervisorGC)
 	debug.FreeOSMemory()
+	var execEnv []string
+	if dir != "" {
+		execEnv = []string{startDirectory + "=" + dir}
+	}
 	status, err := supervisor.Run(supervisor.Options{
 		Argv: append([]string{self}, os.Args[1:]...), Env: agentEnvironment(os.Environ(), dir),
 		Signals: append(f.signals(), syscall.SIGQUIT), Ends: f.endSignals(),
-		Ready: ready, NotifySocket: p.getenv("NOTIFY_SOCKET"), Log: log,
+		Ready: ready, NotifySocket: p.getenv("NOTIFY_SOCKET"), ExecEnv: execEnv, Log: log,
 	})
 	if err != nil {
 		return &exitError{exitFatal, err}

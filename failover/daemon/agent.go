@@ -106,11 +106,14 @@ type Agent struct {
 	fatal   chan error     // the end of a worker that nothing works without
 	reloads chan reload
 	orders  chan *order
+	calls   chan func()   // to be run by the loop
 	over    chan struct{} // closed when the loop takes nothing any more
 
+	upgrading chan struct{} // holds one element while an upgrade is under way
 	reloading chan struct{} // holds one element while a reload runs
 	published atomic.Pointer[published]
-	lost      atomic.Uint64 // packets dropped because the loop was behind
+	lock      atomic.Pointer[io.Closer] // of the network namespace; nil: not yet
+	lost      atomic.Uint64             // packets dropped because the loop was behind
 
 	loop *loop // owned by Run
 }
@@ -168,7 +171,7 @@ func New(opts Options) (*Agent, error) {
 		packets: make(chan packet, packetQueue), beats: make(chan failover.Input, beatQueue), claims: make(chan failover.Input, claimQueue),
 		results: make(chan failover.Input, resultQueue),
 		deaf:    make(chan *openLink), fatal: make(chan error, 1), reloads: make(chan reload), orders: make(chan *order), over: make(chan struct{}),
-		reloading: make(chan struct{}, 1),
+		reloading: make(chan struct{}, 1), upgrading: make(chan struct{}, 1), calls: make(chan func()),
 	}
 	cfg, _, err := a.load()
 	if err != nil {
@@ -227,26 +230,56 @@ func (a *Agent) Run(ctx context.Context) error {
 		a.recording.stop()
 	}()
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	lock, err := lockNamespace()
-	if err == nil {
-		defer lock.Close()
-		a.startupScript(ctx)
-		err = a.start(work)
+	end := func() {
+		close(a.over)
+		cancel()
 	}
+	err := a.begin(ctx, work)
+	defer a.unlock()
 	started := err == nil
 	if started {
 		err = a.loop.run(ctx)
 	}
+	if errors.Is(err, ErrHandedOver) {
+		time.Sleep(answerTime) // whoever asked for it is to hear of it; everything else is another program's by now
+		return err
+	}
 	// Nothing of this is deferred: after a panic it would only delay the end of the process.
-	close(a.over)
-	cancel()
+	end()
 	err = errors.Join(err, a.loop.close())
+	if a.loop.staged { // it has never been more than a candidate
+		return err
+	}
 	a.shutdownScript(ctx)
 	if started {
 		a.loop.tell(ended(a.loop.stopAt, err))
 	}
 	a.notify.close()
 	return err
+}
+
+// begin starts the workers, when no other agent stands in the way, or as the successor of one.
+func (a *Agent) begin(ctx, work context.Context) error {
+	if a.succeeds() {
+		if err := a.start(work); err != nil {
+			return err
+		}
+		return a.loop.stage(ctx)
+	}
+	lock, err := lockNamespace()
+	if err != nil {
+		return err
+	}
+	a.lock.Store(&lock)
+	a.startupScript(ctx)
+	return a.start(work)
+}
+
+// unlock lets another agent into the network namespace.
+func (a *Agent) unlock() {
+	if l := a.lock.Load(); l != nil {
+		_ = (*l).Close()
+	}
 }
 
 // lockNamespace keeps a second agent out of this network namespace: it would take the addresses of the first one for
@@ -269,8 +302,14 @@ func (a *Agent) start(ctx context.Context) error {
 	if priority := a.beRealTime(&cfg.Process); priority > 0 {
 		l.crew.spawn("real time", func() { a.keepRealTime(ctx, priority) })
 	}
-	srv, err := status.New(a.socketPath(cfg), a, a.log)
+	var srv *status.Server
+	var err error
+	if !l.staged {
+		srv, err = status.New(a.socketPath(cfg), a, a.log)
+	}
 	switch {
+	case l.staged:
+		l.crew.spawn("status server", func() { a.serveAfter(ctx, a.socketPath(cfg)) })
 	case errors.Is(err, status.ErrInUse):
 		// Started twice by mistake: it would take the addresses of the one that runs for leftovers.
 		return err
@@ -312,7 +351,9 @@ func (a *Agent) start(ctx context.Context) error {
 			a.log.Error("notifications did not end", "err", err)
 		}
 	}()
-	l.tell(a.started(cfg))
+	if !l.staged {
+		l.tell(a.started(cfg))
+	}
 	return nil
 }
 

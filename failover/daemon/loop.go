@@ -63,6 +63,8 @@ type loop struct {
 	orders   orders
 	drains   drainKeeper
 	takes    *takeoverKeeper
+	up       handingOver
+	staged   bool // another program has the roles until takeUp
 	stopping bool
 	parting  bool      // nobody waits for a successor any more: everything else may end
 	stopped  bool      // the core says that the orderly stop is complete
@@ -90,6 +92,9 @@ func newLoop(a *Agent, cfg *failover.Config) (*loop, error) {
 		drains:    newDrainKeeper(a.drainDir(), a.log),
 		takes:     newTakeoverKeeper(a.drainDir(), kernel.BootID(), a.log),
 		publisher: publisher{bootID: kernel.BootID()}, heirs: newTestator(a.opts.Supervisor),
+	}
+	if l.staged = a.succeeds(); l.staged {
+		core.Await()
 	}
 	makeThreads(spareThreads)
 	if l.alarm, err = newAlarm(); err != nil {
@@ -157,11 +162,17 @@ func (l *loop) run(ctx context.Context) error {
 			return err
 		}
 	}
+	successor := l.agent.succeeds()
 	for _, t := range l.takes.load(l.now(), time.Now()) {
 		l.step(t)
 	}
 	for _, c := range l.drains.load(l.now(), time.Now()) {
 		l.step(c) // before anything else: nobody is to become Active who must not
+	}
+	if successor {
+		if err := l.takeUp(); err != nil {
+			return err
+		}
 	}
 	roles := l.inherit()
 	l.heirs.soon(l.now())
@@ -179,6 +190,14 @@ func (l *loop) run(ctx context.Context) error {
 		if l.stopped {
 			return nil
 		}
+		if successor {
+			if successor, l.staged = false, false; l.agent.opts.Supervisor.Taken() != nil {
+				return errNotTaken
+			}
+		}
+		if err := l.handOver(); err != nil {
+			return err
+		}
 		if err := l.alarm.at(l.deadline()); err != nil {
 			return err
 		}
@@ -194,6 +213,10 @@ func (l *loop) run(ctx context.Context) error {
 			l.reload(r)
 		case o := <-l.agent.orders:
 			l.take(o)
+		case f := <-l.agent.calls:
+			f()
+		case o := <-l.agent.opts.Supervisor.Orders():
+			l.obey(o)
 		case o := <-l.agent.deaf:
 			for _, lc := range l.links.reopen(o) {
 				l.step(lc)
@@ -424,7 +447,7 @@ func (l *loop) housekeeping(now vrrp.Instant) {
 }
 
 func (l *loop) deadline() vrrp.Instant {
-	return min(l.core.Deadline(), l.readyAt, l.partAt, l.touchAt, l.watchdogAt, l.snapshotAt, l.heirs.at, l.heirs.sweepAt)
+	return min(l.core.Deadline(), l.up.at(), l.readyAt, l.partAt, l.touchAt, l.watchdogAt, l.snapshotAt, l.heirs.at, l.heirs.sweepAt)
 }
 
 // close ends everything that the loop owns, within what is left of stopBound, and deviceEnd for each macvlan interface. The error says who hangs; what they hold

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"failoverd/failover"
@@ -32,10 +33,13 @@ type testator struct {
 	soonest vrrp.Instant // and not before
 	// sweepAt is when objects of the life before go that nobody has asked for; Never: they are looked after.
 	sweepAt vrrp.Instant
+
+	writing *sync.Mutex
+	last    bool // the will is the last one of this life; guarded by writing
 }
 
 func newTestator(link *supervisor.Link) testator {
-	return testator{link: link, box: make(chan *supervisor.Will, 1), at: vrrp.Never, sweepAt: vrrp.Never}
+	return testator{link: link, box: make(chan *supervisor.Will, 1), at: vrrp.Never, sweepAt: vrrp.Never, writing: new(sync.Mutex)}
 }
 
 // write puts wills into the memory until ctx ends: a thousand roles take some milliseconds, which the loop does not have.
@@ -45,11 +49,31 @@ func (t *testator) write(ctx context.Context, log *slog.Logger) {
 		case <-ctx.Done():
 			return
 		case w := <-t.box:
-			if err := t.link.Store().Put(w); err != nil {
-				log.Error("last will not written", "err", err)
+			t.writing.Lock()
+			if !t.last {
+				if err := t.link.Store().Put(w); err != nil {
+					log.Error("last will not written", "err", err)
+				}
 			}
+			t.writing.Unlock()
 		}
 	}
+}
+
+// conclude writes the last will of a life that hands over, at once; nothing replaces it before goOn.
+func (t *testator) conclude(w *supervisor.Will) error {
+	t.writing.Lock()
+	defer t.writing.Unlock()
+	t.last = true
+	return t.link.Store().Put(w)
+}
+
+// goOn is for a life that goes on after conclude.
+func (t *testator) goOn(now vrrp.Instant) {
+	t.writing.Lock()
+	t.last = false
+	t.writing.Unlock()
+	t.at = now
 }
 
 // put replaces the will that waits for the writer.
@@ -85,6 +109,16 @@ func (l *loop) writeWill(now vrrp.Instant) {
 		l.heirs.soon(now)
 		return
 	}
+	w, t := l.will()
+	l.heirs.put(w)
+	l.heirs.soonest = now.Add(max(willGap, min(20*monotonic().Sub(now), willWorst)))
+	if t.Signed {
+		l.heirs.at = now.Add(t.Interval / 2)
+	}
+}
+
+// will returns the will of this moment, and what it was made from.
+func (l *loop) will() (*supervisor.Will, failover.Testament) {
 	cfg := l.core.Config()
 	t := l.core.Testament()
 	w := supervisor.Will{
@@ -101,11 +135,7 @@ func (l *loop) writeWill(now vrrp.Instant) {
 			Src: a.Src, Dst: a.Dst, TTL: a.TTL, MAC: a.MAC, Payload: a.Payload,
 		})
 	}
-	l.heirs.put(&w)
-	l.heirs.soonest = now.Add(max(willGap, min(20*monotonic().Sub(now), willWorst)))
-	if t.Signed {
-		l.heirs.at = now.Add(t.Interval / 2)
-	}
+	return &w, t
 }
 
 // inherit takes over from the life before what can be taken over, and reports whether that is roles: then their addresses,
@@ -114,6 +144,9 @@ func (l *loop) inherit() (roles bool) {
 	link := l.heirs.link
 	if link == nil {
 		return false
+	}
+	if link.Succession() == supervisor.Take {
+		return true // takeUp has done so
 	}
 	if link.Succession() == supervisor.Fresh {
 		if len(link.Kept()) > 0 {

@@ -77,6 +77,12 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
+	if r.URL.Path == upgradePath {
+		if allow(w, r, http.MethodPost) {
+			h.upgrade(w, r, body)
+		}
+		return
+	}
 	name, isRouter := strings.CutPrefix(r.URL.Path, statusPath+"/")
 	switch path := r.URL.Path; {
 	case path == statusPath && allow(w, r, http.MethodGet):
@@ -92,8 +98,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case path == statusPath || isRouter || path == healthzPath || path == eventsPath || path == reloadPath:
 		// allow has answered.
 	default:
-		fail(w, http.StatusNotFound, "no such path %q: try %s, %s/NAME, %s, %s, %s, %s, /v1/%s, /v1/%s or /v1/%s", path, statusPath, statusPath,
-			healthzPath, eventsPath, reloadPath, planPath, Drain, Undrain, Switchover)
+		fail(w, http.StatusNotFound, "no such path %q: try %s, %s/NAME, %s, %s, %s, %s, %s, /v1/%s, /v1/%s or /v1/%s", path, statusPath, statusPath,
+			healthzPath, eventsPath, reloadPath, planPath, upgradePath, Drain, Undrain, Switchover)
 	}
 }
 

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"log/slog"
 	"os"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -14,6 +16,9 @@ import (
 // environment tells an agent that it has a supervisor: the descriptors of its end of the socket pair and of the memory, and
 // how it follows the one before.
 const environment = "FAILOVERD_SUPERVISED"
+
+// programEnvironment tells an agent the path that its supervisor was started from: an upgrade looks there.
+const programEnvironment = "FAILOVERD_PROGRAM"
 
 // child is one life of the agent. It is owned by Run's goroutine, but for the socket, which a reader has.
 type child struct {
@@ -28,28 +33,56 @@ type child struct {
 }
 
 // startChild starts an agent with one end of a new socket pair as descriptor 3, and the memory as 4.
-func startChild(o *Options, store *Store, next Succession, kept keptList) (*child, error) {
+func startChild(o *Options, program string, store *Store, next Succession, kept keptList) (*child, error) {
 	ours, theirs, err := pair()
 	if err != nil {
 		return nil, err
 	}
 	defer theirs.Close()
-	env := append(append([]string(nil), o.Env...), environment+"=3 4 "+string(next))
+	env := append(append([]string(nil), o.Env...), environment+"=3 4 "+string(next), programEnvironment+"="+o.Argv[0])
 	files := []uintptr{0, 1, 2, theirs.Fd(), store.file.Fd()}
 	if len(kept) > 0 {
 		env = append(env, keptEnvironment+"="+kept.text())
 		files = append(files, kept.descriptors()...)
 	}
 	// Not os/exec: it would wait for the child, and reap waits for all.
-	pid, err := syscall.ForkExec(o.Argv[0], o.Argv, &syscall.ProcAttr{
-		Env: env, Files: files,
-	})
+	pid, err := forkExec(program, o.Argv, &syscall.ProcAttr{Env: env, Files: files}, o.Signals)
 	if err != nil {
 		return nil, errors.Join(err, ours.Close())
 	}
-	c := &child{pid: pid, ours: ours, inbox: make(chan message)}
-	go read(ours, pid, o.Log, c.inbox)
+	c := &child{pid: pid, ours: ours}
+	c.listen(o.Log)
 	return c, nil
+}
+
+// listen starts the reader.
+func (c *child) listen(log *slog.Logger) {
+	c.inbox, c.silent = make(chan message), false
+	go read(c.ours, c.pid, log, c.inbox)
+}
+
+// ownProgram leads to the program that runs, also when another one has got its name: an agent that dies after a package
+// was installed is followed by one of its own kind, which can go on with what it had.
+const ownProgram = "/proc/self/exe"
+
+// program is what an agent that follows another one is started from.
+func (s *supervisor) program() string {
+	if _, err := os.Stat(ownProgram); err != nil || s.outdone {
+		return s.opts.Argv[0]
+	}
+	return ownProgram
+}
+
+// forkExec starts a program with no signal blocked: those of a supervisor that has replaced itself are (see become).
+func forkExec(program string, argv []string, attr *syscall.ProcAttr, signals []os.Signal) (int, error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	set, old := signalSet(signals), new(unix.Sigset_t)
+	if err := unix.PthreadSigmask(unix.SIG_UNBLOCK, set, old); err != nil {
+		return 0, fmt.Errorf("unblock signals: %w", err)
+	}
+	pid, err := syscall.ForkExec(program, argv, attr)
+	return pid, errors.Join(err, unix.PthreadSigmask(unix.SIG_SETMASK, old, nil))
 }
 
 // pair makes the two ends of a socket pair that keeps messages apart.

@@ -16,6 +16,8 @@ const (
 	Resume Succession = "resume"
 	// Resign: the roles have been given away for it.
 	Resign Succession = "resign"
+	// Take: the one before works, and hands over when this one is ready (Link.Staged).
+	Take Succession = "take"
 )
 
 // judge decides how an agent follows one that has died with a will, or without one, and that was alive last at alive; deaths

@@ -15,10 +15,12 @@ type Link struct {
 	file *os.File
 	lost chan struct{} // closed when the supervisor has died
 	said chan message  // the supervisor's answers
+	told chan Order
 	// constant
-	store *Store
-	next  Succession
-	kept  []Kept
+	program string
+	store   *Store
+	next    Succession
+	kept    []Kept
 }
 
 // Supervised reports whether the environment says that this process has a supervisor.
@@ -36,8 +38,9 @@ func Attach(getenv func(string) string) (*Link, error) {
 	}
 	l, err := attach(text)
 	if err == nil {
+		l.program = getenv(programEnvironment)
 		l.kept, err = parseKept(getenv(keptEnvironment))
-		err = errors.Join(err, os.Unsetenv(keptEnvironment))
+		err = errors.Join(err, os.Unsetenv(keptEnvironment), os.Unsetenv(programEnvironment))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s=%q, which failoverd run sets for its own children, is not the socket of a supervisor: %w", environment, text, err)
@@ -55,7 +58,7 @@ func attach(text string) (*Link, error) {
 	if _, err := fmt.Sscanf(text, "%d %d %s", &fd, &memory, &next); err != nil {
 		return nil, err
 	}
-	if next != Fresh && next != Resume && next != Resign {
+	if next != Fresh && next != Resume && next != Resign && next != Take {
 		return nil, fmt.Errorf("unknown succession %q", next)
 	}
 	if err := checkParent(fd); err != nil {
@@ -72,6 +75,7 @@ func attach(text string) (*Link, error) {
 	}
 	return &Link{
 		file: os.NewFile(uintptr(fd), "supervisor"), store: store, next: next, lost: make(chan struct{}), said: make(chan message, 1),
+		told: make(chan Order, 8),
 	}, nil
 }
 
@@ -99,6 +103,13 @@ func (l *Link) watch() {
 		m, _, err := receive(l.file)
 		if err != nil {
 			return
+		}
+		if o, ok := orderOf(m); ok {
+			select {
+			case l.told <- o:
+			default: // it is not for anybody who listens
+			}
+			continue
 		}
 		select {
 		case l.said <- m:

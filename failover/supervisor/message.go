@@ -10,7 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kind is the first octet of a message. Both ends are the same program, so there are no versions.
+// kind is the first octet of a message. Both ends are the same program, but for an upgrade: Formats says whether they can
+// talk.
 type kind byte
 
 // What the agent says.
@@ -23,6 +24,20 @@ const (
 	decline kind = 'd' // it is back, and cannot; the rest is why
 	keep    kind = 'k' // hold what a child of it lives by; the rest is a kept in JSON, and two files come with it
 	drop    kind = 'x' // let go of that; the rest is its name
+	upgrade kind = 'u' // start the program in the rest, to take the place of this one
+	restart kind = 'r' // have this one stop in order, and go on with the program in the rest
+	yielded kind = 'z' // it has said its last word, and does nothing until it is told to leave or to go on
+	staged  kind = 's' // a successor: it has learned all that there is to know
+	taken   kind = 'T' // a successor: the roles are its own
+	refuse  kind = 'f' // a successor: it cannot take them; the rest is why
+)
+
+// What the supervisor says during an upgrade.
+const (
+	yield kind = 'Y' // hand over
+	take  kind = 'K' // to the successor: take over, the will says what
+	leave kind = 'L' // end without a word: the successor has the roles
+	goOn  kind = 'O' // the upgrade has failed; the rest is why
 )
 
 // What the supervisor answers to a claim.
@@ -49,7 +64,8 @@ func read(f *os.File, pid int, log *slog.Logger, to chan<- message) {
 	for {
 		m, from, err := receive(f)
 		switch {
-		case errors.Is(err, io.EOF) || errors.Is(err, os.ErrClosed) || errors.Is(err, unix.ECONNRESET):
+		case errors.Is(err, io.EOF) || errors.Is(err, os.ErrClosed) || errors.Is(err, unix.ECONNRESET) ||
+			errors.Is(err, os.ErrDeadlineExceeded):
 			return
 		case err != nil:
 			log.Warn("message of the agent not read", "err", err)

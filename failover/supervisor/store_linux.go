@@ -75,11 +75,7 @@ func openStore(f *os.File) (*Store, error) {
 		return nil, errors.Join(fmt.Errorf("map the memory of the last will: %w", err), f.Close())
 	}
 	s := &Store{file: f, page: page, alive: (*int64)(unsafe.Pointer(&page[0]))}
-	for i := range uint64(2) {
-		if seq, _, err := s.slot(i); err == nil {
-			s.seq = max(s.seq, seq)
-		}
-	}
+	s.Refresh()
 	return s, nil
 }
 
@@ -88,6 +84,15 @@ func (s *Store) Alive(at time.Duration) { atomic.StoreInt64(s.alive, int64(at)) 
 
 // LastAlive returns what Alive has said last.
 func (s *Store) LastAlive() time.Duration { return time.Duration(atomic.LoadInt64(s.alive)) }
+
+// Refresh takes note of wills that somebody else has written since the store was opened.
+func (s *Store) Refresh() {
+	for i := range uint64(2) {
+		if seq, _, err := s.slot(i); err == nil {
+			s.seq = max(s.seq, seq)
+		}
+	}
+}
 
 // Put replaces the will. It writes to memory, and never waits.
 func (s *Store) Put(w *Will) error {

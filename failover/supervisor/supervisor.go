@@ -37,7 +37,9 @@ type Options struct {
 	// NotifySocket is where systemd listens (sd_notify(3)): what the agent has to tell goes there, because systemd believes
 	// the main process only. Empty: nobody listens.
 	NotifySocket string
-	Log          *slog.Logger
+	// ExecEnv is added to the environment when the supervisor replaces itself by another program.
+	ExecEnv []string
+	Log     *slog.Logger
 }
 
 const (
@@ -53,9 +55,10 @@ const (
 
 // supervisor is owned by Run's goroutine.
 type supervisor struct {
-	opts   Options
-	child  *child
-	notice *notice
+	opts    Options
+	signals chan os.Signal
+	child   *child
+	notice  *notice
 
 	// early are signals for an agent that does not handle any yet: they would kill it.
 	early []syscall.Signal
@@ -65,6 +68,8 @@ type supervisor struct {
 	estate    estate
 	kept      keptList
 	carried   uint64 // the number of the will that was carried out last
+	up        upgrading
+	outdone   bool // the agent is another program than this one, which could not be replaced
 
 	// ending: the agent was asked to end.
 	ending bool
@@ -87,13 +92,23 @@ func Run(opts Options) (status int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	s := &supervisor{opts: opts, store: store, notice: newNotice(opts.NotifySocket, opts.Log), again: time.NewTimer(time.Hour)}
+	s := &supervisor{opts: opts, signals: signals, store: store, notice: newNotice(opts.NotifySocket, opts.Log), again: time.NewTimer(time.Hour)}
 	defer s.notice.close()
 	s.again.Stop()
 	s.estate = estate{next: Fresh, over: time.NewTimer(time.Hour)}
 	s.estate.over.Stop()
-	if err := s.start(); err != nil {
+	s.up.limit = time.NewTimer(time.Hour)
+	s.up.limit.Stop()
+	if Handed(os.Getenv) {
+		err = s.receive()
+	} else {
+		err = s.start()
+	}
+	if err != nil {
 		return 0, err
+	}
+	if status, over := s.reap(); over { // it may have ended while nobody was told
+		return status, nil
 	}
 	for {
 		select {
@@ -103,6 +118,14 @@ func Run(opts Options) (status int, err error) {
 			} else {
 				s.child.silent = true
 			}
+		case m, ok := <-s.nextInbox():
+			if ok {
+				s.hearNext(m)
+			} else {
+				s.up.next.silent = true
+			}
+		case <-s.up.limit.C:
+			s.late()
 		case <-s.estate.over.C:
 			s.resign("it is not back in time")
 		case <-s.again.C:
@@ -110,7 +133,7 @@ func Run(opts Options) (status int, err error) {
 				opts.Log.Error("agent not started", "err", err)
 				s.retry()
 			}
-		case sig := <-signals:
+		case sig := <-s.signals:
 			if sig == syscall.SIGCHLD {
 				if status, over := s.reap(); over {
 					return status, nil
@@ -132,7 +155,7 @@ func (s *supervisor) inbox() <-chan message {
 
 // start starts an agent.
 func (s *supervisor) start() error {
-	c, err := startChild(&s.opts, s.store, s.estate.next, s.kept)
+	c, err := startChild(&s.opts, s.program(), s.store, s.estate.next, s.kept)
 	if err != nil {
 		return fmt.Errorf("start the agent: %w", err)
 	}
@@ -160,13 +183,25 @@ func (s *supervisor) hear(m message) {
 		}
 		s.worked, s.child.worked = true, true
 	case tell:
-		s.notice.send(m.text)
+		if s.up.restart == "" || m.text != stoppingState {
+			s.notice.send(m.text)
+		}
 	case goodbye:
 		s.child.goodbye = true
 	case keep:
 		s.kept.keep(m, s.opts.Log)
+		s.outdated()
 	case drop:
 		s.kept.drop(m.text)
+		s.outdated()
+	case upgrade:
+		s.begin(m.text)
+	case restart:
+		s.restart(m.text)
+	case yielded:
+		s.yielded()
+	case refuse:
+		s.abort(m.text)
 	case claim:
 		s.claimed()
 	case decline:
@@ -200,7 +235,15 @@ func (s *supervisor) signalled(sig os.Signal) (over bool) {
 	}
 	ends := contains(s.opts.Ends, sig)
 	s.ending = s.ending || ends
+	if ends {
+		s.up.restart = ""
+		if s.up.phase == staging || s.up.phase == yielding {
+			s.abort("the agent is asked to end")
+		}
+	}
 	switch {
+	case s.up.phase == switching:
+		s.early = append(s.early, n)
 	case s.child == nil:
 		if ends {
 			s.resign("it is not to be started again")
@@ -242,14 +285,24 @@ func (s *supervisor) reap() (status int, over bool) {
 		case errors.Is(err, unix.EINTR):
 		case err != nil || pid <= 0:
 			return status, over
+		case s.up.next != nil && pid == s.up.next.pid:
+			status, over = s.nextEnded(ws)
+		case s.up.old != nil && pid == s.up.old.pid:
+			s.oldEnded()
+		case s.child != nil && pid == s.child.pid && s.up.phase == switching:
+			s.up.dead, s.up.how = true, ws // the one that follows it has its last word
 		case s.child != nil && pid == s.child.pid:
 			status, over = s.ended(ws)
+		}
+		if over {
+			return status, over
 		}
 	}
 }
 
 // ended decides what follows from the end of the agent.
 func (s *supervisor) ended(ws unix.WaitStatus) (status int, over bool) {
+	s.dropNext()
 	for m := range s.child.rest() {
 		s.hear(m)
 	}
@@ -270,6 +323,9 @@ func (s *supervisor) ended(ws unix.WaitStatus) (status int, over bool) {
 		s.kept.dropAll()
 		s.readWill()
 		s.carryOut("it has ended, " + how)
+		if s.up.restart != "" {
+			return s.startAgain()
+		}
 		return status, true
 	}
 	s.opts.Log.Error("the agent has died", "pid", c.pid, "how", how)

@@ -19,6 +19,8 @@ type Will struct {
 	Interval time.Duration
 	Heirs    []Heir
 	Adverts  []Advert
+	// Legacy is what a program that lives hands over to another one (an upgrade), as the two understand it; empty: nothing.
+	Legacy json.RawMessage `json:",omitempty"`
 }
 
 // Heir is a router that has a role: its key in text form, and its priority.

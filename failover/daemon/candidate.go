@@ -1,0 +1,143 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"failoverd/failover/supervisor"
+)
+
+// Introduction is what a program says of itself when another one asks (failoverd handover-version): a line of JSON.
+type Introduction struct {
+	Program string         `json:"program"` // failoverd
+	Version string         `json:"version"`
+	Formats map[string]int `json:"formats"` // as supervisor.Formats
+}
+
+// Introduce returns that of this program.
+func Introduce(version string) Introduction {
+	return Introduction{Program: programName, Version: version, Formats: supervisor.Formats}
+}
+
+const (
+	programName = "failoverd"
+	// candidateTime is how long a program may take to answer, and candidateOutput how much it may say.
+	candidateTime   = 10 * time.Second
+	candidateOutput = 64 << 10
+)
+
+// candidate is a program that is to take the place of this one.
+type candidate struct {
+	path string
+	same bool // it is this one
+	Introduction
+}
+
+// examine says what is at path, without running it.
+func examine(path string) (*candidate, error) {
+	if !filepath.IsAbs(path) {
+		return nil, fmt.Errorf("%q is not an absolute path", path)
+	}
+	st, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, err
+	case !st.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is not a file", path)
+	case st.Mode()&0o111 == 0:
+		return nil, fmt.Errorf("%s is not executable", path)
+	case st.Mode()&0o002 != 0:
+		return nil, fmt.Errorf("%s may be written by anybody", path)
+	}
+	self, err := os.Stat("/proc/self/exe")
+	return &candidate{path: path, same: err == nil && os.SameFile(st, self)}, nil
+}
+
+// introduce asks the program what it is.
+func (c *candidate) introduce(ctx context.Context) error {
+	out, err := c.output(ctx, "handover-version")
+	if err == nil {
+		err = json.Unmarshal(out, &c.Introduction)
+	}
+	if err == nil && c.Program != programName {
+		err = fmt.Errorf("it says that it is %q", c.Program)
+	}
+	if err != nil {
+		return fmt.Errorf("%s is not a failoverd that can take over: %w", c.path, err)
+	}
+	return nil
+}
+
+// mismatch says in what the program cannot understand this one; empty: it can.
+func (c *candidate) mismatch() string {
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(supervisor.Formats)) {
+		if mine, its := supervisor.Formats[name], c.Formats[name]; mine != its {
+			list = append(list, fmt.Sprintf("%s (%d here, %d there)", name, mine, its))
+		}
+	}
+	if len(list) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("version %s understands another %s", c.Version, strings.Join(list, ", "))
+}
+
+// check has the program read the configuration.
+func (c *candidate) check(ctx context.Context, file, configID string) error {
+	args := []string{"check", "-f", file}
+	if configID != "" {
+		args = append(args, "-i", configID)
+	}
+	if _, err := c.output(ctx, args...); err != nil {
+		return fmt.Errorf("version %s cannot use the configuration: %w", c.Version, err)
+	}
+	return nil
+}
+
+// output runs the program and returns what it writes to standard output. The error has the end of what it says elsewhere.
+func (c *candidate) output(ctx context.Context, args ...string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, candidateTime)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, c.path, args...)
+	out, said := &bounded{most: candidateOutput}, &bounded{most: candidateOutput}
+	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = out, said, time.Second
+	err := cmd.Run()
+	switch {
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("%s %s does not answer within %v", c.path, args[0], candidateTime)
+	case err != nil:
+		text := strings.TrimSpace(said.String() + out.String())
+		return nil, errors.Join(err, errors.New(text[:min(len(text), 1000)]))
+	}
+	return out.Bytes(), nil
+}
+
+// bounded keeps the beginning of what is written to it.
+type bounded struct {
+	bytes.Buffer
+	most int
+}
+
+// Write implements io.Writer.
+func (b *bounded) Write(p []byte) (int, error) {
+	if room := b.most - b.Len(); room < len(p) {
+		if room > 0 {
+			b.Buffer.Write(p[:room])
+		}
+		return len(p), nil
+	}
+	return b.Buffer.Write(p)
+}
+
+var _ io.Writer = (*bounded)(nil)

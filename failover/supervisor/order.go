@@ -1,0 +1,76 @@
+package supervisor
+
+// Formats are the versions of what two programs that hand over to each other have to understand. One that differs in any
+// of them cannot take the place of the other.
+var Formats = map[string]int{
+	"link":       1, // messages between the supervisor and the agent (message.go)
+	"will":       1, // Will and Store
+	"supervisor": 1, // handed
+	"legacy":     1, // failover.Legacy
+	"speaker":    1, // how an agent goes on with a speaker process (bgp/speaker)
+}
+
+// Order is what the supervisor says to an agent during an upgrade.
+type Order struct {
+	What OrderKind
+	Why  string // of GoOn
+}
+
+// OrderKind says what is to be done.
+type OrderKind uint8
+
+const (
+	// Yield: hand over, and say so (Link.Yielded).
+	Yield OrderKind = iota
+	// TakeOver: the will says what was handed over; take it up, and say so (Link.Taken).
+	TakeOver
+	// Leave: another program has the roles; end without a word.
+	Leave
+	// GoOn: the upgrade has failed, and nothing has happened.
+	GoOn
+)
+
+func orderOf(m message) (Order, bool) {
+	switch m.kind {
+	case yield:
+		return Order{What: Yield}, true
+	case take:
+		return Order{What: TakeOver}, true
+	case leave:
+		return Order{What: Leave}, true
+	case goOn:
+		return Order{What: GoOn, Why: m.text}, true
+	}
+	return Order{}, false
+}
+
+// Orders is where they arrive; nil: there is no supervisor.
+func (l *Link) Orders() <-chan Order {
+	if l == nil {
+		return nil
+	}
+	return l.told
+}
+
+// Program is the path that the supervisor was started from; empty: not known.
+func (l *Link) Program() string { return l.program }
+
+// Upgrade asks for the program at path to take the place of this one. Orders follow.
+func (l *Link) Upgrade(path string) error { return l.send(upgrade, path) }
+
+// Restart asks for an orderly stop, after which the program at path starts afresh under the same supervisor.
+func (l *Link) Restart(path string) error { return l.send(restart, path) }
+
+// Yielded says that the will is the last word, and that nothing is done any more until an order comes.
+func (l *Link) Yielded() error { return l.send(yielded, "") }
+
+// Staged says that this agent has learned all that it needs to take over.
+func (l *Link) Staged() error { return l.send(staged, "") }
+
+// Taken says that it has taken over.
+func (l *Link) Taken() error { return l.send(taken, "") }
+
+// Refuse says that it cannot take over: the one before goes on.
+func (l *Link) Refuse(why string) error {
+	return l.send(refuse, why[:min(len(why), maxMessage-1)])
+}
