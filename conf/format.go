@@ -94,6 +94,7 @@ func (p *printer) globals(cfg *failover.Config) {
 	p.block("global_defs", func() {
 		p.when(cfg.RouterID != "", "router_id", quote(cfg.RouterID))
 		p.when(cfg.StatusSocket != "", "status_socket", quote(cfg.StatusSocket))
+		p.when(cfg.Metrics.IsValid(), "metrics_listen", cfg.Metrics)
 		p.when(cfg.EventLog != "", "event_log", quote(cfg.EventLog))
 		p.when(cfg.Record.File != "", "record", quote(cfg.Record.File))
 		p.when(cfg.Record.File != "", "record_size", cfg.Record.LimitMB)

@@ -17,6 +17,7 @@ type globals struct {
 	eventLog     field[string]
 	record       field[string]
 	recordSize   field[int]
+	metrics      field[netip.AddrPort]
 	version      field[wire.Version]
 	startupDelay field[time.Duration]
 	garpInterval field[time.Duration]
@@ -122,6 +123,7 @@ func (d *decoder) resolveGlobals(cfg *failover.Config) {
 	if cfg.Record.File = g.record.or(""); cfg.Record.File != "" {
 		cfg.Record.LimitMB = g.recordSize.or(defaultRecordSize)
 	}
+	cfg.Metrics = g.metrics.or(netip.AddrPort{})
 	cfg.StartupDelay = g.startupDelay.or(0)
 	cfg.BGPLease = g.bgpLease.or(defaultBGPLease)
 	cfg.ResignOnCrash = g.onCrash.or(onCrashResume) == onCrashResign
@@ -155,6 +157,31 @@ func (d *decoder) socketPath(c *cursor) (string, Token, bool) {
 		ok = false
 	}
 	return s, at, ok
+}
+
+// metricsAddress returns where metrics are to be served. Whoever can reach it can read them, so an address that means all
+// interfaces is worth a word.
+func (d *decoder) metricsAddress(c *cursor) (netip.AddrPort, Token, bool) {
+	t, ok := d.next(c, "ADDRESS:PORT")
+	if !ok {
+		return netip.AddrPort{}, t, false
+	}
+	ap, err := netip.ParseAddrPort(t.Text)
+	a := ap.Addr()
+	switch {
+	case err != nil || a.Is4In6() || a.Zone() != "":
+		d.errorf(t, "%s %q: want ADDRESS:PORT ([ADDRESS]:PORT over IPv6), as in 127.0.0.1:9112", c.keyword.Text, t.Text)
+		return netip.AddrPort{}, t, false
+	case !a.IsUnspecified() && !host(a):
+		d.errorf(t, "%s %s: not the address of a host", c.keyword.Text, t.Text)
+		return netip.AddrPort{}, t, false
+	case ap.Port() == 0:
+		d.errorf(t, "%s %s: port 0 is none", c.keyword.Text, t.Text)
+		return netip.AddrPort{}, t, false
+	case a.IsUnspecified():
+		d.warnf(t, "%s %s: on every interface, virtual addresses included, and without a password; better name the address that Prometheus asks", c.keyword.Text, t.Text)
+	}
+	return ap, t, true
 }
 
 // version returns a VRRP version.

@@ -32,7 +32,7 @@ var inventory = map[string]map[string]string{
 			vrrp_notify_fifo_script vrrp_notify_priority_changes fifo_write_vrrp_states_on_reload startup_script
 			startup_script_timeout shutdown_script shutdown_script_timeout reload_check_config vrrp_rt_priority vrrp_no_swap
 			nftables_counters vmac_prefix json_version state_dump_file stats_dump_file json_dump_file
-			status_socket vip_lease bgp_lease on_crash strict_config event_log record record_size`,
+			status_socket vip_lease bgp_lease on_crash strict_config event_log record record_size metrics_listen`,
 		"ignored": `notification_email notification_email_from smtp_server smtp_helo_name smtp_connect_timeout smtp_alert
 			smtp_alert_vrrp smtp_alert_checker no_email_faults no_checker_emails checker_log_all_failures use_symlink_paths
 			umask random_seed vrrp_strict disable_local_igmp lvs_notify_fifo lvs_notify_fifo_script reload_time_file
@@ -46,7 +46,6 @@ var inventory = map[string]map[string]string{
 			vmac_addr_prefix snmp_socket enable_snmp_keepalived enable_snmp_vrrp enable_snmp_checker enable_snmp_rfc
 			enable_snmp_rfcv2 enable_snmp_rfcv3 enable_traps enable_dbus dbus_service_name lvs_sync_daemon lvs_timeouts
 			lvs_flush lvs_flush_on_stop nftables_ipvs rs_init_notifies data_use_instance iproute_usr_dir iproute_etc_dir`,
-		"later":    `metrics_listen`,
 		"harmless": `vrrp_garp_extra_if vrrp_vmac_garp_intvl`,
 	},
 	"vrrp_script":        {"supported": `script interval timeout weight rise fall user init_fail`},

@@ -25,6 +25,8 @@ type Config struct {
 	RouterID string
 	// StatusSocket is the path of the status socket; empty: the default of the command line.
 	StatusSocket string
+	// Metrics is where metrics are served; zero: nowhere.
+	Metrics netip.AddrPort
 	// StartupDelay keeps every router in Initialize for that long after the agent's start.
 	StartupDelay time.Duration
 	// BootDelay keeps every router in Initialize until the kernel has run for that long (vrrp_delay_after_boot).

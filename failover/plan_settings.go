@@ -62,6 +62,12 @@ var liveSettings = []parameter[Config]{
 // startSettings are those that only a start looks at.
 var startSettings = []parameter[Config]{
 	value("status_socket", "the old one stays until then", func(c *Config) string { return orNone(c.StatusSocket) }),
+	value("metrics_listen", "the old one stays until then", func(c *Config) string {
+		if !c.Metrics.IsValid() {
+			return "none"
+		}
+		return c.Metrics.String()
+	}),
 	secret("startup_script", "", func(c *Config) *Command { return c.StartupScript }, (*Command).text),
 	value("record", "", func(c *Config) string { return orNone(c.Record.File) }),
 	value("record_size", "", func(c *Config) string { return strconv.Itoa(c.Record.LimitMB) + " MB" }),

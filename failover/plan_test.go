@@ -94,6 +94,7 @@ router D eth0/4/54 priority 255
 	{name: "anycast", old: planBase + "service W lo drain_time 5s\naddress 192.0.2.1/32 lo lease 3s\nannounce 203.0.113.0/24 EDGE\ntrack check web\nservice X lo\naddress 192.0.2.2/32 lo\nservice Y lo\naddress 192.0.2.3/32 lo\nrouter C eth0/4/53\naddress 192.0.2.4/24 eth0\n", next: planBase + "service W lo drain_time 2s\naddress 192.0.2.1/32 lo lease 3s\naddress 192.0.2.9/32 lo lease 3s\nannounce 203.0.113.0/24 EDGE med 3\ntrack check web\ntrack check disk\nservice X dummy0\naddress 192.0.2.2/32 dummy0\nservice Z lo\naddress 192.0.2.5/32 lo\nservice C lo\naddress 192.0.2.4/32 lo\n"},
 	{name: "secrets", old: planBase, next: planBase, change: secrets},
 	{name: "next start", old: planBase, next: planBase, change: func(_, n *failover.Config) {
+		n.Metrics = netip.MustParseAddrPort("127.0.0.1:9112")
 		n.StatusSocket, n.Process = "/run/other.sock", failover.ProcessSettings{NetNamespace: "red", RealTime: 50, NoSwap: true}
 		n.StartupScript = &failover.Command{Args: []string{"/etc/up"}}
 	}},

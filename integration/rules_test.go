@@ -53,7 +53,9 @@ var rooms = map[string]room{
 	"failover/kernel": {own: []string{"failover", "vrrp", "bgp"}, others: []string{
 		"github.com/vishvananda/netlink", "github.com/google/nftables", "github.com/mdlayher/netlink", "golang.org/x/sys/unix",
 	}},
-	"failover/status":  {own: []string{"failover", "vrrp", "vrrp/wire", "bgp"}, others: []string{"golang.org/x/sys/unix"}},
+	"failover/status": {own: []string{"failover", "vrrp", "vrrp/wire", "bgp"}, others: []string{"golang.org/x/sys/unix"}},
+	// What the agent looks like to Prometheus: a view of the snapshot, as status is.
+	"failover/metrics": {own: []string{"failover", "bgp"}, others: []string{"github.com/prometheus/client_golang/prometheus", "golang.org/x/net/netutil"}},
 	"failover/witness": {own: []string{"failover", "failover/heartbeat"}, others: []string{"golang.org/x/sys/unix"}},
 	// Checks and notifications both run programs: how that is done safely is in one place.
 	"failover/script": {own: []string{"failover"}, others: []string{"golang.org/x/sys/unix"}},
@@ -68,7 +70,7 @@ var rooms = map[string]room{
 	"failover/daemon": {
 		own: []string{
 			"failover", "vrrp", "vrrp/wire", "bgp", "conf", "vrrp/link", "bgp/gobgp", "bgp/rpki", "bgp/speaker", "failover/kernel", "failover/status",
-			"failover/health", "failover/notify", "failover/script", "failover/witness", "failover/heartbeat", "failover/supervisor",
+			"failover/health", "failover/notify", "failover/script", "failover/witness", "failover/heartbeat", "failover/supervisor", "failover/metrics",
 			"failover/record",
 		},
 		others: []string{"github.com/coreos/go-systemd/v22/daemon", "golang.org/x/sys/unix"},
@@ -94,6 +96,7 @@ var rooms = map[string]room{
 var onlyImporter = []struct{ prefix, room, why string }{
 	{"github.com/vishvananda/netlink", "failover/kernel", "one place knows how addresses are written"},
 	{"github.com/miekg/dns", "failover/health", "nobody else asks a name server"},
+	{"github.com/prometheus/client_golang", "failover/metrics", "one place knows the names of metrics"},
 	{"github.com/google/nftables", "failover/kernel", "one place knows how packets are filtered"},
 	{"github.com/osrg/gobgp/v3/pkg/server", "bgp/speaker", "a panic in gobgp must not take VRRP with it"},
 	{"github.com/osrg/gobgp/v3/api", "bgp/gobgp", "a later major version is then a change of one room"},

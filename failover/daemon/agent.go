@@ -20,6 +20,7 @@
 //	rpki (1 per speaker  sessions with RPKI caches                   loop: results
 //	  that has caches)
 //	status server        answers from the published snapshot         Agent.Reload and Agent.Command only
+//	metrics              answers from the published snapshot         nobody
 //	drains, takeovers    remember those on disk                      nobody
 //	event log            writes events to a file                     nobody; full = drop and count
 //	recording            writes what the core is told to a file      nobody; full = the recording ends
@@ -50,6 +51,7 @@ import (
 	"failoverd/conf"
 	"failoverd/failover"
 	"failoverd/failover/kernel"
+	"failoverd/failover/metrics"
 	"failoverd/failover/notify"
 	"failoverd/failover/status"
 	"failoverd/failover/supervisor"
@@ -322,6 +324,10 @@ func (a *Agent) start(ctx context.Context) error {
 				a.log.Error("status server ended", "err", err)
 			}
 		})
+	}
+	if cfg.Metrics.IsValid() {
+		m := metrics.New(cfg.Metrics, a.Snapshot, a.log)
+		l.crew.spawn("metrics", func() { m.Serve(ctx) })
 	}
 	l.crew.spawn("kernel worker", func() {
 		a.needed(l.kernel.Run(ctx, func(r failover.AddressReport) { a.deliver(failover.AddressesReported{Report: r}) }))

@@ -147,6 +147,9 @@ func (l *loop) adopt(cfg *failover.Config) {
 	if old := l.agent.socketPath(l.core.Config()); old != l.agent.socketPath(cfg) {
 		l.agent.log.Warn("status_socket changes at the next start, the old one stays", "socket", old)
 	}
+	if cfg.Metrics != l.core.Config().Metrics {
+		l.agent.log.Warn("metrics_listen changes at the next start, the old one stays")
+	}
 	if cfg.Process != l.core.Config().Process {
 		l.agent.log.Warn("net_namespace, vrrp_rt_priority and vrrp_no_swap change at the next start")
 	}
