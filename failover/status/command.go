@@ -85,7 +85,13 @@ func (h *handler) command(w http.ResponseWriter, r *http.Request, verb Verb, bod
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.DisallowUnknownFields()
 	var q CommandRequest
-	if err := d.Decode(&q); err != nil && err != io.EOF {
+	err := d.Decode(&q)
+	if err == io.EOF && verb == Drain {
+		// All that this node does would end; whoever wants that can say so.
+		fail(w, http.StatusBadRequest, "%s: the body is empty: want a JSON object, {\"router\": NAME}, or {} for all", r.URL.Path)
+		return
+	}
+	if err != nil && err != io.EOF {
 		fail(w, http.StatusBadRequest, "read the %s request: %s", verb, err)
 		return
 	}
