@@ -32,17 +32,17 @@ var scopes = map[string]uint8{"global": 0, "site": 200, "link": 253, "host": 254
 
 var addressRows = [][]row[*address]{
 	{
-		word("dev", func(d *decoder, a *address, c *cursor) { a.device.set(d.device(c)) }),
-		word("brd", func(d *decoder, a *address, c *cursor) { a.broadcast.set(d.broadcast(c)) }),
-		word("broadcast", func(d *decoder, a *address, c *cursor) { a.broadcast.set(d.broadcast(c)) }),
-		word("scope", func(d *decoder, a *address, c *cursor) { a.scope.set(d.scope(c)) }),
-		word("label", func(d *decoder, a *address, c *cursor) { a.label.set(d.label(c)) }),
+		single("dev", func(d *decoder, a *address, c *cursor) { a.device.set(d.device(c)) }),
+		single("brd", func(d *decoder, a *address, c *cursor) { a.broadcast.set(d.broadcast(c)) }),
+		single("broadcast", func(d *decoder, a *address, c *cursor) { a.broadcast.set(d.broadcast(c)) }),
+		single("scope", func(d *decoder, a *address, c *cursor) { a.scope.set(d.scope(c)) }),
+		single("label", func(d *decoder, a *address, c *cursor) { a.label.set(d.label(c)) }),
 		// Inherited from keepalived: it normally suppresses duplicate address detection, and -nodad undoes that.
-		word("-nodad", func(_ *decoder, a *address, c *cursor) { a.dad.set(true, c.keyword, true) }),
+		single("-nodad", func(_ *decoder, a *address, c *cursor) { a.dad.set(true, c.keyword, true) }),
 		word("noprefixroute", func(_ *decoder, a *address, _ *cursor) { a.noPrefixRoute = true }),
 		// An address that vanishes is put back; it never costs the role.
 		accepted[*address]("no_track", 0),
-		word("preferred_lft", func(d *decoder, a *address, c *cursor) { a.preferred.set(d.preferred(c)) }),
+		single("preferred_lft", func(d *decoder, a *address, c *cursor) { a.preferred.set(d.preferred(c)) }),
 	},
 	{{name: "peer", status: later, valued: true, note: "write the address without it, and a route to the peer in virtual_routes"}},
 	all[*address](harmless, "", "leave the word out", "home", "mngtmpaddr", "autojoin"),

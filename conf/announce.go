@@ -27,12 +27,12 @@ type announcement struct {
 const maxPrepend = 16
 
 var announceWords = newTable("bgp_announce", []row[*announcement]{
-	word("speaker", func(d *decoder, a *announcement, c *cursor) { a.speaker.set(d.text(c, "the name of a bgp_speaker")) }),
+	single("speaker", func(d *decoder, a *announcement, c *cursor) { a.speaker.set(d.text(c, "the name of a bgp_speaker")) }),
 	word("when", (*decoder).when),
-	word("next_hop", func(d *decoder, a *announcement, c *cursor) { a.nextHop.set(d.address(c, false)) }),
-	word("med", func(d *decoder, a *announcement, c *cursor) { a.med.set(d.uint32(c, 0, 1<<32-1)) }),
-	word("local_pref", func(d *decoder, a *announcement, c *cursor) { a.pref.set(d.uint32(c, 0, 1<<32-1)) }),
-	word("prepend", func(d *decoder, a *announcement, c *cursor) { a.prepend.set(d.uint8(c, 0, maxPrepend)) }),
+	single("next_hop", func(d *decoder, a *announcement, c *cursor) { a.nextHop.set(d.address(c, false)) }),
+	single("med", func(d *decoder, a *announcement, c *cursor) { a.med.set(d.uint32(c, 0, 1<<32-1)) }),
+	single("local_pref", func(d *decoder, a *announcement, c *cursor) { a.pref.set(d.uint32(c, 0, 1<<32-1)) }),
+	single("prepend", func(d *decoder, a *announcement, c *cursor) { a.prepend.set(d.uint8(c, 0, maxPrepend)) }),
 	word("community", func(d *decoder, a *announcement, c *cursor) {
 		a.plain = append(a.plain, communities(d, c, "AS:VALUE or a well-known name", bgp.ParseCommunity)...)
 	}),

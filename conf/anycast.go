@@ -26,13 +26,13 @@ const (
 // anycastWords may stand in an anycast_service.
 var anycastWords = newTable("anycast_service",
 	[]row[*instance]{
-		word("interface", func(d *decoder, in *instance, c *cursor) { in.device.set(d.device(c)) }),
+		single("interface", func(d *decoder, in *instance, c *cursor) { in.device.set(d.device(c)) }),
 		word("virtual_ipaddress", func(d *decoder, in *instance, c *cursor) { d.addresses(in, false, c) }),
-		word("no_virtual_ipaddress", func(_ *decoder, in *instance, c *cursor) { in.noAddress.set(true, c.keyword, true) }),
+		single("no_virtual_ipaddress", func(_ *decoder, in *instance, c *cursor) { in.noAddress.set(true, c.keyword, true) }),
 		word("virtual_routes", func(d *decoder, in *instance, c *cursor) { d.kernelRoutes(&in.routes, false, c) }),
 		word("virtual_rules", func(d *decoder, in *instance, c *cursor) { d.kernelRules(&in.rules, false, c) }),
 		word("bgp_announce", func(d *decoder, in *instance, c *cursor) { d.announcements(in, c) }),
-		word("drain_time", func(d *decoder, in *instance, c *cursor) { in.service.drainTime.set(d.seconds(c, 0, maxWait)) }),
+		single("drain_time", func(d *decoder, in *instance, c *cursor) { in.service.drainTime.set(d.seconds(c, 0, maxWait)) }),
 		word("keep_last", (*decoder).keepLast),
 		word("notify_deleted", (*decoder).notifyDeleted),
 	},

@@ -33,6 +33,7 @@ type decoder struct {
 	witness     *witnessServer
 
 	defined map[[2]string]Token           // by kind and name
+	given   map[place]Token               // keywords that have one value
 	tracked map[failover.Tracker]*tracked // by kind and name
 	uses    []failover.CommandUse
 
@@ -136,11 +137,32 @@ func statement[T any](d *decoder, t *table[T], to T, c *cursor) {
 		}
 		c.skip()
 	default:
+		if r.once {
+			d.again(to, c.keyword)
+		}
 		r.decode(d, to, c)
 		if !t.exact { // there, a word too many is an unknown option
 			d.surplus(c)
 		}
 	}
+}
+
+// again warns of a keyword that has had its value in this block.
+func (d *decoder) again(block any, at Token) {
+	k := place{block, at.Text}
+	if first, twice := d.given[k]; twice {
+		d.warnf(at, "%s replaces the one at %s", at.Text, first.Pos)
+	}
+	if d.given == nil {
+		d.given = map[place]Token{}
+	}
+	d.given[k] = at
+}
+
+// place is a keyword in a block, which the draft that it is decoded into stands for.
+type place struct {
+	block any
+	word  string
 }
 
 // surplus reports words that the keyword has no use for. keepalived ignores them without a word.

@@ -25,10 +25,10 @@ type tlsBlock struct {
 const inlinePEM = "base64:"
 
 var tlsWords = newTable("tls", []row[*tlsBlock]{
-	word("ca", func(d *decoder, t *tlsBlock, c *cursor) { t.ca.set(d.pem(c, false)) }),
-	word("cert", func(d *decoder, t *tlsBlock, c *cursor) { t.cert.set(d.pem(c, false)) }),
-	word("key", func(d *decoder, t *tlsBlock, c *cursor) { t.key.set(d.pem(c, true)) }),
-	word("server_name", func(d *decoder, t *tlsBlock, c *cursor) { t.server.set(d.text(c, "the name in gobgpd's certificate")) }),
+	single("ca", func(d *decoder, t *tlsBlock, c *cursor) { t.ca.set(d.pem(c, false)) }),
+	single("cert", func(d *decoder, t *tlsBlock, c *cursor) { t.cert.set(d.pem(c, false)) }),
+	single("key", func(d *decoder, t *tlsBlock, c *cursor) { t.key.set(d.pem(c, true)) }),
+	single("server_name", func(d *decoder, t *tlsBlock, c *cursor) { t.server.set(d.text(c, "the name in gobgpd's certificate")) }),
 })
 
 // backend decodes who speaks: a process of our own, or a gobgpd that is there anyway.

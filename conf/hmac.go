@@ -22,7 +22,7 @@ type hmacBlock struct {
 
 var hmacWords = newTable("auth_hmac", []row[*hmacBlock]{
 	word("key", (*decoder).hmacKey),
-	word("active_key", func(d *decoder, h *hmacBlock, c *cursor) { h.active.set(d.uint8(c, 1, 255)) }),
+	single("active_key", func(d *decoder, h *hmacBlock, c *cursor) { h.active.set(d.uint8(c, 1, 255)) }),
 	word("anti_replay", func(d *decoder, h *hmacBlock, c *cursor) {
 		h.replay.set(oneOfThese(d, c, vrrp.ReplayTime, vrrp.ReplayMonotonic))
 	}),

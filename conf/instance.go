@@ -94,7 +94,7 @@ var authenticationWords = newTable("authentication", []row[*authentication]{
 		}
 		a.kind.set(wire.AuthSimple, at, ok)
 	}),
-	word("auth_pass", func(d *decoder, a *authentication, c *cursor) { a.pass.set(d.text(c, "a password")) }),
+	single("auth_pass", func(d *decoder, a *authentication, c *cursor) { a.pass.set(d.text(c, "a password")) }),
 })
 
 // resolveAuth returns the authentication of version 2. Version 3 has none.

@@ -10,14 +10,14 @@ var instanceWords = newTable("vrrp_instance",
 		// state decides nothing about the election, as in keepalived. There it also gives an omitted priority the value
 		// 255, which is kept (with a warning), and takes nopreempt and preempt_delay back, which is not: whoever writes
 		// one of them wants it, and a word that cancels another one three lines away has surprised too many.
-		word("state", func(d *decoder, in *instance, c *cursor) { in.state.set(d.oneOf(c, "MASTER", "BACKUP")) }),
-		word("interface", func(d *decoder, in *instance, c *cursor) { in.device.set(d.device(c)) }),
-		word("virtual_router_id", func(d *decoder, in *instance, c *cursor) { in.vrid.set(d.uint8(c, 1, 255)) }),
-		word("priority", func(d *decoder, in *instance, c *cursor) { in.priority.set(d.uint8(c, 1, 255)) }),
+		single("state", func(d *decoder, in *instance, c *cursor) { in.state.set(d.oneOf(c, "MASTER", "BACKUP")) }),
+		single("interface", func(d *decoder, in *instance, c *cursor) { in.device.set(d.device(c)) }),
+		single("virtual_router_id", func(d *decoder, in *instance, c *cursor) { in.vrid.set(d.uint8(c, 1, 255)) }),
+		single("priority", func(d *decoder, in *instance, c *cursor) { in.priority.set(d.uint8(c, 1, 255)) }),
 		word("advert_int", func(d *decoder, in *instance, c *cursor) {
 			in.interval.set(d.seconds(c, 10*time.Millisecond, 255*time.Second))
 		}),
-		word("version", func(d *decoder, in *instance, c *cursor) { in.version.set(d.version(c)) }),
+		single("version", func(d *decoder, in *instance, c *cursor) { in.version.set(d.version(c)) }),
 		word("authentication", (*decoder).authentication),
 		word("auth_hmac", (*decoder).hmac),
 
@@ -25,8 +25,8 @@ var instanceWords = newTable("vrrp_instance",
 			in.usesUnicast(c)
 			in.source.set(d.address(c, true))
 		}),
-		word("mcast_src_ip", func(d *decoder, in *instance, c *cursor) { in.source.set(d.address(c, true)) }),
-		word("mcast_dst_ip", func(d *decoder, in *instance, c *cursor) { in.destination.set(d.groupAddress(c)) }),
+		single("mcast_src_ip", func(d *decoder, in *instance, c *cursor) { in.source.set(d.address(c, true)) }),
+		single("mcast_dst_ip", func(d *decoder, in *instance, c *cursor) { in.destination.set(d.groupAddress(c)) }),
 		word("unicast_peer", func(d *decoder, in *instance, c *cursor) {
 			in.usesUnicast(c)
 			d.peers(&in.peers, unicastPeerWords, c)
@@ -42,27 +42,27 @@ var instanceWords = newTable("vrrp_instance",
 		word("unicast_fault_no_peer", func(_ *decoder, in *instance, c *cursor) { in.usesUnicast(c) }),
 		word("watcher_peer", func(d *decoder, in *instance, c *cursor) { d.peers(&in.watchers, watcherPeerWords, c) }),
 
-		word("nopreempt", func(_ *decoder, in *instance, c *cursor) { in.preempt.set(false, c.keyword, true) }),
-		word("preempt", func(_ *decoder, in *instance, c *cursor) { in.preempt.set(true, c.keyword, true) }),
-		word("preempt_delay", func(d *decoder, in *instance, c *cursor) { in.hold.set(d.seconds(c, 0, maxPreemptDelay)) }),
-		word("down_timer_adverts", func(d *decoder, in *instance, c *cursor) { in.downTimer.set(d.uint8(c, 1, 100)) }),
-		word("lower_prio_no_advert", func(d *decoder, in *instance, c *cursor) { in.silent.set(d.switched(c)) }),
-		word("higher_prio_send_advert", func(d *decoder, in *instance, c *cursor) { in.lastWord.set(d.switched(c)) }),
-		word("v3_checksum_as_v2", func(d *decoder, in *instance, c *cursor) { in.messageChecksum.set(d.switched(c)) }),
+		single("nopreempt", func(_ *decoder, in *instance, c *cursor) { in.preempt.set(false, c.keyword, true) }),
+		single("preempt", func(_ *decoder, in *instance, c *cursor) { in.preempt.set(true, c.keyword, true) }),
+		single("preempt_delay", func(d *decoder, in *instance, c *cursor) { in.hold.set(d.seconds(c, 0, maxPreemptDelay)) }),
+		single("down_timer_adverts", func(d *decoder, in *instance, c *cursor) { in.downTimer.set(d.uint8(c, 1, 100)) }),
+		single("lower_prio_no_advert", func(d *decoder, in *instance, c *cursor) { in.silent.set(d.switched(c)) }),
+		single("higher_prio_send_advert", func(d *decoder, in *instance, c *cursor) { in.lastWord.set(d.switched(c)) }),
+		single("v3_checksum_as_v2", func(d *decoder, in *instance, c *cursor) { in.messageChecksum.set(d.switched(c)) }),
 
 		word("virtual_ipaddress", func(d *decoder, in *instance, c *cursor) { d.addresses(in, false, c) }),
 		word("virtual_ipaddress_excluded", func(d *decoder, in *instance, c *cursor) { d.addresses(in, true, c) }),
 		word("bgp_announce", func(d *decoder, in *instance, c *cursor) { d.announcements(in, c) }),
-		word("bgp_wait", func(d *decoder, in *instance, c *cursor) { in.bgpWait.set(d.seconds(c, 0, maxWait)) }),
-		word("no_virtual_ipaddress", func(_ *decoder, in *instance, c *cursor) { in.noAddress.set(true, c.keyword, true) }),
-		word("native_ipv6", func(_ *decoder, in *instance, c *cursor) { in.ipv6.set(true, c.keyword, true) }),
-		word("accept", func(_ *decoder, in *instance, c *cursor) { in.noAccept.set(false, c.keyword, true) }),
-		word("no_accept", func(_ *decoder, in *instance, c *cursor) { in.noAccept.set(true, c.keyword, true) }),
-		word("dont_track_primary", func(_ *decoder, in *instance, c *cursor) { in.ignoreLink.set(true, c.keyword, true) }),
+		single("bgp_wait", func(d *decoder, in *instance, c *cursor) { in.bgpWait.set(d.seconds(c, 0, maxWait)) }),
+		single("no_virtual_ipaddress", func(_ *decoder, in *instance, c *cursor) { in.noAddress.set(true, c.keyword, true) }),
+		single("native_ipv6", func(_ *decoder, in *instance, c *cursor) { in.ipv6.set(true, c.keyword, true) }),
+		single("accept", func(_ *decoder, in *instance, c *cursor) { in.noAccept.set(false, c.keyword, true) }),
+		single("no_accept", func(_ *decoder, in *instance, c *cursor) { in.noAccept.set(true, c.keyword, true) }),
+		single("dont_track_primary", func(_ *decoder, in *instance, c *cursor) { in.ignoreLink.set(true, c.keyword, true) }),
 		accepted[*instance]("track_src_ip", 0),         // a router without its source address never takes part
 		accepted[*instance]("timer_expired_backup", 1), // a node that wakes up late always listens before it takes over
 		accepted[*instance]("thread_timer_expired", 1),
-		word("owner_ignore_adverts", func(d *decoder, in *instance, c *cursor) { in.ownerIgnores.set(d.switched(c)) }),
+		single("owner_ignore_adverts", func(d *decoder, in *instance, c *cursor) { in.ownerIgnores.set(d.switched(c)) }),
 		word("promote_secondaries", func(_ *decoder, in *instance, _ *cursor) { in.promote = true }),
 		word("skip_check_adv_addr", func(d *decoder, _ *instance, c *cursor) { d.switched(c) }),
 	},

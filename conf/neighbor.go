@@ -41,18 +41,18 @@ const (
 )
 
 var neighborWords = newTable("neighbor", []row[*neighbor]{
-	word("remote_as", func(d *decoder, n *neighbor, c *cursor) { n.remoteAS.set(d.as(c)) }),
-	word("local_address", func(d *decoder, n *neighbor, c *cursor) { n.local.set(d.address(c, false)) }),
-	word("description", func(d *decoder, n *neighbor, c *cursor) { n.description.set(d.text(c, "a text")) }),
-	word("password", func(d *decoder, n *neighbor, c *cursor) { n.password.set(d.password(c)) }),
-	word("password_file", func(d *decoder, n *neighbor, c *cursor) { n.passwordFile.set(d.passwordFile(c)) }),
-	word("port", func(d *decoder, n *neighbor, c *cursor) { n.port.set(d.uint16(c, 1, 65535)) }),
-	word("hold_time", func(d *decoder, n *neighbor, c *cursor) { n.hold.set(d.holdTime(c)) }),
-	word("keepalive", func(d *decoder, n *neighbor, c *cursor) { n.keepalive.set(d.whole(c, 1, maxHold/3)) }),
-	word("connect_retry", func(d *decoder, n *neighbor, c *cursor) { n.retry.set(d.whole(c, 1, maxRetry)) }),
-	word("multihop", func(d *decoder, n *neighbor, c *cursor) { n.multihop.set(d.uint8(c, 1, 255)) }),
-	word("ttl_security", func(d *decoder, n *neighbor, c *cursor) { n.ttlSecurity.set(d.uint8(c, 1, 254)) }),
-	word("graceful_restart", func(d *decoder, n *neighbor, c *cursor) { n.restart.set(d.whole(c, 0, maxRestart)) }),
+	single("remote_as", func(d *decoder, n *neighbor, c *cursor) { n.remoteAS.set(d.as(c)) }),
+	single("local_address", func(d *decoder, n *neighbor, c *cursor) { n.local.set(d.address(c, false)) }),
+	single("description", func(d *decoder, n *neighbor, c *cursor) { n.description.set(d.text(c, "a text")) }),
+	single("password", func(d *decoder, n *neighbor, c *cursor) { n.password.set(d.password(c)) }),
+	single("password_file", func(d *decoder, n *neighbor, c *cursor) { n.passwordFile.set(d.passwordFile(c)) }),
+	single("port", func(d *decoder, n *neighbor, c *cursor) { n.port.set(d.uint16(c, 1, 65535)) }),
+	single("hold_time", func(d *decoder, n *neighbor, c *cursor) { n.hold.set(d.holdTime(c)) }),
+	single("keepalive", func(d *decoder, n *neighbor, c *cursor) { n.keepalive.set(d.whole(c, 1, maxHold/3)) }),
+	single("connect_retry", func(d *decoder, n *neighbor, c *cursor) { n.retry.set(d.whole(c, 1, maxRetry)) }),
+	single("multihop", func(d *decoder, n *neighbor, c *cursor) { n.multihop.set(d.uint8(c, 1, 255)) }),
+	single("ttl_security", func(d *decoder, n *neighbor, c *cursor) { n.ttlSecurity.set(d.uint8(c, 1, 254)) }),
+	single("graceful_restart", func(d *decoder, n *neighbor, c *cursor) { n.restart.set(d.whole(c, 0, maxRestart)) }),
 	word("i_understand_stale_routes", func(_ *decoder, n *neighbor, c *cursor) {
 		at := c.keyword
 		n.stale = &at

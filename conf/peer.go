@@ -29,8 +29,8 @@ var (
 )
 
 var peerRows = []row[*peer]{
-	word("min_ttl", func(d *decoder, p *peer, c *cursor) { p.minTTL.set(d.uint8(c, 0, 255)) }),
-	word("max_ttl", func(d *decoder, p *peer, c *cursor) { p.maxTTL.set(d.uint8(c, 1, 255)) }),
+	single("min_ttl", func(d *decoder, p *peer, c *cursor) { p.minTTL.set(d.uint8(c, 0, 255)) }),
+	single("max_ttl", func(d *decoder, p *peer, c *cursor) { p.maxTTL.set(d.uint8(c, 1, 255)) }),
 }
 
 // peers decodes a list of peers. Several blocks add up.

@@ -58,12 +58,12 @@ func (d *decoder) icmpProbe(c *cursor) *probe {
 }
 
 var routeWords = newTable("bgp_route", []row[*probe]{
-	word("speaker", func(d *decoder, p *probe, c *cursor) { p.speaker.set(d.text(c, "the name of a bgp_speaker")) }),
+	single("speaker", func(d *decoder, p *probe, c *cursor) { p.speaker.set(d.text(c, "the name of a bgp_speaker")) }),
 	word("from", func(d *decoder, p *probe, c *cursor) {
 		s, _, ok := d.oneOf(c, "any_neighbor", "all_neighbors")
 		p.out.AllNeighbors = ok && s == "all_neighbors"
 	}),
-	word("origin_as", func(d *decoder, p *probe, c *cursor) { p.origin.set(d.as(c)) }),
+	single("origin_as", func(d *decoder, p *probe, c *cursor) { p.origin.set(d.as(c)) }),
 })
 
 func (d *decoder) routeProbe(c *cursor) *probe {

@@ -40,7 +40,7 @@ var dnsWords = newTable("dns", []row[*probe]{
 			p.dns.answers = append(p.dns.answers, t)
 		}
 	}),
-	word("rcode", func(d *decoder, p *probe, c *cursor) { p.dns.rcode.set(d.oneOf(c, "NOERROR", "NXDOMAIN")) }),
+	single("rcode", func(d *decoder, p *probe, c *cursor) { p.dns.rcode.set(d.oneOf(c, "NOERROR", "NXDOMAIN")) }),
 	word("tcp", func(_ *decoder, p *probe, _ *cursor) { p.out.DNS.TCP = true }),
 })
 

@@ -30,7 +30,7 @@ func (d *decoder) grpcProbe(c *cursor) *probe {
 }
 
 var prometheusWords = newTable("prometheus", []row[*probe]{
-	word("query", func(d *decoder, p *probe, c *cursor) { p.dns.query.set(d.text(c, "an expression")) }),
+	single("query", func(d *decoder, p *probe, c *cursor) { p.dns.query.set(d.text(c, "an expression")) }),
 	word("above", func(d *decoder, p *probe, c *cursor) { d.limit(p, c, false) }),
 	word("below", func(d *decoder, p *probe, c *cursor) { d.limit(p, c, true) }),
 	word("recover_below", func(d *decoder, p *probe, c *cursor) { d.recovery(p, c) }),

@@ -2,6 +2,8 @@ package conf
 
 import (
 	"crypto/sha256"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -28,6 +30,8 @@ type reader struct {
 	left   int      // of the budget
 	spent  bool     // the budget is used up, which has been reported
 	nested int      // of ~SEQ and ~LST
+	// conditions are the config-ids that lines begin with, and where each is first.
+	conditions map[string]Token
 }
 
 // variable is a definition: one line, or several of which each stands for a line.
@@ -35,10 +39,12 @@ type variable struct{ lines []text }
 
 // read returns the tree of a file and the sum of its content.
 func read(name string, src Source, env Env, rep *reporter, budget int) (*Block, string) {
+	chosen := env.ConfigID
 	env.ConfigID = env.Identity()
-	r := &reader{reporter: rep, src: src, env: env, vars: map[string]variable{}, left: budget}
+	r := &reader{reporter: rep, src: src, env: env, vars: map[string]variable{}, left: budget, conditions: map[string]Token{}}
 	r.out = newBuilder(rep, sha256.New())
 	r.file(name, Token{Pos: Pos{File: name}})
+	r.checkChosen(chosen)
 	return r.out.finish()
 }
 
@@ -134,12 +140,31 @@ func (r *reader) condition(t text) (rest text, applies bool) {
 		if id == "" {
 			r.errorf(t.token(0, end), "%s without a config-id: write @ID or @^ID", t.s[:end])
 		}
+		if _, seen := r.conditions[id]; !seen && id != "" {
+			r.conditions[id] = t.token(0, end)
+		}
 		if (id == r.env.ConfigID) == not {
 			applies = false
 		}
 		t = t.slice(end, len(t.s)).trim()
 	}
 	return t, applies
+}
+
+// checkChosen warns of a config-id that somebody gave and no line asks for: most likely it is misspelled. Without one, the
+// host's name is looked for, and a file may well be for others only.
+func (r *reader) checkChosen(id string) {
+	if _, known := r.conditions[id]; id == "" || known || len(r.conditions) == 0 {
+		return
+	}
+	ids := slices.Sorted(maps.Keys(r.conditions))
+	first := r.conditions[ids[0]]
+	for _, at := range r.conditions {
+		if at.Pos.File == first.Pos.File && at.Pos.Line < first.Pos.Line {
+			first = at
+		}
+	}
+	r.warnf(first, "no line begins with @%s, the config-id that was asked for; there are @%s", id, strings.Join(ids, ", @"))
 }
 
 // definition takes "$NAME=VALUE" apart. There is no blank before the equals sign.

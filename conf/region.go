@@ -25,7 +25,7 @@ var instanceRegionRows = []row[*instance]{
 	word("watch_site", func(d *decoder, in *instance, c *cursor) { d.siteReference(&in.watch, c) }),
 	word("site", func(d *decoder, in *instance, c *cursor) { d.siteReference(&in.site, c) }),
 	word("handover_overlap", (*decoder).handoverOverlap),
-	word("failback_clean", func(d *decoder, in *instance, c *cursor) { in.clean.set(d.seconds(c, 0, maxPeriod)) }),
+	single("failback_clean", func(d *decoder, in *instance, c *cursor) { in.clean.set(d.seconds(c, 0, maxPeriod)) }),
 }
 
 // siteReference decodes the name of a site. With a block it is that of the top level, after a brace that is missing.

@@ -35,8 +35,8 @@ var siteWords = newTable("site",
 	[]row[*site]{
 		word("watcher", func(d *decoder, s *site, c *cursor) { d.sitePartner(s, failover.PartnerWatcher, c) }),
 		word("witness", func(d *decoder, s *site, c *cursor) { d.sitePartner(s, failover.PartnerWitness, c) }),
-		word("fence_after", func(d *decoder, s *site, c *cursor) { s.fence.set(d.seconds(c, time.Second, maxFence)) }),
-		word("heartbeat", func(d *decoder, s *site, c *cursor) { s.heartbeat.set(d.seconds(c, minHeartbeat, maxHeartbeat)) }),
+		single("fence_after", func(d *decoder, s *site, c *cursor) { s.fence.set(d.seconds(c, time.Second, maxFence)) }),
+		single("heartbeat", func(d *decoder, s *site, c *cursor) { s.heartbeat.set(d.seconds(c, minHeartbeat, maxHeartbeat)) }),
 		word("isolated", func(d *decoder, s *site, c *cursor) {
 			w, at, ok := d.oneOf(c, "fence", "hold")
 			s.isolated.set(w == "hold", at, ok)

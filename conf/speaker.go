@@ -62,16 +62,16 @@ func (d *decoder) speaker(c *cursor) {
 
 var speakerWords = newTable("bgp_speaker",
 	[]row[*speaker]{
-		word("local_as", func(d *decoder, s *speaker, c *cursor) { s.localAS.set(d.as(c)) }),
-		word("router_id", func(d *decoder, s *speaker, c *cursor) { s.routerID.set(d.bgpIdentifier(c)) }),
+		single("local_as", func(d *decoder, s *speaker, c *cursor) { s.localAS.set(d.as(c)) }),
+		single("router_id", func(d *decoder, s *speaker, c *cursor) { s.routerID.set(d.bgpIdentifier(c)) }),
 		word("backend", (*decoder).backend),
 		word("tls", (*decoder).tls),
-		word("listen_port", func(d *decoder, s *speaker, c *cursor) { s.listen.set(d.uint16(c, 0, 65535)) }),
+		single("listen_port", func(d *decoder, s *speaker, c *cursor) { s.listen.set(d.uint16(c, 0, 65535)) }),
 		word("allow_prefix", (*decoder).allowPrefix),
-		word("max_announcements", func(d *decoder, s *speaker, c *cursor) { s.limit.set(d.int(c, 1, maxPrefixes)) }),
-		word("max_changes", func(d *decoder, s *speaker, c *cursor) { s.changes.set(d.int(c, bgp.MinChanges, mostChanges)) }),
+		single("max_announcements", func(d *decoder, s *speaker, c *cursor) { s.limit.set(d.int(c, 1, maxPrefixes)) }),
+		single("max_changes", func(d *decoder, s *speaker, c *cursor) { s.changes.set(d.int(c, bgp.MinChanges, mostChanges)) }),
 		word("rpki_cache", (*decoder).rpkiCache),
-		word("rpki_invalid", func(d *decoder, s *speaker, c *cursor) { s.invalid.set(d.oneOf(c, "refuse", "warn")) }),
+		single("rpki_invalid", func(d *decoder, s *speaker, c *cursor) { s.invalid.set(d.oneOf(c, "refuse", "warn")) }),
 		word("neighbor", (*decoder).neighbor),
 	},
 )

@@ -18,7 +18,7 @@ type syncGroup struct {
 var groupWords = newTable("vrrp_sync_group",
 	[]row[*syncGroup]{
 		word("group", (*decoder).members),
-		word("sync_group_tracking_weight", func(d *decoder, g *syncGroup, c *cursor) { g.weights.set(d.switched(c)) }),
+		single("sync_group_tracking_weight", func(d *decoder, g *syncGroup, c *cursor) { g.weights.set(d.switched(c)) }),
 	},
 	trackRows(func(g *syncGroup) *[]*trackLine { return &g.tracks }),
 	notifyRows(func(g *syncGroup) *notifyWords { return &g.notify }),

@@ -33,6 +33,8 @@ type row[T any] struct {
 	note string
 	// valued: a keyword that is not decoded takes a value, whatever that looks like.
 	valued bool
+	// once: the keyword has one value in a block. keepalived takes the last one without a word, and so do we, with a warning.
+	once   bool
 	decode func(d *decoder, to T, c *cursor)
 }
 
@@ -75,6 +77,11 @@ func (t *table[T]) has(word string) bool { _, ok := t.rows[word]; return ok }
 // word is a supported keyword.
 func word[T any](name string, decode func(*decoder, T, *cursor)) row[T] {
 	return row[T]{name: name, decode: decode}
+}
+
+// single is a supported keyword that has one value, so that a second one in the same block replaces the first.
+func single[T any](name string, decode func(*decoder, T, *cursor)) row[T] {
+	return row[T]{name: name, once: true, decode: decode}
 }
 
 // accepted is a keyword with at most n values that says what failoverd does anyway, or concerns something that it has no

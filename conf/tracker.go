@@ -33,11 +33,11 @@ const (
 
 var scriptWords = newTable("vrrp_script", []row[*script]{
 	word("script", func(d *decoder, s *script, c *cursor) { s.command = d.commandLine(c, true) }),
-	word("interval", func(d *decoder, s *script, c *cursor) { s.interval.set(d.seconds(c, minRun, maxPeriod)) }),
-	word("timeout", func(d *decoder, s *script, c *cursor) { s.timeout.set(d.seconds(c, minRun, maxPeriod)) }),
+	single("interval", func(d *decoder, s *script, c *cursor) { s.interval.set(d.seconds(c, minRun, maxPeriod)) }),
+	single("timeout", func(d *decoder, s *script, c *cursor) { s.timeout.set(d.seconds(c, minRun, maxPeriod)) }),
 	word("weight", func(d *decoder, s *script, c *cursor) { d.weight(c, failover.TrackScript, &s.weight, &s.reverse) }),
-	word("rise", func(d *decoder, s *script, c *cursor) { s.rise.set(d.int(c, 1, maxCount)) }),
-	word("fall", func(d *decoder, s *script, c *cursor) { s.fall.set(d.int(c, 1, maxCount)) }),
+	single("rise", func(d *decoder, s *script, c *cursor) { s.rise.set(d.int(c, 1, maxCount)) }),
+	single("fall", func(d *decoder, s *script, c *cursor) { s.fall.set(d.int(c, 1, maxCount)) }),
 	word("user", func(d *decoder, s *script, c *cursor) {
 		s.user.set(d.user(c, "the name of a user"))
 		if c.value() {
@@ -87,7 +87,7 @@ type trackFile struct {
 }
 
 var fileWords = newTable("track_file", []row[*trackFile]{
-	word("file", func(d *decoder, f *trackFile, c *cursor) { f.path.set(d.file(c)) }),
+	single("file", func(d *decoder, f *trackFile, c *cursor) { f.path.set(d.file(c)) }),
 	word("weight", func(d *decoder, f *trackFile, c *cursor) { d.weight(c, failover.TrackFile, &f.weight, &f.reverse) }),
 	word("init_file", (*decoder).initFile),
 })
@@ -147,15 +147,15 @@ var processWords = newTable("vrrp_track_process", []row[*process]{
 	word("process", func(d *decoder, p *process, c *cursor) { p.command = d.processName(c) }),
 	word("param_match", (*decoder).paramMatch),
 	word("weight", func(d *decoder, p *process, c *cursor) { d.weight(c, failover.TrackProcess, &p.weight, &p.reverse) }),
-	word("quorum", func(d *decoder, p *process, c *cursor) { p.quorum.set(d.int(c, 1, maxQuorum)) }),
-	word("quorum_max", func(d *decoder, p *process, c *cursor) { p.quorumMax.set(d.int(c, 1, maxQuorum)) }),
+	single("quorum", func(d *decoder, p *process, c *cursor) { p.quorum.set(d.int(c, 1, maxQuorum)) }),
+	single("quorum_max", func(d *decoder, p *process, c *cursor) { p.quorumMax.set(d.int(c, 1, maxQuorum)) }),
 	word("delay", func(d *decoder, p *process, c *cursor) {
 		v, at, ok := d.seconds(c, 0, maxPeriod)
 		p.forkDelay.set(v, at, ok)
 		p.termDelay.set(v, at, ok)
 	}),
-	word("fork_delay", func(d *decoder, p *process, c *cursor) { p.forkDelay.set(d.seconds(c, 0, maxPeriod)) }),
-	word("terminate_delay", func(d *decoder, p *process, c *cursor) { p.termDelay.set(d.seconds(c, 0, maxPeriod)) }),
+	single("fork_delay", func(d *decoder, p *process, c *cursor) { p.forkDelay.set(d.seconds(c, 0, maxPeriod)) }),
+	single("terminate_delay", func(d *decoder, p *process, c *cursor) { p.termDelay.set(d.seconds(c, 0, maxPeriod)) }),
 	word("full_command", func(_ *decoder, p *process, _ *cursor) { p.full = true }),
 })
 

@@ -52,15 +52,15 @@ var watchWords = newTable("watch_site",
 			d.partner(&w.witnesses, failover.PartnerWitness, c)
 			w.broken = w.broken || n == len(w.witnesses)
 		}),
-		word("down_quorum", func(d *decoder, w *watch, c *cursor) { w.quorum.set(d.int(c, 1, maxVotes)) }),
-		word("takeover_after", func(d *decoder, w *watch, c *cursor) { w.takeover.set(d.seconds(c, 0, maxTakeover)) }),
-		word("takeover_on_site_down", func(d *decoder, w *watch, c *cursor) { w.verdict.set(d.switched(c)) }),
-		word("heartbeat", func(d *decoder, w *watch, c *cursor) { w.heartbeat.set(d.seconds(c, minHeartbeat, maxHeartbeat)) }),
-		word("listen", func(d *decoder, w *watch, c *cursor) { w.listen.set(d.endpoint(c, true)) }),
-		word("fence_after", func(d *decoder, w *watch, c *cursor) { w.fence.set(d.seconds(c, time.Second, maxFence)) }),
-		word("hold_time", func(d *decoder, w *watch, c *cursor) { w.hold.set(d.holdTime(c)) }),
-		word("vip_lease", func(d *decoder, w *watch, c *cursor) { w.lease.set(d.whole(c, 1, maxLease)) }),
-		word("hold_down", func(d *decoder, w *watch, c *cursor) { w.holdDown.set(d.seconds(c, 0, maxPeriod)) }),
+		single("down_quorum", func(d *decoder, w *watch, c *cursor) { w.quorum.set(d.int(c, 1, maxVotes)) }),
+		single("takeover_after", func(d *decoder, w *watch, c *cursor) { w.takeover.set(d.seconds(c, 0, maxTakeover)) }),
+		single("takeover_on_site_down", func(d *decoder, w *watch, c *cursor) { w.verdict.set(d.switched(c)) }),
+		single("heartbeat", func(d *decoder, w *watch, c *cursor) { w.heartbeat.set(d.seconds(c, minHeartbeat, maxHeartbeat)) }),
+		single("listen", func(d *decoder, w *watch, c *cursor) { w.listen.set(d.endpoint(c, true)) }),
+		single("fence_after", func(d *decoder, w *watch, c *cursor) { w.fence.set(d.seconds(c, time.Second, maxFence)) }),
+		single("hold_time", func(d *decoder, w *watch, c *cursor) { w.hold.set(d.holdTime(c)) }),
+		single("vip_lease", func(d *decoder, w *watch, c *cursor) { w.lease.set(d.whole(c, 1, maxLease)) }),
+		single("hold_down", func(d *decoder, w *watch, c *cursor) { w.holdDown.set(d.seconds(c, 0, maxPeriod)) }),
 		word("damping", (*decoder).damping),
 	},
 	keyRows(func(w *watch) *keys { return &w.keys }),
@@ -146,7 +146,7 @@ type witnessServer struct {
 
 var witnessServerWords = newTable("witness_server",
 	[]row[*witnessServer]{
-		word("listen", func(d *decoder, w *witnessServer, c *cursor) { w.listen.set(d.endpoint(c, true)) }),
+		single("listen", func(d *decoder, w *witnessServer, c *cursor) { w.listen.set(d.endpoint(c, true)) }),
 	},
 	keyRows(func(w *witnessServer) *keys { return &w.keys }),
 )
