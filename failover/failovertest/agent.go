@@ -2,7 +2,6 @@ package failovertest
 
 import (
 	"fmt"
-	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -37,8 +36,8 @@ type agent struct {
 	worker   worker
 	speakers []*Speaker
 	desired  map[string]bgp.Desired // as last set
-	// withdrawn says when what a speaker is to announce of a prefix was last taken back or replaced.
-	withdrawn map[withdrawal]vrrp.Instant
+	// withdrawn are the routes that a speaker was to announce and is not to announce any more, with when that was.
+	withdrawn []withdrawal
 	states    map[vrrp.Key]*state
 	configs   []*failover.Config // all that were in force, the newest last
 	adopted   []vrrp.Instant     // when each of them was
@@ -57,10 +56,29 @@ type state struct {
 	serves vrrp.Instant // until when it may serve without being Active, in an orderly handover; 0: it may not
 }
 
-// withdrawal names a route of a speaker.
+// withdrawal says since when a speaker has not been to announce a route.
 type withdrawal struct {
 	speaker string
-	prefix  netip.Prefix
+	route   bgp.Route
+	since   vrrp.Instant
+}
+
+// withdraw notes what a speaker is not to announce any more, each route by itself: that a prefix is taken back says nothing
+// about the route that had been replaced before, to which the speaker may still owe an answer.
+func (a *agent) withdraw(speaker string, before, now []bgp.Route) {
+	a.withdrawn = slices.DeleteFunc(a.withdrawn, func(w withdrawal) bool {
+		return w.speaker == speaker && announces(now, w.route)
+	})
+	for _, r := range before {
+		if !announces(now, r) {
+			a.withdrawn = slices.DeleteFunc(a.withdrawn, func(w withdrawal) bool { return w.speaker == speaker && equal(w.route, r) })
+			a.withdrawn = append(a.withdrawn, withdrawal{speaker, r, a.world.now})
+		}
+	}
+}
+
+func announces(routes []bgp.Route, r bgp.Route) bool {
+	return slices.ContainsFunc(routes, func(x bgp.Route) bool { return equal(x, r) })
 }
 
 type packet struct {
@@ -82,7 +100,6 @@ func (h *Host) start() {
 		world: w, host: h, text: h.Config, offset: time.Duration(w.rand.Int64N(1e15)), wakeAt: vrrp.Never, since: w.now,
 		open: make(map[failover.LinkID]bool), indexes: make(map[string]int),
 		desired: make(map[string]bgp.Desired), states: make(map[vrrp.Key]*state), stopAt: vrrp.Never,
-		withdrawn: make(map[withdrawal]vrrp.Instant),
 	}
 	h.agent = a
 	cfg := MustParseConfig(h.Config)
@@ -364,17 +381,7 @@ func (a *agent) perform() {
 		w.announced(a.host, n)
 	}
 	for i := range fx.Routes {
-		before := a.desired[fx.Routes[i].Speaker].Routes
-		changed, gone := bgp.Diff(before, fx.Routes[i].Desired.Routes)
-		for _, r := range changed {
-			// One that is asked for anew takes nothing back: the speaker may still owe an answer to the withdrawal before it.
-			if slices.ContainsFunc(before, func(b bgp.Route) bool { return b.Prefix == r.Prefix }) {
-				gone = append(gone, r.Prefix)
-			}
-		}
-		for _, p := range gone {
-			a.withdrawn[withdrawal{fx.Routes[i].Speaker, p}] = w.now
-		}
+		a.withdraw(fx.Routes[i].Speaker, a.desired[fx.Routes[i].Speaker].Routes, fx.Routes[i].Desired.Routes)
 		a.desired[fx.Routes[i].Speaker] = fx.Routes[i].Desired
 		if s := a.speaker(fx.Routes[i].Speaker); s != nil {
 			s.set(fx.Routes[i].Desired)

@@ -400,11 +400,12 @@ func (c *checker) removing(a *agent, k failover.AddressKey) {
 
 // leadsAstray reports whether a route is announced that nobody is entitled to, by a speaker that could have been told.
 func (c *checker) leadsAstray(a *agent, s *Speaker, r bgp.Route) bool {
-	announced := slices.ContainsFunc(s.Table, func(x bgp.Route) bool { return equal(x, r) })
-	if asked, ok := a.withdrawn[withdrawal{s.cfg.Name, r.Prefix}]; ok && c.w.now.Sub(asked) >= failover.ReleaseBound {
+	if slices.ContainsFunc(a.withdrawn, func(w withdrawal) bool {
+		return w.speaker == s.cfg.Name && equal(w.route, r) && c.w.now.Sub(w.since) >= failover.ReleaseBound
+	}) {
 		return false // it has not answered
 	}
-	if !announced || !s.up || slices.ContainsFunc(a.desired[s.cfg.Name].Routes, func(x bgp.Route) bool { return equal(x, r) }) {
+	if !announces(s.Table, r) || !s.up || announces(a.desired[s.cfg.Name].Routes, r) {
 		return false
 	}
 	return s.connected(a)
