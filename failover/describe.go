@@ -151,10 +151,15 @@ func (r *router) count() RouterCounters {
 	return n
 }
 
+// means reports whether the role of r wants an announcement, whatever the rails make of it.
+func (r *router) means(a *Announcement) bool {
+	role, ok := r.role()
+	return ok && (role == a.When || role == RoleDraining && a.When == RoleActive && !r.drains(a))
+}
+
 func (c *Core) describeRoute(r *router, a *Announcement) RouteStatus {
 	st := RouteStatus{Prefix: a.Route.Prefix, Speaker: a.Speaker, When: a.When.String(), Route: a.Route.String()}
-	role, ok := r.role()
-	st.Wanted = ok && (role == a.When || role == RoleDraining && a.When == RoleActive && !r.drains(a))
+	st.Wanted = r.means(a)
 	s := c.speakers[a.Speaker]
 	if s == nil {
 		return st

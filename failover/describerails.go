@@ -1,6 +1,8 @@
 package failover
 
 import (
+	"net/netip"
+
 	"failoverd/bgp"
 )
 
@@ -24,10 +26,22 @@ func (c *Core) describeRPKI(s *speaker) *RPKIStatus {
 		}
 		st.Origins = append(st.Origins, OriginStatus{
 			Prefix: p, OriginAS: s.cfg.LocalAS, Validity: o.validity.String(), Why: why,
-			Wanted: s.wants(p), Effect: s.originEffect(p),
+			Wanted: s.wants(p) || c.means(s, p), Effect: s.originEffect(p),
 		})
 	}
 	return st
+}
+
+// means reports whether a router's role wants a prefix announced by a speaker, although it may be refused.
+func (c *Core) means(s *speaker, p netip.Prefix) bool {
+	for _, r := range c.routers {
+		for i := range r.cfg.Announce {
+			if a := &r.cfg.Announce[i]; a.Speaker == s.cfg.Name && a.Route.Prefix == p && r.means(a) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // describeRails adds to a line of bgp_announce what the rails have against it, now or after a takeover.

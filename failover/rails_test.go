@@ -190,7 +190,7 @@ func TestBGP_RPKI_01_BeforeTheFirstAnnouncement(t *testing.T) {
 			r.wantTold(failover.EventOrigin, "unknown>"+c.word, "")
 			r.active()
 			r.announces(c.announce)
-			if o := r.origin(); o.Validity != c.word || o.OriginAS != 64501 || !strings.Contains(o.Effect, c.effect) || o.Wanted != c.announce {
+			if o := r.origin(); o.Validity != c.word || o.OriginAS != 64501 || !strings.Contains(o.Effect, c.effect) || !o.Wanted {
 				t.Errorf("status %+v", o)
 			}
 			if !c.announce {
