@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"bufio"
 	"flag"
 	"fmt"
 	"os"
@@ -33,6 +34,28 @@ func repetitions() (ours, theirs int) {
 		return 20, 5
 	}
 	return 3, 1
+}
+
+// TestFaultMatrixDocument: the document has the rows of the table, in its order, with their bounds.
+func TestFaultMatrixDocument(t *testing.T) {
+	f, err := os.Open(faultDocument)
+	must(t, err)
+	defer f.Close()
+	var rows []string
+	for in := bufio.NewScanner(f); in.Scan(); {
+		if l := in.Text(); strings.HasPrefix(l, "| ") && !strings.HasPrefix(l, "| fault ") {
+			rows = append(rows, l)
+		}
+	}
+	if len(rows) != len(faultTable) {
+		t.Fatalf("%s has %d rows, want %d; write it with -write-fault-matrix", faultDocument, len(rows), len(faultTable))
+	}
+	for i := range faultTable {
+		first, last := faultTable[i].fixed()
+		if !strings.HasPrefix(rows[i], first) || !strings.HasSuffix(rows[i], last) || strings.Count(rows[i], "|") != 10 {
+			t.Errorf("%s, row %d:\n%s\nwant: %s ... %s", faultDocument, i+1, rows[i], first, last)
+		}
+	}
 }
 
 // TestFaultTable: every row has a rig and a bound, and no two have one name.

@@ -118,7 +118,7 @@ func (r *rig) measure(at time.Time, dead bool, revived time.Time) figures {
 	var f figures
 	for _, o := range r.probe.Outages(at.Add(-20*time.Millisecond), now) {
 		if d := o.Duration() - o.Blind; d > f.outage {
-			f.outage, f.open = d, o.Open
+			f.outage, f.open = d, o.Open && d > faultSlack // a probe that is late is not an outage
 		}
 	}
 	f.owners = twice(r.owned("a", at, now), r.owned("b", at, now), r.owned("d", at, now))
@@ -128,7 +128,7 @@ func (r *rig) measure(at time.Time, dead bool, revived time.Time) figures {
 			end = revived
 		}
 		f.stale = lasts(r.owned("a", at, end), at)
-		f.kept = revived.IsZero() && holds(r.t, r.lan.a, r.vip)
+		f.kept = revived.IsZero() && f.stale >= now.Sub(at)
 		if r.kind == edgeRig {
 			f.route = lasts(r.led(at, end), at)
 		}

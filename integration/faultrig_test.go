@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -120,10 +121,10 @@ func (r *rig) text(host string, priority int) string {
 	}
 	text := lines(append(global, "}")...)
 	var extra []string
-	switch r.kind {
-	case signedRig:
+	switch {
+	case r.kind == signedRig:
 		extra = []string{"auth_hmac {", `    key 1 "a key that is long enough for auth_hmac"`, "    active_key 1", "}"}
-	case edgeRig, evilRig:
+	case r.kind == edgeRig, r.kind == evilRig && host == "a": // the hostile neighbor knows one session
 		text += lines(
 			"bgp_speaker EDGE {", "    local_as 64501", "    router_id "+r.source(host), "    allow_prefix {", "        "+service, "    }",
 			"    neighbor 192.0.2.3 {", "        remote_as 64500", "        local_address "+r.source(host),
@@ -247,13 +248,28 @@ func (r *rig) tell(words string) {
 	must(r.t, os.Rename(next, r.faults))
 }
 
-// fill leaves no room on the file system of a's event log.
+// onDisk is a path on the small file system, which is in a's mount namespace alone.
+func (r *rig) onDisk(name string) string {
+	return filepath.Join("/proc", fmt.Sprint(r.a.PID()), "root", r.disk, name)
+}
+
+// fill leaves no room on the file system of a's event log, nor in the last page of the log itself.
 func (r *rig) fill() {
 	r.t.Helper()
-	f, err := os.Create(filepath.Join("/proc", fmt.Sprint(r.a.PID()), "root", r.disk, "filler"))
+	const page = 4096
+	log, err := os.OpenFile(r.onDisk("events.jsonl"), os.O_WRONLY|os.O_APPEND, 0)
+	must(r.t, err)
+	defer log.Close()
+	info, err := log.Stat()
+	must(r.t, err)
+	if rest := page - int(info.Size()%page); rest < page {
+		_, err = log.WriteString(strings.Repeat(" ", rest-1) + "\n")
+		must(r.t, err)
+	}
+	f, err := os.Create(r.onDisk("filler"))
 	must(r.t, err)
 	defer f.Close()
-	for b := make([]byte, 512); ; {
+	for b := make([]byte, page); ; {
 		if _, err := f.Write(b); err != nil {
 			return
 		}
@@ -262,7 +278,7 @@ func (r *rig) fill() {
 
 func (r *rig) empty() {
 	r.t.Helper()
-	must(r.t, os.Remove(filepath.Join("/proc", fmt.Sprint(r.a.PID()), "root", r.disk, "filler")))
+	must(r.t, os.Remove(r.onDisk("filler")))
 }
 
 // signal sends a signal to a's agent alone.
