@@ -214,10 +214,11 @@ func (s *Supervised) amend(r *bgp.Report) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case r.Connected:
+	switch alive := s.pid.Load() != 0; {
+	case r.Connected && alive:
 		s.death = ""
-	case s.pid.Load() == 0 || time.Since(s.birth) < settles:
+	case r.Connected: // the client has not noticed the death yet, which is to have its reason when it does
+	case s.death != "" && (!alive || time.Since(s.birth) < settles):
 		r.Err = s.death
 	}
 }
