@@ -67,11 +67,12 @@ func (p *program) statusCommand() *cobra.Command {
 	var f statusFlags
 	cmd := &cobra.Command{
 		Use:   "status [--json] [--watch] [NAME]",
-		Short: "Show the state of the running agent, or of one virtual router",
+		Short: "Show the state of the running agent, or of one router, service, check or check group",
 		Long: `Show the state of the running agent: its routers and what keeps them from running or changes their priority,
-sync groups, BGP sessions and sockets; or everything about the router NAME (a name, or a key like eth0/4/51).
+sync groups, BGP sessions and sockets; or everything about the router NAME (a name, or a key like eth0/4/51), or
+about the anycast service, the health check or the check group of that name.
 
-Exit status: 0, or 1 when no agent answers or there is no such router.`,
+Exit status: 0, or 1 when no agent answers or nothing has that name.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -125,6 +126,14 @@ func (p *program) look(ctx context.Context, c *status.Client, f *statusFlags) ([
 	}
 	r, err := status.FindRouter(s, f.name)
 	if err != nil {
+		if c := status.FindCheck(s, f.name); c != nil {
+			err = status.CheckDetail(&b, s, c, o)
+			return b.Bytes(), err
+		}
+		if g := status.FindCheckGroup(s, f.name); g != nil {
+			err = status.CheckGroupDetail(&b, s, g, o)
+			return b.Bytes(), err
+		}
 		return nil, err
 	}
 	err = status.Detail(&b, s, r, o)

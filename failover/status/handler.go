@@ -151,17 +151,12 @@ func health(w http.ResponseWriter, s *failover.Snapshot) {
 }
 
 func (h *handler) router(w http.ResponseWriter, s *failover.Snapshot, name string) {
-	r := findRouter(s, name)
-	if a := FindService(s, name); a != nil && r == nil {
-		answer(w, http.StatusOK, a)
+	if x := find(s, name); x != nil {
+		answer(w, http.StatusOK, x)
 		return
 	}
-	if r == nil {
-		e := noRouter(s, name)
-		answer(w, e.Code, answerError{Error: e.Text, Known: e.Known})
-		return
-	}
-	answer(w, http.StatusOK, r)
+	e := noRouter(s, name)
+	answer(w, e.Code, answerError{Error: e.Text, Known: e.Known})
 }
 
 // FindRouter returns the router of that name, or else of that key ("eth0/4/51"). Otherwise the error is an AnswerError
