@@ -167,7 +167,7 @@ func (w way) begin(kind, protocol int, a netip.AddrPort, prepare func(fd int) er
 func (s attempt) link(ctx context.Context) (*link, error) {
 	l := &link{File: os.NewFile(uintptr(s.fd), "probe"), remote: s.remote}
 	l.stop = context.AfterFunc(ctx, func() { _ = l.SetDeadline(longAgo) })
-	if s.connecting && !connected(s.fd) {
+	if s.connecting {
 		if err := l.established(); err != nil {
 			_ = l.Close() // it was never connected
 			return nil, dialError(s.remote, err)
