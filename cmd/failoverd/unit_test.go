@@ -49,6 +49,21 @@ func TestUnit(t *testing.T) {
 	}
 }
 
+// TestUnitInReadme: the unit that the README shows is the one that is shipped.
+func TestUnitInReadme(t *testing.T) {
+	unit, err := os.ReadFile(unitFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(readme), "[Service]"); n != 1 || !strings.Contains(string(readme), "```ini\n"+string(unit)+"```\n") {
+		t.Errorf("the README has %d units, want the one in %s, word for word", n, unitFile)
+	}
+}
+
 // TestUnitVerify has systemd-analyze read the unit; the programs in it are this test, because they have to exist.
 func TestUnitVerify(t *testing.T) {
 	if _, err := exec.LookPath("systemd-analyze"); errors.Is(err, exec.ErrNotFound) {
