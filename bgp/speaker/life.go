@@ -161,7 +161,7 @@ func (s *Supervised) start(lease *os.File) (*exec.Cmd, io.Reader, error) {
 	}
 	stderr, err := cmd.StderrPipe()
 	if err == nil {
-		err = startOrdinary(cmd)
+		err = StartOrdinary(cmd)
 	}
 	if closeErr := lease.Close(); err == nil && closeErr != nil {
 		s.cfg.Log.Warn("close the lease pipe's reading end", "err", closeErr)

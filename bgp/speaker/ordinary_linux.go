@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// startOrdinary starts a process that does not inherit a real-time priority of the agent's threads: a speaker with many
+// StartOrdinary starts a process that does not inherit a real-time priority of the agent's threads: a speaker with many
 // routes computes for long, and must not do so before the advertisements.
-func startOrdinary(cmd *exec.Cmd) error {
+func StartOrdinary(cmd *exec.Cmd) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	attr, err := unix.SchedGetAttr(0, 0)

@@ -27,7 +27,7 @@ func TestStartOrdinary(t *testing.T) {
 		var out strings.Builder
 		cmd := exec.Command("cut", "-d ", "-f41", "/proc/self/stat")
 		cmd.Stdout = &out
-		if err := startOrdinary(cmd); err != nil {
+		if err := StartOrdinary(cmd); err != nil {
 			t.Error(err)
 			return
 		}

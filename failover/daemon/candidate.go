@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"failoverd/bgp/speaker"
 	"failoverd/failover/supervisor"
 )
 
@@ -105,14 +106,18 @@ func (c *candidate) check(ctx context.Context, file, configID string) error {
 	return nil
 }
 
-// output runs the program and returns what it writes to standard output. The error has the end of what it says elsewhere.
+// output runs the program, without the real-time priority of the agent, and returns what it writes to standard output. The
+// error has the end of what it says elsewhere.
 func (c *candidate) output(ctx context.Context, args ...string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, candidateTime)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, c.path, args...)
 	out, said := &bounded{most: candidateOutput}, &bounded{most: candidateOutput}
 	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = out, said, time.Second
-	err := cmd.Run()
+	err := speaker.StartOrdinary(cmd)
+	if err == nil {
+		err = cmd.Wait()
+	}
 	switch {
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("%s %s does not answer within %v", c.path, args[0], candidateTime)
