@@ -18,6 +18,7 @@ import (
 type checker struct {
 	w      *World
 	broken string // the first rule that was broken, with the circumstances
+	asking bool   // whether one is broken: it does not count
 
 	// disturbed is when something last happened that is not the protocol's own course; impaired counts what is going
 	// on. Rules on how quickly something happens count from the end of it all.
@@ -82,7 +83,11 @@ func (c *checker) begin() {
 }
 
 func (c *checker) fail(rule, format string, args ...any) {
-	if c.broken == "" {
+	switch {
+	case c.broken != "":
+	case c.asking:
+		c.broken = rule
+	default:
 		c.broken = fmt.Sprintf("%s at %s: %s", rule, FormatInstant(c.w.now), fmt.Sprintf(format, args...))
 		c.w.log(nil, "BROKEN %s", c.broken)
 	}

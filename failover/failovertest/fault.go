@@ -1,6 +1,7 @@
 package failovertest
 
 import (
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"strings"
@@ -12,17 +13,27 @@ import (
 )
 
 // fault makes something happen to somebody.
-func (s *scenario) fault() {
-	w := s.w
-	h := Choose(w.rand, w.Hosts...)
-	for range 2 { // what happens to an Active router is more interesting
-		if h.agent == nil || !slices.ContainsFunc(w.checker.keys, func(k vrrp.Key) bool { return h.agent.state(k).word == "MASTER" }) {
-			h = Choose(w.rand, w.Hosts...)
+func (s *scenario) fault(f *Fault) {
+	h := s.find(f)
+	s.w.log(h, "fault %s", f)
+	kinds[f.Kind].do(s, h, f, rand.New(rand.NewPCG(f.N, 0xfa17)))
+}
+
+// find returns the host of a fault.
+func (s *scenario) find(f *Fault) *Host {
+	hosts, keys := s.w.Hosts, s.w.checker.keys
+	if f.Host != Active {
+		return hosts[int(f.Host[0]-'a')%len(hosts)]
+	}
+	for i := range keys {
+		k := keys[(uint64(i)+f.N)%uint64(len(keys))]
+		for _, h := range hosts {
+			if h.agent != nil && h.agent.state(k).word == "MASTER" {
+				return h
+			}
 		}
 	}
-	Choose(w.rand, s.badPaths, s.cut, s.cut, s.crash, s.crash, s.powerCut, s.freeze, s.freeze, s.freeze, s.restart, s.restart, s.linkFlap,
-		s.linkFlap, s.sourceGone, s.foreignDeletion, s.foreignDeletion, s.addFails, s.speakerDies, s.speakerDies, s.speakerHangs,
-		s.sessionLost, s.reload, s.reload, s.reload, s.identicalReload, s.identicalReload, s.noise, s.noise, s.slow, s.quickTurn)(h)
+	return hosts[0]
 }
 
 // later undoes something after a while, unless everything has been undone before.
@@ -43,12 +54,9 @@ func (s *scenario) impair(d time.Duration, end func()) {
 	})
 }
 
-// while draws how long something lasts.
-func (s *scenario) while() time.Duration { return s.w.upTo(s.w.checker.longest + s.lease) }
-
-func (s *scenario) badPaths(*Host) {
+func (s *scenario) badPaths(_ *Host, f *Fault, r *rand.Rand) {
 	p := Path{
-		Delay: s.w.upTo(s.interval / 2), Jitter: s.w.upTo(s.interval), Loss: s.w.rand.Float64() / 2, Duplicate: 0.1, Corrupt: 0.05,
+		Delay: upTo(r, s.interval/2), Jitter: upTo(r, s.interval), Loss: r.Float64() / 2, Duplicate: 0.1, Corrupt: 0.05,
 	}
 	s.w.log(nil, "bad paths: %+v", p)
 	for _, from := range s.w.Hosts {
@@ -58,11 +66,11 @@ func (s *scenario) badPaths(*Host) {
 			}
 		}
 	}
-	s.impair(s.while(), s.quietPaths)
+	s.impair(f.For, s.quietPaths)
 }
 
-func (s *scenario) cut(h *Host) {
-	in, out := s.w.happens(0.7), s.w.happens(0.7)
+func (s *scenario) cut(h *Host, f *Fault, r *rand.Rand) {
+	in, out := r.Float64() < 0.7, r.Float64() < 0.7
 	s.w.log(h, "cut off: in %v, out %v", in, out)
 	set := func(in, out bool) {
 		for _, o := range s.w.Hosts {
@@ -72,13 +80,13 @@ func (s *scenario) cut(h *Host) {
 		}
 	}
 	set(in, out)
-	s.impair(s.while(), func() { set(false, false) })
+	s.impair(f.For, func() { set(false, false) })
 }
 
-func (s *scenario) crash(h *Host) {
+func (s *scenario) crash(h *Host, f *Fault, _ *rand.Rand) {
 	s.w.checker.expect(h, false)
 	h.crash()
-	s.later(s.while(), func() { s.start(h) })
+	s.later(f.For, func() { s.start(h) })
 }
 
 func (s *scenario) start(h *Host) {
@@ -86,66 +94,73 @@ func (s *scenario) start(h *Host) {
 	h.start()
 }
 
-func (s *scenario) powerCut(h *Host) {
-	s.crash(h)
+func (s *scenario) powerCut(h *Host, f *Fault, r *rand.Rand) {
+	s.crash(h, f, r)
 	for _, l := range h.Kernel.links {
 		l.addresses = nil
 	}
 }
 
-func (s *scenario) freeze(h *Host) {
+func (s *scenario) freeze(h *Host, f *Fault, _ *rand.Rand) {
 	if h.agent == nil || h.agent.frozen {
 		return
 	}
 	a := h.agent
 	h.freeze()
-	s.impair(Choose(s.w.rand, s.interval, 4*s.interval, s.lease+time.Second, 2*s.w.checker.longest)/4*3+s.w.upTo(s.interval), func() {
+	s.impair(f.For, func() {
 		if h.agent == a {
 			h.resume()
 		}
 	})
 }
 
-func (s *scenario) restart(h *Host) {
+func (s *scenario) restart(h *Host, f *Fault, _ *rand.Rand) {
+	if s.stop(h) {
+		s.later(f.For, func() { s.start(h) })
+	}
+}
+
+// stop asks an agent that is able to stop to do so.
+func (s *scenario) stop(h *Host) bool {
 	if h.agent == nil || h.agent.frozen || h.slow() {
-		return
+		return false
 	}
 	s.w.checker.expect(h, true)
 	h.stop()
-	s.later(failover.StopBound+s.while(), func() { s.start(h) })
+	return true
 }
 
-func (s *scenario) linkFlap(h *Host) {
-	exists := s.w.happens(0.5)
+func (s *scenario) linkFlap(h *Host, f *Fault, r *rand.Rand) {
+	exists := r.IntN(2) == 0
 	h.Kernel.setLink(false, exists)
-	s.impair(s.while(), func() { h.Kernel.setLink(true, true) })
+	s.impair(f.For, func() { h.Kernel.setLink(true, true) })
 }
 
-func (s *scenario) sourceGone(h *Host) {
+func (s *scenario) sourceGone(h *Host, f *Fault, _ *rand.Rand) {
 	h.Kernel.setStatic(nil)
-	s.impair(s.while(), func() { h.Kernel.setStatic(s.static(h)) })
+	s.impair(f.For, func() { h.Kernel.setStatic(s.static(h)) })
 }
 
 func (s *scenario) static(h *Host) []netip.Prefix {
 	return []netip.Prefix{s.address4(h.index), s.address6(h.index)}
 }
 
-func (s *scenario) foreignDeletion(h *Host) {
+func (s *scenario) foreignDeletion(h *Host, _ *Fault, r *rand.Rand) {
 	if keys := h.Kernel.keys(); len(keys) > 0 {
-		h.Kernel.remove(Choose(s.w.rand, keys...), byOthers)
+		h.Kernel.remove(Choose(r, keys...), byOthers)
 	}
 }
 
-func (s *scenario) addFails(h *Host) {
+func (s *scenario) addFails(h *Host, f *Fault, r *rand.Rand) {
 	cfg := MustParseConfig(h.Config)
-	k := cfg.Routers[0].Addresses[s.w.rand.IntN(len(cfg.Routers[0].Addresses))].Key()
+	k := cfg.Routers[0].Addresses[r.IntN(len(cfg.Routers[0].Addresses))].Key()
 	h.Kernel.failed[k] = true
 	s.w.checker.refusals = true
 	s.w.log(h, "kernel: adding %s fails", k)
-	if _, ours := h.Kernel.has(k); ours && s.w.happens(0.5) {
+	if _, ours := h.Kernel.has(k); ours && r.IntN(2) == 0 {
 		h.Kernel.remove(k, byOthers)
 	}
-	s.later(s.while(), func() { s.addWorks(h) })
+	s.later(f.For, func() { s.addWorks(h) })
 }
 
 func (s *scenario) addWorks(h *Host) {
@@ -155,22 +170,22 @@ func (s *scenario) addWorks(h *Host) {
 	}
 }
 
-func (s *scenario) speakerDies(h *Host) {
+func (s *scenario) speakerDies(h *Host, _ *Fault, r *rand.Rand) {
 	if h.agent != nil && len(h.agent.speakers) > 0 {
-		Choose(s.w.rand, h.agent.speakers...).die()
+		Choose(r, h.agent.speakers...).die()
 	}
 }
 
-func (s *scenario) speakerHangs(h *Host) {
+func (s *scenario) speakerHangs(h *Host, f *Fault, _ *rand.Rand) {
 	s.w.log(h, "speakers hang")
 	h.mood.hung = true
-	s.impair(s.while(), func() { s.calmDown(h) })
+	s.impair(f.For, func() { s.calmDown(h) })
 }
 
-func (s *scenario) slow(h *Host) {
-	h.mood.lateness, h.mood.kernel = s.w.upTo(s.interval/3), s.w.upTo(300*time.Millisecond)
+func (s *scenario) slow(h *Host, f *Fault, r *rand.Rand) {
+	h.mood.lateness, h.mood.kernel = upTo(r, s.interval/3), upTo(r, 300*time.Millisecond)
 	s.w.log(h, "slow: %+v", h.mood)
-	s.impair(s.while(), func() { s.calmDown(h) })
+	s.impair(f.For, func() { s.calmDown(h) })
 }
 
 func (s *scenario) calmDown(h *Host) {
@@ -183,7 +198,7 @@ func (s *scenario) calmDown(h *Host) {
 	}
 }
 
-func (s *scenario) sessionLost(h *Host) {
+func (s *scenario) sessionLost(h *Host, f *Fault, _ *rand.Rand) {
 	s.w.checker.disturb()
 	a := h.agent
 	if a == nil {
@@ -192,7 +207,7 @@ func (s *scenario) sessionLost(h *Host) {
 	for _, p := range a.speakers {
 		p.session(false)
 	}
-	s.later(s.while(), func() {
+	s.later(f.For, func() {
 		s.w.checker.disturb()
 		for _, p := range a.speakers {
 			p.session(true)
@@ -200,26 +215,26 @@ func (s *scenario) sessionLost(h *Host) {
 	})
 }
 
-func (s *scenario) reload(h *Host) {
+func (s *scenario) reload(h *Host, _ *Fault, r *rand.Rand) {
 	s.w.checker.disturb()
-	h.Config = s.config(h.index, drawVariant(s.w.rand))
+	h.Config = s.config(h.index, drawVariant(r))
 	s.w.log(h, "configuration:\n%s", h.Config)
 	h.reload()
 }
 
 // quickTurn makes a router lose its role and regain it before anything else is done: an advertisement of a high
 // priority, and its withdrawal.
-func (s *scenario) quickTurn(h *Host) {
-	k := Choose(s.w.rand, s.w.checker.keys...)
+func (s *scenario) quickTurn(h *Host, _ *Fault, r *rand.Rand) {
+	k := Choose(r, s.w.checker.keys...)
 	if k.Family == wire.IPv6 || s.unicast {
 		return
 	}
-	r := router(MustParseConfig(s.config(h.index, variant{})), k)
-	a := wire.Advertisement{Version: wire.V3, VRID: k.VRID, Priority: 255, Interval: r.VRRP.Interval, Addresses: r.VRRP.Addresses}
+	c := router(MustParseConfig(s.config(h.index, variant{})), k)
+	a := wire.Advertisement{Version: wire.V3, VRID: k.VRID, Priority: 255, Interval: c.VRRP.Interval, Addresses: c.VRRP.Addresses}
 	hdr := wire.Header{Src: netip.MustParseAddr("192.0.2.77"), Dst: k.Family.Group(), TTL: wire.TTL}
 	s.w.log(h, "quick turn of %s", k)
 	s.w.checker.disturb()
-	gap := s.w.upTo(10 * time.Millisecond)
+	gap := upTo(r, 10*time.Millisecond)
 	for _, priority := range []uint8{255, 0} {
 		a.Priority = priority
 		b, err := a.Append(nil, hdr.Src, hdr.Dst, wire.ChecksumPseudo)
@@ -229,7 +244,7 @@ func (s *scenario) quickTurn(h *Host) {
 		for _, o := range s.w.Hosts {
 			s.w.After(gap, func() { o.hears(hdr, b) })
 		}
-		gap += s.w.upTo(300 * time.Millisecond)
+		gap += upTo(r, 300*time.Millisecond)
 	}
 }
 
@@ -259,7 +274,7 @@ func (s *scenario) undisturbed(rule, what string, h *Host, do func(a *agent, now
 }
 
 // identicalReload: a reload of the same configuration has no effect.
-func (s *scenario) identicalReload(h *Host) {
+func (s *scenario) identicalReload(h *Host, _ *Fault, _ *rand.Rand) {
 	s.undisturbed("RELOAD", "a reload", h, func(a *agent, now vrrp.Instant) {
 		if a.text == h.Config {
 			a.step(now, failover.Reconfigured{Config: MustParseConfig(h.Config)})
@@ -268,11 +283,11 @@ func (s *scenario) identicalReload(h *Host) {
 }
 
 // noise: a packet that is discarded has no effect (S10).
-func (s *scenario) noise(h *Host) {
-	r := router(MustParseConfig(s.config(h.index, variant{})), s.w.checker.keys[0])
-	hdr := wire.Header{Src: netip.MustParseAddr("192.0.2.77"), Dst: r.VRRP.Key.Family.Group(), TTL: wire.TTL}
-	adv := wire.Advertisement{Version: wire.V3, VRID: r.VRRP.Key.VRID, Priority: Choose[uint8](s.w.rand, 0, 1, 255), Interval: 100, Addresses: r.VRRP.Addresses}
-	kind := s.w.rand.IntN(6)
+func (s *scenario) noise(h *Host, _ *Fault, r *rand.Rand) {
+	c := router(MustParseConfig(s.config(h.index, variant{})), s.w.checker.keys[0])
+	hdr := wire.Header{Src: netip.MustParseAddr("192.0.2.77"), Dst: c.VRRP.Key.Family.Group(), TTL: wire.TTL}
+	adv := wire.Advertisement{Version: wire.V3, VRID: c.VRRP.Key.VRID, Priority: Choose[uint8](r, 0, 1, 255), Interval: 100, Addresses: c.VRRP.Addresses}
+	kind := r.IntN(6)
 	switch kind {
 	case 0:
 		adv.VRID = 200
@@ -291,7 +306,7 @@ func (s *scenario) noise(h *Host) {
 	case 4:
 		hdr.TTL = 254
 	case 5:
-		b[s.w.rand.IntN(len(b))] ^= 1 << s.w.rand.IntN(8)
+		b[r.IntN(len(b))] ^= 1 << r.IntN(8)
 	}
 	link := failover.LinkID{Interface: "eth0", Family: wire.IPv4}
 	if !hdr.Dst.IsMulticast() {

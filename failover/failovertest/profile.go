@@ -8,19 +8,17 @@ import (
 	"time"
 )
 
-// profile is what the hosts of a scenario have in common, drawn from the seed.
-type profile struct {
-	hosts        int
+// Profile is what the hosts of a course have in common.
+type Profile struct {
 	interval     time.Duration
-	priorities   []int
-	owner        int // the host that owns the address; -1: none
+	priorities   []int // of each host
+	owner        int   // the host that owns the address; -1: none
 	preempt      bool
 	preemptDelay time.Duration
 	bgpWait      time.Duration
 	startupDelay time.Duration
 	lease        time.Duration
 	unicast      bool
-	lastWord     bool
 	second       string // what the second router is like; empty: there is none
 	core         bool   // there is a second speaker
 	garp         string
@@ -30,30 +28,38 @@ type profile struct {
 // Choose draws one of the values; the first ones may be given several times to make them more likely.
 func Choose[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
 
-func drawProfile(r *rand.Rand) profile {
-	p := profile{
-		hosts: Choose(r, 2, 3, 3), interval: Choose(r, time.Second, 300*time.Millisecond, 100*time.Millisecond), owner: -1,
+func drawProfile(r *rand.Rand) Profile {
+	hosts := Choose(r, 2, 3, 3)
+	p := Profile{
+		interval: Choose(r, time.Second, 300*time.Millisecond, 100*time.Millisecond), owner: -1,
 		preempt: Choose(r, true, true, true, false), preemptDelay: Choose(r, 0, 0, 0, 2*time.Second),
 		bgpWait: Choose(r, 0, 0, 3*time.Second), startupDelay: Choose(r, 0, 0, time.Second),
-		lease: Choose(r, 3*time.Second, 2*time.Second), unicast: Choose(r, false, false, false, true), lastWord: true,
+		lease: Choose(r, 3*time.Second, 2*time.Second), unicast: Choose(r, false, false, false, true),
 		second: Choose(r, "", "plain", "shared address", "shared prefix", "IPv6"), core: Choose(r, true, false, false),
 		garp:   Choose(r, "", "garp repeat 2 delay 1s", "garp repeat 3 delay 500ms refresh 2s refresh_repeat 2 rival_delay 300ms"),
 		pacing: Choose(r, 0, 0, 0, 20*time.Millisecond),
 	}
-	for i := range p.hosts {
+	for i := range hosts {
 		p.priorities = append(p.priorities, 100+40*i)
 	}
-	r.Shuffle(p.hosts, func(i, j int) { p.priorities[i], p.priorities[j] = p.priorities[j], p.priorities[i] })
+	r.Shuffle(hosts, func(i, j int) { p.priorities[i], p.priorities[j] = p.priorities[j], p.priorities[i] })
 	switch r.IntN(8) {
 	case 0:
 		p.priorities[0] = p.priorities[1]
 	case 1:
 		if !p.unicast {
-			p.owner = r.IntN(p.hosts)
+			p.owner = r.IntN(hosts)
 			p.priorities[p.owner] = 255
 		}
 	}
 	return p
+}
+
+func (p *Profile) hosts() int { return len(p.priorities) }
+
+// longest is how long an election takes, whatever was before.
+func (p *Profile) longest() time.Duration {
+	return p.startupDelay + 2*(3*p.interval+skew(1, p.interval)) + time.Second
 }
 
 // variant is what a reload may change on one host.
@@ -91,16 +97,16 @@ func drawVariant(r *rand.Rand) variant {
 	return v
 }
 
-func (p *profile) address4(host int) netip.Prefix {
+func (p *Profile) address4(host int) netip.Prefix {
 	return netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(host + 1)}), 24)
 }
 
-func (p *profile) address6(host int) netip.Prefix {
+func (p *Profile) address6(host int) netip.Prefix {
 	return netip.MustParsePrefix(fmt.Sprintf("fe80::%d/64", host+1))
 }
 
 // config returns the configuration file of a host.
-func (p *profile) config(host int, v variant) string {
+func (p *Profile) config(host int, v variant) string {
 	var b strings.Builder
 	if p.startupDelay > 0 {
 		fmt.Fprintf(&b, "startup_delay %v\n", p.startupDelay)
@@ -124,7 +130,7 @@ func (p *profile) config(host int, v variant) string {
 	return b.String() + strings.Join(routers, "")
 }
 
-func (p *profile) firstRouter(host int, v variant) string {
+func (p *Profile) firstRouter(host int, v variant) string {
 	vip := "192.0.2.100/24"
 	if p.owner >= 0 {
 		vip = p.address4(p.owner).String()
@@ -149,14 +155,14 @@ func (p *profile) firstRouter(host int, v variant) string {
 	return b.String()
 }
 
-func (p *profile) secondRouter(host int, v variant) string {
+func (p *Profile) secondRouter(host int, v variant) string {
 	var b strings.Builder
 	vrid, last := 52, 101
 	if v.otherVRID {
 		vrid, last = 53, 103
 	}
 	// The second router prefers the other hosts.
-	priority := 100 + 30*(p.hosts-host)
+	priority := 100 + 30*(p.hosts()-host)
 	if p.second == "IPv6" {
 		p.head(&b, fmt.Sprintf("B eth0/6/%d", vrid), priority, host, 6)
 		fmt.Fprintf(&b, "  address fe80::%d/64 eth0 lease %v\n  address 2001:db8:%d::10/64 eth0 lease %v\n", vrid, p.lease, vrid, p.lease)
@@ -178,7 +184,7 @@ func (p *profile) secondRouter(host int, v variant) string {
 	return b.String()
 }
 
-func (p *profile) head(b *strings.Builder, name string, priority, host, family int) {
+func (p *Profile) head(b *strings.Builder, name string, priority, host, family int) {
 	fmt.Fprintf(b, "router %s priority %d interval %v", name, priority, p.interval)
 	if !p.preempt {
 		b.WriteString(" nopreempt")
@@ -189,12 +195,10 @@ func (p *profile) head(b *strings.Builder, name string, priority, host, family i
 	if p.bgpWait > 0 {
 		fmt.Fprintf(b, " bgp_wait %v", p.bgpWait)
 	}
-	if p.lastWord {
-		b.WriteString(" last_word")
-	}
+	b.WriteString(" last_word")
 	if p.unicast && family == 4 {
 		b.WriteString(" unicast\n")
-		for i := range p.hosts {
+		for i := range p.hosts() {
 			if i != host {
 				fmt.Fprintf(b, "  peer %s\n", p.address4(i).Addr())
 			}
@@ -204,7 +208,7 @@ func (p *profile) head(b *strings.Builder, name string, priority, host, family i
 	b.WriteString("\n")
 }
 
-func (p *profile) tail(b *strings.Builder, v variant) {
+func (p *Profile) tail(b *strings.Builder, v variant) {
 	if g := p.garp; v.garp != "" {
 		fmt.Fprintf(b, "  %s\n", v.garp)
 	} else if g != "" {

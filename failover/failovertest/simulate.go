@@ -3,56 +3,86 @@ package failovertest
 import (
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"failoverd/failover"
+	"failoverd/vrrp"
 )
 
-// faults is how many things happen to the world of a scenario.
-const faults = 14
+// Simulate plays the course of a seed.
+func Simulate(seed uint64, m Mutation, trace io.Writer) error { return Play(Draw(seed), m, trace) }
 
-// Simulate runs the scenario of a seed: hosts that start, a course of faults, an end of all faults, and then a time in
-// which everything has to come right; at last everyone is stopped. It returns an error that says which rule was broken
-// first, and what the world looked like then. The trace, if there is one, gets a line for everything that happens.
-func Simulate(seed uint64, m Mutation, trace io.Writer) error {
-	s := newScenario(seed, m, trace)
+// Play plays a course: hosts that start, the faults, an end of all faults, and then a time in which everything has to come
+// right; at last everyone is stopped. It returns an error that says which rule was broken first, and what the world looked
+// like then. The trace, if there is one, gets a line for everything that happens.
+func Play(c Course, m Mutation, trace io.Writer) error {
+	s := play(c, m, trace)
+	if s.w.checker.broken == "" {
+		return nil
+	}
+	return fmt.Errorf("seed %d (%s): %s\n%s", c.Seed, m, s.w.checker.broken, s.w)
+}
+
+// play plays a course, and returns the world at the end, or when a rule was broken.
+func play(c Course, m Mutation, trace io.Writer) *scenario {
+	s := newScenario(c, m, trace)
 	w := s.w
 	for _, h := range w.Hosts {
 		w.After(w.upTo(2*s.interval), h.start)
 	}
-	w.Run(w.now.Add(w.upTo(2 * w.checker.longest)))
-	for i := 0; i < faults && w.checker.broken == ""; i++ {
-		s.fault()
-		w.Run(w.now.Add(s.pause()))
+	for i := range c.Faults {
+		w.Run(vrrp.Instant(c.Faults[i].At))
+		if w.checker.broken != "" {
+			return s
+		}
+		s.fault(&c.Faults[i])
 	}
 	if w.checker.broken == "" {
 		s.heal()
-		w.Run(w.now.Add(s.settling()))
-		quiet := w.now
-		w.Run(w.now.Add(10 * s.interval))
-		w.checker.verdict(s, quiet)
+		s.settle(c.Seed%patient == 0)
 	}
 	if w.checker.broken == "" {
 		s.end()
 	}
-	if w.checker.broken == "" {
-		return nil
+	return s
+}
+
+// patient is one course in how many that goes on for as long as anything might take, although everything is right. The
+// others end when that has been so for a while.
+const patient = 8
+
+// settle runs the world until everything is right.
+func (s *scenario) settle(whole bool) {
+	w, c := s.w, s.w.checker
+	end, quiet := w.now.Add(s.settling()), 10*s.interval
+	for !whole && c.broken == "" && w.now < end {
+		w.Run(min(end, w.now.Add(max(quiet/2, 500*time.Millisecond))))
+		if c.broken == "" && c.moved.Add(quiet) < w.now && c.right(s) {
+			return
+		}
 	}
-	return fmt.Errorf("seed %d (%s): %s\n%s", seed, m, w.checker.broken, w)
+	w.Run(end)
+	last := w.now
+	w.Run(w.now.Add(quiet))
+	if c.broken == "" {
+		c.verdict(s, last)
+	}
 }
 
 // scenario is a world, and what happens to it.
 type scenario struct {
-	profile
+	Profile
 	w      *World
-	healed bool
+	healed bool // nothing is undone any more
+	ending bool // nobody is started any more
 }
 
-func newScenario(seed uint64, m Mutation, trace io.Writer) *scenario {
-	w := NewWorld(seed, m, trace)
-	s := &scenario{profile: drawProfile(w.rand), w: w}
-	for i := range s.hosts {
-		h := w.Add(string(rune('a'+i)), s.address4(i), s.address6(i))
+func newScenario(course Course, m Mutation, trace io.Writer) *scenario {
+	w := NewWorld(course.Seed, m, trace)
+	s := &scenario{Profile: course.Profile, w: w}
+	for i := range s.hosts() {
+		h := w.Add(hostName(i), s.address4(i), s.address6(i))
 		h.Config = s.config(i, variant{})
 		w.log(h, "configuration:\n%s", h.Config)
 	}
@@ -60,7 +90,7 @@ func newScenario(seed uint64, m Mutation, trace io.Writer) *scenario {
 	c := w.checker
 	c.interval, c.lease = s.interval, s.lease
 	c.rtt = 2*time.Millisecond + 4*loopDelay
-	c.longest = s.startupDelay + 2*(3*s.interval+skew(1, s.interval)) + time.Second
+	c.longest = s.longest()
 	c.begin()
 	return s
 }
@@ -72,19 +102,6 @@ func (s *scenario) quietPaths() {
 			*s.w.Path(from, to) = Path{Cut: from == to, Delay: 50 * time.Microsecond, Jitter: 900 * time.Microsecond, Ordered: true}
 		}
 	}
-}
-
-// pause draws how long it takes until the next thing happens: often no time at all, sometimes long enough for calm.
-func (s *scenario) pause() time.Duration {
-	switch s.w.rand.IntN(4) {
-	case 0:
-		return s.w.upTo(20 * time.Millisecond)
-	case 1:
-		return s.w.upTo(s.interval)
-	case 2:
-		return s.w.upTo(6 * s.interval)
-	}
-	return s.w.checker.longest + s.w.upTo(s.w.checker.longest)
 }
 
 // settling is the time after which everything has to be right.
@@ -115,7 +132,14 @@ func (s *scenario) heal() {
 				p.session(true)
 			}
 		}
-		s.w.After(failover.StopBound+100*time.Millisecond, func() { s.start(h) })
+		if h.agent == nil {
+			s.start(h)
+		}
+		s.w.After(failover.StopBound+100*time.Millisecond, func() { // it may be about to stop
+			if h.agent == nil && !s.ending {
+				s.start(h)
+			}
+		})
 	}
 	c.impaired = 0
 	c.disturb()
@@ -123,13 +147,23 @@ func (s *scenario) heal() {
 
 // end stops everyone in order: nothing may be left.
 func (s *scenario) end() {
+	s.ending = true
 	for _, h := range s.w.Hosts {
-		s.restart(h)
+		s.stop(h)
 	}
-	s.w.Run(s.w.now.Add(failover.StopBound + time.Second))
+	for end := s.w.now.Add(failover.StopBound + time.Second); s.w.now < end && s.w.checker.broken == ""; {
+		if s.w.Run(min(end, s.w.now.Add(100*time.Millisecond))); s.over() {
+			break
+		}
+	}
 	for _, h := range s.w.Hosts {
 		if left := h.Kernel.keys(); h.agent != nil || len(left) > 0 {
 			s.w.checker.fail("S14", "%s was stopped and has %v left, agent %v", h.Name, left, h.agent != nil)
 		}
 	}
+}
+
+// over reports whether no agent runs and nothing of one is left.
+func (s *scenario) over() bool {
+	return !slices.ContainsFunc(s.w.Hosts, func(h *Host) bool { return h.agent != nil || len(h.Kernel.keys()) > 0 })
 }

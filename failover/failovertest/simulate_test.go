@@ -13,9 +13,10 @@ var (
 	seedsFlag = flag.Uint64("seeds", 2000, "how many seeds of the simulation to run")
 )
 
-// TestSimulation runs many seeds of faults on several cores. A seed that fails is run again with its trace by
+// TestSimulation runs many seeds of faults on two cores. The course of a seed that fails is made as small as it can be, and
+// printed. It is run again with its trace by
 //
-//	go test ./failover/failovertest -run TestSimulation -seed N
+//	go test ./failover/failovertest -run 'TestSimulation$' -seed N
 func TestSimulation(t *testing.T) {
 	if *seedFlag != 0 {
 		if err := Simulate(*seedFlag, Faithful, os.Stderr); err != nil {
@@ -39,9 +40,12 @@ func TestSimulation(t *testing.T) {
 				if seed > seeds || failed.Load() > 3 {
 					return
 				}
-				if err := Simulate(seed, Faithful, nil); err != nil {
+				c := Draw(seed)
+				if err := Play(c, Faithful, nil); err != nil {
 					failed.Add(1)
-					t.Errorf("%v\nrun again: go test ./failover/failovertest -run TestSimulation -seed %d", err, seed)
+					c = Shrink(c, Faithful)
+					t.Errorf("%v\nrun again: go test ./failover/failovertest -run 'TestSimulation$' -seed %d\nor put this into testdata/NAME.course:\n%s> play\n    breaks nothing\nThere it is: %s",
+						err, seed, c, Outcome(c, Faithful, nil))
 				}
 			}
 		})

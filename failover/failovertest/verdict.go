@@ -26,6 +26,18 @@ func (c *checker) verdict(s *scenario, quiet vrrp.Instant) {
 	}
 }
 
+// right reports whether everything is as it should be now already. It breaks no rule if it is not.
+func (c *checker) right(s *scenario) bool {
+	if slices.ContainsFunc(c.w.Hosts, func(h *Host) bool { return h.agent == nil || h.agent.stopAt != vrrp.Never }) {
+		return false
+	}
+	c.asking = true
+	c.verdict(s, c.w.now)
+	right := c.broken == ""
+	c.asking, c.broken = false, ""
+	return right
+}
+
 // elected: exactly one is Active, the best one if all preempt, and the LAN knows.
 func (c *checker) elected(s *scenario, k vrrp.Key) {
 	var active, best *Host

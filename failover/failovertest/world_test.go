@@ -26,7 +26,7 @@ func TestTheSameSeedIsTheSameCourse(t *testing.T) {
 // TestSeedsVisitEverything: the scenarios are worth their time only if what they are about really happens.
 func TestSeedsVisitEverything(t *testing.T) {
 	var all bytes.Buffer
-	for seed := uint64(1); seed <= 150; seed++ {
+	for seed := uint64(1); seed <= 500; seed++ {
 		_ = Simulate(seed, Faithful, &all)
 	}
 	for _, want := range []string{
@@ -38,7 +38,7 @@ func TestSeedsVisitEverything(t *testing.T) {
 		"log address failed", "log late", "routes CORE", "startup_delay", "nopreempt", "unicast", "eth0/6/52",
 	} {
 		if !strings.Contains(all.String(), want) {
-			t.Errorf("150 seeds have no %q", want)
+			t.Errorf("500 seeds have no %q", want)
 		}
 	}
 }
