@@ -92,7 +92,10 @@ func (l *loop) handOver() error {
 	}
 	if bar != "" {
 		l.heirs.goOn(now)
-		return link.Refuse(bar) // GoOn follows
+		if err := link.Refuse(bar); err != nil { // otherwise GoOn follows; the supervisor stops waiting in any case
+			l.agent.log.Error("upgrade: the refusal was not heard", "reason", bar, "err", err)
+		}
+		return nil
 	}
 	return l.await(link)
 }
