@@ -218,8 +218,8 @@ func (s *Supervised) amend(r *bgp.Report) {
 	case r.Connected && alive:
 		s.death = ""
 	case r.Connected: // the client has not noticed the death yet, which is to have its reason when it does
-	case s.death != "" && (!alive || time.Since(s.birth) < settles):
-		r.Err = s.death
+	case !alive || time.Since(s.birth) < settles:
+		r.Err = s.death // also if there is none: that a process does not listen yet is no news
 	}
 }
 

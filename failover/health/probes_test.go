@@ -18,7 +18,9 @@ import (
 // probeOnce makes one probe with a timeout of 300 ms, as a check does, and returns its result in words.
 func probeOnce(t *testing.T, c failover.CheckConfig) string {
 	t.Helper()
-	c.Timeout = 300 * time.Millisecond
+	if c.Timeout == 0 {
+		c.Timeout = 300 * time.Millisecond
+	}
 	h := newHealthCheck(&New(Options{}).settings, newOutbox(), checkParams(c))
 	h.takeOver()
 	begun := time.Now()
