@@ -23,6 +23,8 @@ type agent struct {
 
 	offset    time.Duration // what its clock shows more than the world's
 	inbox     []any         // packet or failover.Input, in order of arrival
+	read      []any         // the one before, whose memory is used again
+	wake      func()        // what happens at wakeAt
 	results   vrrp.Instant  // when the last result arrives: results do not overtake each other
 	wakeAt    vrrp.Instant  // Never: not planned
 	frozen    bool
@@ -38,7 +40,8 @@ type agent struct {
 	desired  map[string]bgp.Desired // as last set
 	// withdrawn are the routes that a speaker was to announce and is not to announce any more, with when that was.
 	withdrawn []withdrawal
-	states    map[vrrp.Key]*state
+	states    []*state
+	sound     bool               // what the speakers are to announce is right, and stays so until something happens
 	configs   []*failover.Config // all that were in force, the newest last
 	adopted   []vrrp.Instant     // when each of them was
 	stopAt    vrrp.Instant       // when it was asked to stop; Never: it was not
@@ -48,12 +51,17 @@ type agent struct {
 
 // state is what an observer knows of a router, from the events that the core tells.
 type state struct {
+	key    vrrp.Key
 	word   string
 	active vrrp.Instant // when it became Active, or stopped being it
 	heard  vrrp.Instant // when an advertisement of at least its priority arrived last; -1: never
 	down   time.Duration
 	rising bool         // it was a standby before it became Active, and has not told that its addresses are in
 	serves vrrp.Instant // until when it may serve without being Active, in an orderly handover; 0: it may not
+
+	// was: it was Active before or during the batch that is looked at; left: it has stopped being it; farewell: it has said
+	// so; gained: it has become it.
+	was, left, farewell, gained bool
 }
 
 // withdrawal says since when a speaker has not been to announce a route.
@@ -99,10 +107,12 @@ func (h *Host) start() {
 	a := &agent{
 		world: w, host: h, text: h.Config, offset: time.Duration(w.rand.Int64N(1e15)), wakeAt: vrrp.Never, since: w.now,
 		open: make(map[failover.LinkID]bool), indexes: make(map[string]int),
-		desired: make(map[string]bgp.Desired), states: make(map[vrrp.Key]*state), stopAt: vrrp.Never,
+		desired: make(map[string]bgp.Desired), stopAt: vrrp.Never,
 	}
+	w.checker.touch(h)
 	h.agent = a
-	cfg := MustParseConfig(h.Config)
+	a.wake = a.woken
+	cfg := w.config(h.Config)
 	var err error
 	if a.core, err = NewCore(w.trace, cfg, a.local()); err != nil {
 		panic(err)
@@ -128,10 +138,11 @@ func (h *Host) crash() {
 }
 
 func (h *Host) gone(a *agent) {
+	h.world.checker.touch(h)
 	h.agent = nil
-	for k, st := range a.states {
+	for _, st := range a.states {
 		if st.word == "MASTER" {
-			h.world.checker.unheard[k] = true
+			h.world.checker.unheard[st.key] = true
 		}
 	}
 	for _, s := range a.speakers {
@@ -147,6 +158,7 @@ func (h *Host) freeze() {
 	}
 	w := h.world
 	w.log(h, "agent freezes")
+	w.checker.touch(h)
 	a.frozen, a.wakeAt, a.since = true, vrrp.Never, w.now
 	w.After(a.core.Config().BGPLease, func() {
 		if h.agent == a && a.frozen && w.now.Sub(a.since) >= a.core.Config().BGPLease {
@@ -166,6 +178,7 @@ func (h *Host) resume() {
 		return
 	}
 	h.world.log(h, "agent thaws, %d in its inbox", len(a.inbox))
+	h.world.checker.touch(h)
 	a.frozen, a.since, a.frozenFor = false, h.world.now, h.world.now.Sub(a.since)
 	for _, f := range a.thaw {
 		f()
@@ -222,19 +235,22 @@ func (a *agent) arm() {
 		return
 	}
 	a.wakeAt = at
-	w.After(at.Sub(w.now), func() {
-		if a.wakeAt == at && a.host.agent == a && !a.frozen {
-			a.wakeAt = vrrp.Never
-			a.batch()
-			a.arm()
-		}
-	})
+	w.After(at.Sub(w.now), a.wake)
+}
+
+// woken is what happens at wakeAt, unless it has been moved since.
+func (a *agent) woken() {
+	if a.wakeAt == a.world.now && a.host.agent == a && !a.frozen {
+		a.wakeAt = vrrp.Never
+		a.batch()
+		a.arm()
+	}
 }
 
 // batch is the daemon's loop once around.
 func (a *agent) batch() {
 	inputs := a.inbox
-	a.inbox = nil
+	a.inbox, a.read = a.read[:0], nil
 	now := a.local()
 	if a.world.mutation == TimersFirst && a.core.Deadline() <= now {
 		a.core.Expire(now, &a.fx)
@@ -254,6 +270,8 @@ func (a *agent) batch() {
 	}
 	a.core.Flush(now, &a.fx)
 	a.perform()
+	clear(inputs)
+	a.read = inputs
 }
 
 // step feeds one input to the core; the daemon opens and closes sockets before.
@@ -282,11 +300,13 @@ func (a *agent) step(now vrrp.Instant, in failover.Input) {
 			return
 		}
 	case failover.Stop:
+		a.world.checker.touch(a.host)
 		a.stopAt = min(a.stopAt, a.world.now)
 	case failover.Reconfigured:
 		if a.stopAt != vrrp.Never {
 			return
 		}
+		a.world.checker.touch(a.host)
 		a.adoptSpeakers(in.Config)
 		a.configs, a.adopted = append(a.configs, in.Config), append(a.adopted, a.world.now)
 		for _, st := range a.states {
@@ -306,7 +326,7 @@ func (a *agent) forget(now vrrp.Instant, cfg *failover.Config) {
 	if a.core, err = NewCore(a.world.trace, cfg, now); err != nil {
 		panic(err)
 	}
-	a.states = make(map[vrrp.Key]*state)
+	a.states = nil
 	for id, open := range a.open {
 		if open {
 			a.core.Step(now, failover.LinkChanged{Link: id, Open: true}, &a.fx)
@@ -381,6 +401,7 @@ func (a *agent) perform() {
 		w.announced(a.host, n)
 	}
 	for i := range fx.Routes {
+		a.sound = false
 		a.withdraw(fx.Routes[i].Speaker, a.desired[fx.Routes[i].Speaker].Routes, fx.Routes[i].Desired.Routes)
 		a.desired[fx.Routes[i].Speaker] = fx.Routes[i].Desired
 		if s := a.speaker(fx.Routes[i].Speaker); s != nil {
@@ -409,11 +430,13 @@ func (a *agent) word(p *wire.Packet) string {
 
 // state returns what is known of a router.
 func (a *agent) state(k vrrp.Key) *state {
-	s := a.states[k]
-	if s == nil {
-		s = &state{word: "INIT", heard: -1, active: -1}
-		a.states[k] = s
+	for _, s := range a.states {
+		if s.key.VRID == k.VRID && s.key == k {
+			return s
+		}
 	}
+	s := &state{key: k, word: "INIT", heard: -1, active: -1}
+	a.states = append(a.states, s)
 	return s
 }
 

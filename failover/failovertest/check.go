@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"failoverd/bgp"
 	"failoverd/failover"
 	"failoverd/vrrp"
 	"failoverd/vrrp/wire"
@@ -42,10 +41,9 @@ type checker struct {
 	// unheard: one of two Active routers has gone in a way that the other one could not hear, so that nobody has told
 	// the LAN again.
 	unheard map[vrrp.Key]bool
-
-	// wasActive are the routers that were Active before or during the batch that is looked at, left those that stopped
-	// being it, farewell those that said so, gained those that became it.
-	wasActive, left, farewell, gained map[vrrp.Key]bool
+	touched bool // something has been done that elections may depend on
+	// graced counts what was right only because it had just been so, or was about to be.
+	graced int
 }
 
 // hostView is what is remembered of a host.
@@ -53,6 +51,8 @@ type hostView struct {
 	entitled map[failover.AddressKey]vrrp.Instant // when it was last entitled to have the address
 	gone     map[failover.AddressKey]loss
 	slow     vrrp.Instant // when it last was slow or hung
+	// steady: an agent runs that is Active for every address that the kernel has. It stays so until touch.
+	steady bool
 }
 
 type loss struct {
@@ -61,10 +61,7 @@ type loss struct {
 }
 
 func newChecker(w *World) *checker {
-	set := func() map[vrrp.Key]bool { return make(map[vrrp.Key]bool) }
-	return &checker{
-		w: w, cache: make(map[netip.Addr]*Host), unheard: set(), wasActive: set(), left: set(), farewell: set(), gained: set(),
-	}
+	return &checker{w: w, cache: make(map[netip.Addr]*Host), unheard: make(map[vrrp.Key]bool), touched: true}
 }
 
 // begin is called when the hosts and their configurations are there.
@@ -73,7 +70,7 @@ func (c *checker) begin() {
 		c.hosts = append(c.hosts, hostView{
 			entitled: make(map[failover.AddressKey]vrrp.Instant), gone: make(map[failover.AddressKey]loss), slow: -1,
 		})
-		for _, r := range MustParseConfig(h.Config).Routers {
+		for _, r := range c.w.config(h.Config).Routers {
 			if !slices.Contains(c.keys, r.VRRP.Key) {
 				c.keys = append(c.keys, r.VRRP.Key)
 				c.lans = append(c.lans, lanView{none: c.w.now, two: vrrp.Never})
@@ -131,12 +128,11 @@ func (h *Host) slow() bool { return h.mood != mood{} }
 
 // batch looks at the effects of a batch before they are carried out.
 func (c *checker) batch(a *agent) {
-	clear(c.wasActive)
-	clear(c.left)
-	clear(c.farewell)
-	clear(c.gained)
-	for k, st := range a.states {
-		c.wasActive[k] = st.word == "MASTER"
+	for _, st := range a.states {
+		st.was, st.left, st.farewell, st.gained = st.word == "MASTER", false, false, false
+	}
+	if len(a.fx.Events) > 0 {
+		c.touch(a.host)
 	}
 	for i := range a.fx.Events {
 		switch e := &a.fx.Events[i]; {
@@ -178,9 +174,7 @@ func (c *checker) transition(a *agent, e *failover.Event) {
 	}
 	st.serves = c.mayServe(a, st, e)
 	st.word, st.rising = e.To, e.From == "BACKUP" && e.To == "MASTER"
-	c.wasActive[e.Key] = c.wasActive[e.Key] || e.To == "MASTER"
-	c.gained[e.Key] = c.gained[e.Key] || e.To == "MASTER"
-	c.left[e.Key] = c.left[e.Key] || e.From == "MASTER"
+	st.was, st.gained, st.left = st.was || e.To == "MASTER", st.gained || e.To == "MASTER", st.left || e.From == "MASTER"
 }
 
 // mayServe returns until when a router may serve that has changed its state: the last one to have the role goes on until its
@@ -210,7 +204,11 @@ func (c *checker) serving(a *agent, k vrrp.Key) bool {
 	if until > 0 && a.since > st.active {
 		until = max(until, a.since.Add(failover.HandoverRouteGrace)) // it stood still meanwhile, and has heard its successor late
 	}
-	return st.word != "MASTER" && c.w.now.Sub(until) <= c.slack(a.host)
+	if st.word == "MASTER" || until == 0 {
+		return false
+	}
+	c.graced++
+	return c.w.now.Sub(until) <= c.slack(a.host)
 }
 
 // arrived notes what the process could have heard, whether it has read it or not.
@@ -249,15 +247,15 @@ func (c *checker) advert(a *agent, v *failover.Advert) {
 		return
 	}
 	k := vrrp.Key{Interface: "eth0", Family: p.Family(), VRID: p.VRID}
-	is := a.state(k).word
-	if !c.wasActive[k] || p.Priority == wire.PriorityRelease && !c.left[k] {
-		c.fail("S3", "%s sends priority %d for %s as %s", a.host.Name, p.Priority, k, is)
+	st := a.state(k)
+	if !st.was || p.Priority == wire.PriorityRelease && !st.left {
+		c.fail("S3", "%s sends priority %d for %s as %s", a.host.Name, p.Priority, k, st.word)
 	}
 	// An answer may go out in the batch in which the role is lost, but not after the farewell.
 	if p.Priority == wire.PriorityRelease {
-		c.farewell[k] = true
-	} else if c.farewell[k] && is != "MASTER" && !c.gained[k] {
-		c.fail("S3", "%s goes on to send for %s as %s", a.host.Name, k, is)
+		st.farewell = true
+	} else if st.farewell && st.word != "MASTER" && !st.gained {
+		c.fail("S3", "%s goes on to send for %s as %s", a.host.Name, k, st.word)
 	}
 	if !slices.ContainsFunc(a.host.Kernel.link("eth0").static, func(x netip.Prefix) bool { return x.Addr() == v.Src }) && c.over(0, time.Second) {
 		c.fail("S3", "%s sends from %s, which is not its own", a.host.Name, v.Src)
@@ -291,6 +289,7 @@ func (c *checker) supported(h *Host, k failover.AddressKey) bool {
 	if !ok || l.by == byOwner || h.agent == nil || l.by == byLease && l.at < h.agent.since && h.agent.frozenFor >= c.lease {
 		return false
 	}
+	c.graced++
 	return c.w.now.Sub(max(l.at, h.agent.since)) <= c.slack(h)
 }
 
@@ -306,10 +305,8 @@ func (c *checker) settled(a *agent, stopped bool) {
 	} else if a.spins++; a.spins > 3 {
 		c.fail("SPIN", "%s does what is due again and again, and more is due in %d ns", a.host.Name, a.core.Deadline().Sub(a.local()))
 	}
+	c.routes(a)
 	for _, s := range a.speakers {
-		for _, r := range a.desired[s.cfg.Name].Routes {
-			c.route(a, s, r)
-		}
 		if a.stopAt != vrrp.Never && c.w.now.Sub(max(a.stopAt.Add(c.linger()), a.since.Add(failover.HandoverRouteGrace))) > c.slack(a.host) && len(a.desired[s.cfg.Name].Routes) > 0 {
 			c.fail("S14", "%s stops, and still wants %s", a.host.Name, describeRoutes(a.desired[s.cfg.Name].Routes))
 		}
@@ -317,110 +314,6 @@ func (c *checker) settled(a *agent, stopped bool) {
 	if stopped {
 		c.stopped(a)
 	}
-}
-
-// route: nothing leaves that the configuration does not have, and nothing without the role that it depends on (S4, S12).
-func (c *checker) route(a *agent, s *Speaker, want bgp.Route) {
-	if !s.cfg.Allow.Permits(want.Prefix) {
-		c.fail("S12", "%s wants %s, which is not on the list", a.host.Name, want)
-	}
-	cfg := a.core.Config()
-	for i := range cfg.Routers {
-		r := &cfg.Routers[i]
-		for _, x := range r.Announce {
-			if x.Speaker == s.cfg.Name && equal(x.Route, want) && c.inRole(a, r, x.When) ||
-				x.Speaker == s.cfg.Name && x.When == failover.RoleActive && equal(lastResort(x.Route), want) && c.serving(a, r.VRRP.Key) {
-				return
-			}
-		}
-	}
-	c.fail("S4", "%s wants %s by right of no router", a.host.Name, want)
-}
-
-// lastResort is a route of a router that hands its role over (RFC 8326).
-func lastResort(r bgp.Route) bgp.Route {
-	r.Communities = append(slices.Clone(r.Communities), 0xFFFF0000)
-	r.Normalize()
-	return r
-}
-
-func equal(a, b bgp.Route) bool { return a.Prefix == b.Prefix && a.Attributes.Equal(b.Attributes) }
-
-func (c *checker) inRole(a *agent, r *failover.RouterConfig, when failover.Role) bool {
-	st := a.state(r.VRRP.Key)
-	word := st.word
-	if when == failover.RoleBackup { // a standby goes on being announced as one until it can be announced as Active
-		return word == "BACKUP" || word == "MASTER" && st.rising && len(r.Addresses) > 0
-	}
-	if word != "MASTER" {
-		return false
-	}
-	for i := range r.Addresses {
-		if k := r.Addresses[i].Key(); !c.supported(a.host, k) && !c.given(a, r.VRRP.Key, k) {
-			return false
-		}
-	}
-	return true
-}
-
-// given reports whether a reload has given the router the address so recently that it may not be in yet. The router's
-// routes stay meanwhile.
-func (c *checker) given(a *agent, k vrrp.Key, address failover.AddressKey) bool {
-	for n := len(a.configs) - 1; n > 0 && c.w.now.Sub(max(a.adopted[n], a.since)) < c.slack(a.host); n-- {
-		if before := router(a.configs[n-1], k); before != nil && !hasAddress(before, address) {
-			return true
-		}
-	}
-	return false
-}
-
-func hasAddress(r *failover.RouterConfig, k failover.AddressKey) bool {
-	return slices.ContainsFunc(r.Addresses, func(a failover.Address) bool { return a.Key() == k })
-}
-
-// removing: when an owner removes an address, the routes that lead to it are withdrawn, unless nobody answered.
-func (c *checker) removing(a *agent, k failover.AddressKey) {
-	if c.w.now.Sub(a.since) < time.Second {
-		return // just started, or thawed: what is removed is a leftover
-	}
-	for _, cfg := range a.configs {
-		for i := range cfg.Routers {
-			r := &cfg.Routers[i]
-			st := a.state(r.VRRP.Key)
-			if !hasAddress(r, k) || st.word == "MASTER" {
-				continue
-			}
-			if now := router(a.core.Config(), r.VRRP.Key); now != nil && !hasAddress(now, k) {
-				continue // a reload took the address from the router, whatever its role
-			}
-			for _, x := range r.Announce {
-				if s := a.speaker(x.Speaker); s != nil && x.When == failover.RoleActive &&
-					(c.leadsAstray(a, s, x.Route) || c.leadsAstray(a, s, lastResort(x.Route))) {
-					c.fail("ORDER", "%s removes %s while %s announces %s", a.host.Name, k, s.cfg.Name, x.Route)
-				}
-			}
-		}
-	}
-}
-
-// leadsAstray reports whether a route is announced that nobody is entitled to, by a speaker that could have been told.
-func (c *checker) leadsAstray(a *agent, s *Speaker, r bgp.Route) bool {
-	if slices.ContainsFunc(a.withdrawn, func(w withdrawal) bool {
-		return w.speaker == s.cfg.Name && equal(w.route, r) && c.w.now.Sub(w.since) >= failover.ReleaseBound
-	}) {
-		return false // it has not answered
-	}
-	if !announces(s.Table, r) || !s.up || announces(a.desired[s.cfg.Name].Routes, r) {
-		return false
-	}
-	return s.connected(a)
-}
-
-// connected reports whether the core knows the speaker to be there.
-func (s *Speaker) connected(a *agent) bool {
-	n := a.core.Snapshot(a.local(), wall)
-	i := slices.IndexFunc(n.Speakers, func(x failover.SpeakerStatus) bool { return x.Name == s.cfg.Name })
-	return i >= 0 && n.Speakers[i].Connected
 }
 
 // stopped: an orderly stop leaves nothing behind, and takes its time only when somebody does not answer (S14).
@@ -455,64 +348,10 @@ func (c *checker) look() {
 	for i, k := range c.keys {
 		c.election(k, &c.lans[i])
 	}
-	c.expectations()
-}
-
-// addresses: an address is in a kernel only while its owner is Active, hands its role over, lets go of it, or has not been
-// dead for longer than the lease (S5).
-func (c *checker) addresses() {
-	for _, h := range c.w.Hosts {
-		c.addressesOf(h)
+	c.touched = false
+	if len(c.expected) > 0 {
+		c.expectations()
 	}
-}
-
-func (c *checker) addressesOf(h *Host) {
-	v, a := &c.hosts[h.index], h.agent
-	for _, l := range h.Kernel.links {
-		for _, x := range l.addresses {
-			k := failover.AddressKey{Interface: l.name, Prefix: x.prefix}
-			running := a != nil && !a.frozen
-			if running && (c.entitledTo(a, func(y *failover.Address) bool { return y.Key() == k }) != nil || c.handsOver(a, k)) {
-				v.entitled[k] = c.w.now
-				continue
-			}
-			since, limit := max(v.entitled[k], c.lost(a, k)), c.lease+time.Second
-			if running {
-				since, limit = max(since, a.since), failover.ReleaseBound+c.slack(h)
-			}
-			if c.w.now.Sub(since) > limit {
-				c.fail("S5", "%s has had %s for %v without a right to it", h.Name, k, c.w.now.Sub(since))
-			}
-		}
-	}
-}
-
-// handsOver reports whether a router of the agent serves with an address until its successor does.
-func (c *checker) handsOver(a *agent, k failover.AddressKey) bool {
-	for _, cfg := range a.configs {
-		for i := range cfg.Routers {
-			if r := &cfg.Routers[i]; hasAddress(r, k) && c.serving(a, r.VRRP.Key) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// lost returns when the agent's routers that had the address lost their role last.
-func (c *checker) lost(a *agent, k failover.AddressKey) (last vrrp.Instant) {
-	if a == nil {
-		return 0
-	}
-	for _, cfg := range a.configs {
-		for i := range cfg.Routers {
-			r := &cfg.Routers[i]
-			if hasAddress(r, k) {
-				last = max(last, a.state(r.VRRP.Key).active)
-			}
-		}
-	}
-	return last
 }
 
 // String returns the world for whoever reads a failure.

@@ -18,7 +18,20 @@ type expectation struct {
 
 // election: in calm times a LAN has an Active router, and never two for longer than an exchange (S1, S2).
 func (c *checker) election(k vrrp.Key, v *lanView) {
-	active, eligible := 0, 0
+	if c.touched {
+		active, eligible := c.candidates(k)
+		v.none, v.two = began(v.none, active == 0 && eligible > 0, c.w.now), began(v.two, active > 1, c.w.now)
+	}
+	if c.over(v.none, c.longest) {
+		c.fail("S1", "nobody has been Active for %s since %s", k, FormatInstant(v.none))
+	}
+	if c.over(v.two, c.interval+c.rtt) {
+		c.fail("S2", "two have been Active for %s since %s", k, FormatInstant(v.two))
+	}
+}
+
+// candidates returns how many are Active for a virtual router, and how many could be.
+func (c *checker) candidates(k vrrp.Key) (active, eligible int) {
 	for _, h := range c.w.Hosts {
 		if a := h.agent; a != nil && !a.frozen && a.stopAt == vrrp.Never && h.Kernel.up("eth0") && router(a.core.Config(), k) != nil {
 			switch a.state(k).word {
@@ -35,13 +48,7 @@ func (c *checker) election(k vrrp.Key, v *lanView) {
 			}
 		}
 	}
-	v.none, v.two = began(v.none, active == 0 && eligible > 0, c.w.now), began(v.two, active > 1, c.w.now)
-	if c.over(v.none, c.longest) {
-		c.fail("S1", "nobody has been Active for %s since %s", k, FormatInstant(v.none))
-	}
-	if c.over(v.two, c.interval+c.rtt) {
-		c.fail("S2", "two have been Active for %s since %s", k, FormatInstant(v.two))
-	}
+	return active, eligible
 }
 
 // began returns since when something has been so, given since when it was so before.

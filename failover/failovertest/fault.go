@@ -96,9 +96,7 @@ func (s *scenario) start(h *Host) {
 
 func (s *scenario) powerCut(h *Host, f *Fault, r *rand.Rand) {
 	s.crash(h, f, r)
-	for _, l := range h.Kernel.links {
-		l.addresses = nil
-	}
+	h.Kernel.lose()
 }
 
 func (s *scenario) freeze(h *Host, f *Fault, _ *rand.Rand) {
@@ -152,10 +150,10 @@ func (s *scenario) foreignDeletion(h *Host, _ *Fault, r *rand.Rand) {
 }
 
 func (s *scenario) addFails(h *Host, f *Fault, r *rand.Rand) {
-	cfg := MustParseConfig(h.Config)
+	cfg := s.w.config(h.Config)
 	k := cfg.Routers[0].Addresses[r.IntN(len(cfg.Routers[0].Addresses))].Key()
 	h.Kernel.failed[k] = true
-	s.w.checker.refusals = true
+	s.w.checker.refusals, s.w.checker.touched = true, true
 	s.w.log(h, "kernel: adding %s fails", k)
 	if _, ours := h.Kernel.has(k); ours && r.IntN(2) == 0 {
 		h.Kernel.remove(k, byOthers)
@@ -229,7 +227,7 @@ func (s *scenario) quickTurn(h *Host, _ *Fault, r *rand.Rand) {
 	if k.Family == wire.IPv6 || s.unicast {
 		return
 	}
-	c := router(MustParseConfig(s.config(h.index, variant{})), k)
+	c := router(s.w.config(s.config(h.index, variant{})), k)
 	a := wire.Advertisement{Version: wire.V3, VRID: k.VRID, Priority: 255, Interval: c.VRRP.Interval, Addresses: c.VRRP.Addresses}
 	hdr := wire.Header{Src: netip.MustParseAddr("192.0.2.77"), Dst: k.Family.Group(), TTL: wire.TTL}
 	s.w.log(h, "quick turn of %s", k)
@@ -284,7 +282,7 @@ func (s *scenario) identicalReload(h *Host, _ *Fault, _ *rand.Rand) {
 
 // noise: a packet that is discarded has no effect (S10).
 func (s *scenario) noise(h *Host, _ *Fault, r *rand.Rand) {
-	c := router(MustParseConfig(s.config(h.index, variant{})), s.w.checker.keys[0])
+	c := router(s.w.config(s.config(h.index, variant{})), s.w.checker.keys[0])
 	hdr := wire.Header{Src: netip.MustParseAddr("192.0.2.77"), Dst: c.VRRP.Key.Family.Group(), TTL: wire.TTL}
 	adv := wire.Advertisement{Version: wire.V3, VRID: c.VRRP.Key.VRID, Priority: Choose[uint8](r, 0, 1, 255), Interval: 100, Addresses: c.VRRP.Addresses}
 	kind := r.IntN(6)

@@ -2,7 +2,6 @@ package failovertest
 
 import (
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -18,6 +17,7 @@ type Kernel struct {
 	host   *Host
 	links  []*kernelLink
 	failed map[failover.AddressKey]bool // cannot be added
+	leases int                          // how many addresses there are that agents wrote
 }
 
 type kernelLink struct {
@@ -99,6 +99,8 @@ func (k *Kernel) write(key failover.AddressKey, until vrrp.Instant) {
 		l.addresses[i].until = until
 	} else {
 		w.log(k.host, "kernel: add %s", key)
+		w.checker.touch(k.host)
+		k.leases++
 		l.addresses = append(l.addresses, kernelAddress{key.Prefix, until})
 		k.changed(l)
 	}
@@ -126,15 +128,27 @@ func (k *Kernel) remove(key failover.AddressKey, by remover) {
 	l := k.link(key.Interface)
 	if i := l.find(key.Prefix); i >= 0 {
 		k.host.world.log(k.host, "kernel: remove %s by %s", key, by)
+		k.host.world.checker.touch(k.host)
+		k.leases--
 		l.addresses = slices.Delete(l.addresses, i, i+1)
 		k.host.world.checker.removed(k.host, key, by)
 		k.changed(l)
 	}
 }
 
+// lose is a power cut: whatever an agent wrote is gone.
+func (k *Kernel) lose() {
+	k.host.world.checker.touch(k.host)
+	k.leases = 0
+	for _, l := range k.links {
+		l.addresses = nil
+	}
+}
+
 // setLink changes the state of eth0. What is gone comes back under another index, with the administrator's addresses.
 func (k *Kernel) setLink(up, exists bool) {
 	l := k.link("eth0")
+	k.host.world.checker.touch(k.host)
 	for _, a := range slices.Clone(l.addresses) {
 		// The kernel flushes IPv6 addresses when an interface goes down, and all of them with the interface.
 		if !exists || !up && a.prefix.Addr().Is6() {
@@ -158,6 +172,7 @@ func (k *Kernel) setLink(up, exists bool) {
 // setStatic changes the administrator's addresses on eth0.
 func (k *Kernel) setStatic(addresses []netip.Prefix) {
 	l := k.link("eth0")
+	k.host.world.checker.touch(k.host)
 	k.lostStatic(l, addresses)
 	l.static = addresses
 	k.host.world.log(k.host, "kernel: eth0 has %v", addresses)
@@ -240,7 +255,7 @@ type worker struct {
 	want    failover.DesiredAddresses
 	asked   vrrp.Instant
 	renewed uint64
-	had     map[failover.AddressKey]bool // of the last report
+	had     []failover.AddressKey        // of the last report
 	written map[failover.AddressKey]bool // by this worker, not by a dead predecessor
 	planned bool
 }
@@ -272,27 +287,24 @@ func (k *worker) kick() {
 
 func (k *worker) work() {
 	a := k.agent
-	rep := failover.AddressReport{Generation: k.want.Generation, Failed: make(map[failover.AddressKey]string)}
+	rep := failover.AddressReport{Generation: k.want.Generation, Present: make([]failover.AddressKey, 0, len(k.want.Addresses))}
 	renew := k.want.Renewal != k.renewed
 	k.renewed = k.want.Renewal
-	wanted := make(map[failover.AddressKey]bool)
 	for i := range k.want.Addresses {
-		key := k.want.Addresses[i].Key()
-		wanted[key] = true
 		k.put(&k.want.Addresses[i], renew, &rep)
 	}
 	for _, key := range a.host.Kernel.keys() {
-		if !wanted[key] {
+		if !k.wants(key) {
 			a.world.checker.removing(a, key)
 			a.host.Kernel.remove(key, byOwner)
 		}
 	}
-	k.had = make(map[failover.AddressKey]bool)
-	for _, key := range rep.Present {
-		k.had[key] = true
-	}
+	k.had = slices.Clone(rep.Present)
 	if a.world.mutation == OptimisticReport {
-		rep.Present, rep.Failed = slices.Collect(maps.Keys(wanted)), nil
+		rep.Present, rep.Failed = nil, nil
+		for i := range k.want.Addresses {
+			rep.Present = append(rep.Present, k.want.Addresses[i].Key())
+		}
 	}
 	a.result(failover.AddressesReported{Report: rep})
 }
@@ -308,7 +320,7 @@ func (k *worker) put(addr *failover.Address, renew bool, rep *failover.AddressRe
 	link := kern.link(key.Interface)
 	switch {
 	case link == nil || link.index == 0:
-		rep.Failed[key] = "no such interface"
+		fails(rep, key, "no such interface")
 		return
 	case ours && until <= now:
 		kern.remove(key, byOwner)
@@ -317,15 +329,26 @@ func (k *worker) put(addr *failover.Address, renew bool, rep *failover.AddressRe
 		kern.write(key, until)
 	case there:
 	case kern.failed[key]:
-		rep.Failed[key] = "no space left"
+		fails(rep, key, "no space left")
 		return
 	case until.Sub(now) < time.Second:
 		return // too little of the lease is left to be written
 	default:
 		kern.write(key, until)
-		if k.had[key] {
+		if slices.Contains(k.had, key) {
 			rep.Restored = append(rep.Restored, key)
 		}
 	}
 	rep.Present, k.written[key] = append(rep.Present, key), true
+}
+
+func fails(rep *failover.AddressReport, key failover.AddressKey, why string) {
+	if rep.Failed == nil {
+		rep.Failed = make(map[failover.AddressKey]string)
+	}
+	rep.Failed[key] = why
+}
+
+func (k *worker) wants(key failover.AddressKey) bool {
+	return slices.ContainsFunc(k.want.Addresses, func(a failover.Address) bool { return a.Key() == key })
 }

@@ -55,16 +55,16 @@ const patient = 8
 // settle runs the world until everything is right.
 func (s *scenario) settle(whole bool) {
 	w, c := s.w, s.w.checker
-	end, quiet := w.now.Add(s.settling()), 10*s.interval
+	end, quiet := w.now.Add(s.settling()), 4*s.interval
 	for !whole && c.broken == "" && w.now < end {
-		w.Run(min(end, w.now.Add(max(quiet/2, 500*time.Millisecond))))
+		w.Run(min(end, w.now.Add(max(s.interval, 500*time.Millisecond))))
 		if c.broken == "" && c.moved.Add(quiet) < w.now && c.right(s) {
 			return
 		}
 	}
 	w.Run(end)
 	last := w.now
-	w.Run(w.now.Add(quiet))
+	w.Run(w.now.Add(10 * s.interval))
 	if c.broken == "" {
 		c.verdict(s, last)
 	}

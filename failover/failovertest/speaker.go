@@ -62,7 +62,7 @@ func (s *Speaker) kick() {
 			s.planned, s.agent.thaw = true, append(s.agent.thaw, func() { s.planned = false; s.kick() })
 			return
 		}
-		if s.applied != s.want.Generation {
+		if w.trace != nil && s.applied != s.want.Generation {
 			w.log(s.agent.host, "speaker %s announces #%d: %s", s.cfg.Name, s.want.Generation, describeRoutes(s.want.Routes))
 		}
 		s.Table, s.applied = s.want.Routes, s.want.Generation

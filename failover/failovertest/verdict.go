@@ -41,7 +41,7 @@ func (c *checker) right(s *scenario) bool {
 // elected: exactly one is Active, the best one if all preempt, and the LAN knows.
 func (c *checker) elected(s *scenario, k vrrp.Key) {
 	var active, best *Host
-	priority := func(h *Host) uint8 { return router(MustParseConfig(h.Config), k).VRRP.Priority }
+	priority := func(h *Host) uint8 { return router(c.w.config(h.Config), k).VRRP.Priority }
 	for _, h := range c.w.Hosts {
 		if h.agent == nil {
 			continue
@@ -65,7 +65,7 @@ func (c *checker) elected(s *scenario, k vrrp.Key) {
 	if s.preempt && priority(active) != priority(best) {
 		c.fail("S1", "%s is Active for %s, and %s should be", active.Name, k, best.Name)
 	}
-	for _, a := range router(MustParseConfig(active.Config), k).Addresses {
+	for _, a := range router(c.w.config(active.Config), k).Addresses {
 		if _, ours := active.Kernel.has(a.Key()); a.Interface == "eth0" && ours && !c.unheard[k] && c.cache[a.Prefix.Addr()] != active {
 			c.fail("CACHE", "the LAN does not know that %s has %s", active.Name, a.Prefix)
 		}

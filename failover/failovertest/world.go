@@ -23,6 +23,7 @@ type World struct {
 	mutation Mutation
 	checker  *checker
 	trace    io.Writer // nil: nobody listens
+	configs  map[string]*failover.Config
 }
 
 // Path is what happens to packets from one host to another. The zero value delivers at once.
@@ -68,7 +69,7 @@ const (
 
 // NewWorld returns a world without hosts in which the seed decides what is left to chance.
 func NewWorld(seed uint64, m Mutation, trace io.Writer) *World {
-	w := &World{rand: rand.New(rand.NewPCG(seed, 0x5eed)), mutation: m, trace: trace}
+	w := &World{rand: rand.New(rand.NewPCG(seed, 0x5eed)), mutation: m, trace: trace, configs: make(map[string]*failover.Config)}
 	w.checker = newChecker(w)
 	return w
 }
@@ -99,6 +100,17 @@ func (w *World) Run(until vrrp.Instant) {
 		do()
 		w.checker.look()
 	}
+}
+
+// config returns what a configuration file says. It is not to be given to a core that has the same already: that a reload
+// changes nothing is to be shown for two readings of a file.
+func (w *World) config(text string) *failover.Config {
+	cfg := w.configs[text]
+	if cfg == nil {
+		cfg = MustParseConfig(text)
+		w.configs[text] = cfg
+	}
+	return cfg
 }
 
 // upTo draws a duration in [0, d).
