@@ -92,4 +92,3 @@ func (c *checker) lost(a *agent, k failover.AddressKey) (last vrrp.Instant) {
 	}
 	return last
 }
-

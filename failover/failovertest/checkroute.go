@@ -127,4 +127,3 @@ func (s *Speaker) connected(a *agent) bool {
 	i := slices.IndexFunc(n.Speakers, func(x failover.SpeakerStatus) bool { return x.Name == s.cfg.Name })
 	return i >= 0 && n.Speakers[i].Connected
 }
-
