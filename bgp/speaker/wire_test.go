@@ -181,7 +181,7 @@ func TestBGP_OPEN_03_NegotiatedHoldTimeIsTheSmaller(t *testing.T) {
 
 // A standby has its session up with nothing announced; what it then announces is exactly what is wanted, at once.
 func TestBGP_UPD_05_BackupIsSilent_BGP_UPD_06_ActiveAnnouncesAtOnce(t *testing.T) {
-	t.Parallel()
+	// Not beside others: a process that takes 0.3 s to confirm a withdrawal is killed, and rightly so.
 	p, a := connect(t, nil, nil)
 	p.wait(0, prompt, "KEEPALIVE", kind(packet.BGP_MSG_KEEPALIVE))
 	time.Sleep(300 * time.Millisecond) // the assertion is that nothing comes
@@ -305,7 +305,7 @@ func TestBGP_COM_01_ExactAttributesInCanonicalOrder(t *testing.T) {
 
 // The end: withdrawals, then CEASE 6/2 with the text, then the connection closes; all within two seconds.
 func TestBGP_GR_06_StopWithdrawsThenCeases_BGP_SHUT_01_WithText(t *testing.T) {
-	t.Parallel()
+	// Not beside others: a process that takes 0.3 s to confirm a withdrawal is killed, and rightly so.
 	p := newRawPeer(t, "127.0.0.2", nil)
 	text := "wartung: Übergabe an HK \x00" + strings.Repeat("ä", 100)
 	a := startAgent(t, speakerOf(rawNeighbor(p)), func(c *Config) { c.Communication = text })
