@@ -95,6 +95,7 @@ func (c *Core) Inherit(now vrrp.Instant, heirs []Heir, resume bool, died, until 
 		}
 		r.inherits, r.held, r.born = h, r.own, now
 		if resume {
+			r.attracting = true // the routes of the life before are out
 			r.priority = heirs[i].Priority
 			r.fsm.SetPriority(r.priority)
 			r.untested = r.notYetKnown(c)
@@ -144,6 +145,7 @@ func (c *Core) serveOn(now vrrp.Instant, r *router, h *inheritance, fx *Effects)
 		return
 	}
 	r.handover = &handover{why: agentDied, since: h.died, until: h.until, heard: vrrp.Never, inherited: true}
+	r.attracting = true // its routes are asked for as the last resort: they are withdrawn before the addresses go
 	c.tellHandover(now, r, "waiting", agentDied, fx)
 	c.reschedule(r)
 }
@@ -157,6 +159,7 @@ func (c *Core) disinherit(now vrrp.Instant, r *router, fx *Effects) {
 	}
 	resume := r.inherits.resume
 	r.inherits, r.legacy, c.dirty = nil, nil, true
+	r.release(now)
 	if resume {
 		c.advertise(r, wire.PriorityRelease, fx)
 	}
