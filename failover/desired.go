@@ -53,7 +53,7 @@ func (c *Core) flushRoutes(now vrrp.Instant, s *speaker, fx *Effects) {
 	want = c.govern(now, s, want, fx)
 	announce, withdraw := bgp.Diff(s.desired.Routes, want)
 	until := c.routesUntil(guarded)
-	if len(announce) == 0 && len(withdraw) == 0 {
+	if len(announce) == 0 && len(withdraw) == 0 && !s.stale {
 		if len(want) > 0 && until != s.desired.Until { // the same set, for longer
 			s.desired.Until = until
 			fx.Routes = append(fx.Routes, SpeakerRoutes{Speaker: s.cfg.Name, Desired: s.desired})
@@ -63,6 +63,7 @@ func (c *Core) flushRoutes(now vrrp.Instant, s *speaker, fx *Effects) {
 	// One count for all speakers: a late report of a speaker that a reload removed and another one put back must not
 	// pass for an answer.
 	c.routes++
+	s.stale = false
 	s.desired = bgp.Desired{Generation: c.routes, Routes: want, Until: until}
 	fx.Routes = append(fx.Routes, SpeakerRoutes{Speaker: s.cfg.Name, Desired: s.desired})
 }

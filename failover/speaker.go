@@ -15,8 +15,10 @@ type speaker struct {
 	report  bgp.Report
 	// reported: report is one that the speaker made.
 	reported bool
-	refused  string // what the rails refused last
-	rails    rails
+	// stale: it may still announce what another life of the agent has asked for, so that it is asked for nothing, too.
+	stale   bool
+	refused string // what the rails refused last
+	rails   rails
 	// troubles limits how often the errors of neighbors that stay down are told; the zero address stands for the
 	// speaker itself.
 	troubles map[netip.Addr]*limiter

@@ -159,9 +159,21 @@ func (c *Core) disinherit(now vrrp.Instant, r *router, fx *Effects) {
 	}
 	resume := r.inherits.resume
 	r.inherits, r.legacy, c.dirty = nil, nil, true
+	if resume {
+		c.outdate(r)
+	}
 	r.release(now)
 	if resume {
 		c.advertise(r, wire.PriorityRelease, fx)
 	}
 	c.reschedule(r)
+}
+
+// outdate makes the speakers of r be asked anew: they may go on with what the life before has asked for, and r does not.
+func (c *Core) outdate(r *router) {
+	for i := range r.cfg.Announce {
+		if s := c.speakers[r.cfg.Announce[i].Speaker]; s != nil {
+			s.stale = true
+		}
+	}
 }
