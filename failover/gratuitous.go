@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"slices"
 	"time"
 
 	"failoverd/vrrp"
@@ -194,6 +195,11 @@ func (c *Core) pacer(link LinkID) *pacer {
 	p := &pacer{link: link}
 	c.pacers = append(c.pacers, p)
 	return p
+}
+
+// awaitsTurn reports whether an announcement of r's is still to be sent.
+func (c *Core) awaitsTurn(r *router, k AddressKey) bool {
+	return slices.ContainsFunc(c.pacers, func(p *pacer) bool { return slices.Contains(p.queue, paced{r, k}) })
 }
 
 func (p *pacer) due() vrrp.Instant {

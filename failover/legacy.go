@@ -14,6 +14,8 @@ import (
 // an Instant means the same to both.
 type Legacy struct {
 	Routers []LegacyRouter
+	// Told holds the last state that the scripts of a router were told of which does not run, by its key.
+	Told map[string]string `json:",omitempty"`
 	// Groups holds the last state that each sync group was told of, by its name.
 	Groups map[string]string `json:",omitempty"`
 }
@@ -71,6 +73,7 @@ func (c *Core) Legacy() *Legacy {
 	l := &Legacy{Groups: maps.Clone(c.groupsTold)}
 	for _, r := range c.routers {
 		if r.fsm.State() == vrrp.Initialize {
+			l.tell(r.cfg.heirKey(), r.told)
 			continue
 		}
 		g := &r.gratuitous
@@ -80,13 +83,24 @@ func (c *Core) Legacy() *Legacy {
 			Counters: r.counters,
 		}
 		for i, p := range r.presence {
-			if p == announced {
-				h.Announced = append(h.Announced, r.cfg.Addresses[i].Key())
+			if k := r.cfg.Addresses[i].Key(); p == announced && !c.awaitsTurn(r, k) {
+				h.Announced = append(h.Announced, k)
 			}
 		}
 		l.Routers = append(l.Routers, h)
 	}
 	return l
+}
+
+// tell notes what was told of a router that does not run.
+func (l *Legacy) tell(key, told string) {
+	if told == "" {
+		return
+	}
+	if l.Told == nil {
+		l.Told = make(map[string]string)
+	}
+	l.Told[key] = told
 }
 
 // Await makes every router wait for TakeUp, whatever it finds: another program has the roles. It belongs right after New.
@@ -133,6 +147,9 @@ func (c *Core) TakeUp(now vrrp.Instant, l *Legacy, fx *Effects) error {
 	}
 	c.awaiting, c.started, c.unasked, c.regroup, c.dirty = false, now, true, true, true
 	c.groupsTold = maps.Clone(l.Groups)
+	for _, r := range c.routers {
+		r.told = l.Told[r.cfg.heirKey()]
+	}
 	c.evaluateFor(now, "", fx)
 	for _, r := range c.routers {
 		c.weigh(now, r, "upgrade", fx)
