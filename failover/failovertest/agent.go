@@ -47,6 +47,10 @@ type agent struct {
 	stopAt    vrrp.Instant       // when it was asked to stop; Never: it was not
 	spins     int                // batches in a row after which more was due
 	sent      failover.Advert    // the last one; for StubbornActive
+
+	alive       vrrp.Instant // when it was alive last
+	will        *lastWill    // the last one that was written
+	willPlanned bool
 }
 
 // state is what an observer knows of a router, from the events that the core tells.
@@ -62,6 +66,8 @@ type state struct {
 	// was: it was Active before or during the batch that is looked at; left: it has stopped being it; farewell: it has said
 	// so; gained: it has become it.
 	was, left, farewell, gained bool
+	// resumes is until when it may go on with the role of another life of the agent; 0: it may not.
+	resumes vrrp.Instant
 }
 
 // withdrawal says since when a speaker has not been to announce a route.
@@ -97,30 +103,23 @@ type packet struct {
 // inboxLimit is how many packets the sockets of a process keep that does not read.
 const inboxLimit = 512
 
-// start starts an agent with the host's configuration file.
+// start starts an agent with the host's configuration file. If there was one before, it takes over what it may.
 func (h *Host) start() {
 	if h.agent != nil {
 		return
 	}
 	w := h.world
 	w.log(h, "agent starts")
-	a := &agent{
-		world: w, host: h, text: h.Config, offset: time.Duration(w.rand.Int64N(1e15)), wakeAt: vrrp.Never, since: w.now,
-		open: make(map[failover.LinkID]bool), indexes: make(map[string]int),
-		desired: make(map[string]bgp.Desired), stopAt: vrrp.Never,
-	}
+	a := h.newAgent(time.Duration(w.rand.Int64N(1e15)))
 	w.checker.touch(h)
 	h.agent = a
-	a.wake = a.woken
-	cfg := w.config(h.Config)
-	var err error
-	if a.core, err = NewCore(w.trace, cfg, a.local()); err != nil {
-		panic(err)
+	if e := h.succession; e != nil {
+		a.follow(e)
 	}
-	a.configs, a.adopted = append(a.configs, cfg), append(a.adopted, w.now)
-	a.worker = worker{agent: a, written: make(map[failover.AddressKey]bool)}
-	a.worker.set(failover.DesiredAddresses{})
-	a.adoptSpeakers(cfg)
+	if !a.core.Inheriting() {
+		a.worker.set(failover.DesiredAddresses{})
+	}
+	a.adoptSpeakers(a.core.Config())
 	for _, f := range []wire.Family{wire.IPv4, wire.IPv6} {
 		a.arrives(failover.LinkChanged{Link: failover.LinkID{Family: f}, Open: true})
 	}
@@ -129,8 +128,41 @@ func (h *Host) start() {
 	}
 }
 
-// crash kills the agent. The kernel keeps what it has; the speakers notice, and end.
+// newAgent returns an agent that has done nothing yet, with the host's configuration file.
+func (h *Host) newAgent(offset time.Duration) *agent {
+	w := h.world
+	a := &agent{
+		world: w, host: h, text: h.Config, offset: offset, wakeAt: vrrp.Never, since: w.now, alive: w.now,
+		open: make(map[failover.LinkID]bool), indexes: make(map[string]int), desired: make(map[string]bgp.Desired), stopAt: vrrp.Never,
+	}
+	a.wake = a.woken
+	cfg := w.config(h.Config)
+	var err error
+	if a.core, err = NewCore(w.trace, cfg, a.local()); err != nil {
+		panic(err)
+	}
+	a.configs, a.adopted = append(a.configs, cfg), append(a.adopted, w.now)
+	a.worker = worker{agent: a, written: make(map[failover.AddressKey]bool)}
+	return a
+}
+
+// observe tells the agent at once what there is.
+func (a *agent) observe() {
+	now := a.local()
+	for _, f := range []wire.Family{wire.IPv4, wire.IPv6} {
+		a.step(now, failover.LinkChanged{Link: failover.LinkID{Family: f}, Open: true})
+	}
+	for _, l := range a.host.Kernel.links {
+		a.step(now, failover.InterfaceChanged{Interface: l.describe()})
+	}
+}
+
+// crash kills the agent, and whoever watches over it. The kernel keeps what it has; the speakers notice, and end.
 func (h *Host) crash() {
+	if e := h.succession; e != nil {
+		h.succession = nil
+		e.drop()
+	}
 	if a := h.agent; a != nil {
 		h.world.log(h, "agent crashes")
 		h.gone(a)
@@ -138,15 +170,20 @@ func (h *Host) crash() {
 }
 
 func (h *Host) gone(a *agent) {
+	h.leave(a)
+	for _, s := range a.speakers {
+		s.end()
+	}
+}
+
+// leave ends the agent's process. Its speakers go on.
+func (h *Host) leave(a *agent) {
 	h.world.checker.touch(h)
 	h.agent = nil
 	for _, st := range a.states {
 		if st.word == "MASTER" {
 			h.world.checker.unheard[st.key] = true
 		}
-	}
-	for _, s := range a.speakers {
-		s.end()
 	}
 }
 
@@ -252,6 +289,7 @@ func (a *agent) batch() {
 	inputs := a.inbox
 	a.inbox, a.read = a.read[:0], nil
 	now := a.local()
+	a.alive = a.world.now
 	if a.world.mutation == TimersFirst && a.core.Deadline() <= now {
 		a.core.Expire(now, &a.fx)
 	}
@@ -260,6 +298,9 @@ func (a *agent) batch() {
 		case packet:
 			if a.world.mutation != DeafWhenActive || a.word(in.p) != "MASTER" {
 				a.core.Receive(now, in.link, in.p, &a.fx)
+			}
+			if a.world.mutation == HastyPromotion {
+				a.promote(now, in)
 			}
 		case failover.Input:
 			a.step(now, in)
@@ -272,6 +313,17 @@ func (a *agent) batch() {
 	a.perform()
 	clear(inputs)
 	a.read = inputs
+}
+
+// promote takes an advertisement of a lower priority for the end of the one who has sent it.
+func (a *agent) promote(now vrrp.Instant, in packet) {
+	p := *in.p
+	r := router(a.core.Config(), vrrp.Key{Interface: "eth0", Family: p.Family(), VRID: p.VRID})
+	if r == nil || p.Priority == wire.PriorityRelease || p.Priority >= r.VRRP.Priority {
+		return
+	}
+	p.Priority = wire.PriorityRelease
+	a.core.Receive(now, in.link, &p, &a.fx)
 }
 
 // step feeds one input to the core; the daemon opens and closes sockets before.
@@ -415,6 +467,9 @@ func (a *agent) perform() {
 		s.touched()
 	}
 	stopped := fx.Stopped
+	if len(fx.Events) > 0 {
+		a.writeWill()
+	}
 	fx.Reset()
 	w.checker.settled(a, stopped)
 	if stopped {

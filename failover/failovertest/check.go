@@ -44,6 +44,8 @@ type checker struct {
 	touched bool // something has been done that elections may depend on
 	// graced counts what was right only because it had just been so, or was about to be.
 	graced int
+	// resumed are the roles that agents have resumed so early that nobody may have noticed.
+	resumed []resumption
 }
 
 // hostView is what is remembered of a host.
@@ -157,6 +159,7 @@ func (c *checker) batch(a *agent) {
 func (c *checker) transition(a *agent, e *failover.Event) {
 	c.moved = c.w.now
 	st := a.state(e.Key)
+	c.succeeded(a, st, e)
 	if e.From == "BACKUP" && e.To == "MASTER" && st.heard >= 0 && c.w.now.Sub(st.heard) < st.down-time.Millisecond {
 		c.fail("S11", "%s takes %s over %v after it heard a router that it has to leave alone for %v", a.host.Name, e.Key, c.w.now.Sub(st.heard), st.down)
 	}
@@ -328,7 +331,7 @@ func (c *checker) stopped(a *agent) {
 		c.fail("S14", "%s has stopped, and left %v", a.host.Name, left)
 	}
 	for _, s := range a.speakers {
-		if s.up && len(s.Table) > 0 && s.connected(a) {
+		if s.up && len(s.Table) > 0 && s.connected(a) && !s.adopted {
 			c.fail("S14", "%s has stopped, and %s still announces %s", a.host.Name, s.cfg.Name, describeRoutes(s.Table))
 		}
 	}

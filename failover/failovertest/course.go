@@ -102,6 +102,8 @@ func init() {
 		"bad_paths":        {(*scenario).badPaths, aWhile},
 		"cut":              {(*scenario).cut, aWhile},
 		"crash":            {(*scenario).crash, aWhile},
+		"kill":             {(*scenario).kill, nil},
+		"upgrade":          {(*scenario).upgrade, nil},
 		"power_cut":        {(*scenario).powerCut, aWhile},
 		"freeze":           {(*scenario).freeze, aFreeze},
 		"restart":          {(*scenario).restart, aStop},
@@ -125,5 +127,5 @@ var weighted = []string{
 	"bad_paths", "cut", "cut", "crash", "crash", "power_cut", "freeze", "freeze", "freeze", "restart", "restart", "link_flap",
 	"link_flap", "source_gone", "foreign_deletion", "foreign_deletion", "add_fails", "speaker_dies", "speaker_dies",
 	"speaker_hangs", "session_lost", "reload", "reload", "reload", "identical_reload", "identical_reload", "noise", "noise",
-	"slow", "quick_turn",
+	"slow", "quick_turn", "kill", "kill", "kill", "upgrade", "upgrade",
 }

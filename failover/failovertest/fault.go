@@ -89,6 +89,19 @@ func (s *scenario) crash(h *Host, f *Fault, _ *rand.Rand) {
 	s.later(f.For, func() { s.start(h) })
 }
 
+// kill ends an agent that a supervisor starts again. One time out of four it is not to resume.
+func (s *scenario) kill(h *Host, f *Fault, _ *rand.Rand) {
+	calm := s.w.checker.over(0, s.w.checker.longest)
+	s.w.checker.expect(h, false)
+	h.kill(f.N%4 == 3)
+	if h.succession != nil {
+		h.succession.calm = calm
+	}
+}
+
+// upgrade has another program take over from the agent of a host.
+func (s *scenario) upgrade(h *Host, _ *Fault, _ *rand.Rand) { h.upgrade() }
+
 func (s *scenario) start(h *Host) {
 	s.w.checker.disturb()
 	h.start()

@@ -258,10 +258,14 @@ type worker struct {
 	had     []failover.AddressKey        // of the last report
 	written map[failover.AddressKey]bool // by this worker, not by a dead predecessor
 	planned bool
+	dropped []failover.AddressKey // what has ceased to be wanted since the last work; for EdgeRemoval
 }
 
 // set takes a newer desired state.
 func (k *worker) set(d failover.DesiredAddresses) {
+	for i := range k.want.Addresses {
+		k.dropped = append(k.dropped, k.want.Addresses[i].Key())
+	}
 	k.want, k.asked = d, k.agent.world.now
 	k.kick()
 }
@@ -294,11 +298,12 @@ func (k *worker) work() {
 		k.put(&k.want.Addresses[i], renew, &rep)
 	}
 	for _, key := range a.host.Kernel.keys() {
-		if !k.wants(key) {
+		if !k.wants(key) && (a.world.mutation != EdgeRemoval || slices.Contains(k.dropped, key)) {
 			a.world.checker.removing(a, key)
 			a.host.Kernel.remove(key, byOwner)
 		}
 	}
+	k.dropped = k.dropped[:0]
 	k.had = slices.Clone(rep.Present)
 	if a.world.mutation == OptimisticReport {
 		rep.Present, rep.Failed = nil, nil

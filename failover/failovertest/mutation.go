@@ -29,6 +29,9 @@ const (
 	CarelessReader                // the TTL of a received packet is not looked at
 	BeyondTheList                 // a route leaves that no configuration has
 	StubbornActive                // an advertisement goes on being sent after the role is lost
+	Usurper                       // an agent resumes roles that have been given away for it
+	EdgeRemoval                   // only what has just ceased to be wanted is removed, and only once
+	HastyPromotion                // an advertisement of a lower priority makes a Backup take over
 
 	numMutations
 )
@@ -36,7 +39,8 @@ const (
 var mutationNames = [numMutations]string{
 	"faithful", "early announcement", "lost removal", "lost withdrawal", "early acknowledgement", "hasty stop", "no farewell",
 	"eternal lease", "deaf when active", "optimistic report", "timers first", "forgetful reload", "careless reader",
-	"beyond the list", "stubborn active",
+	"beyond the list", "stubborn active", "usurper",
+	"edge-triggered removal", "hasty promotion",
 }
 
 // String returns the mutation in words.

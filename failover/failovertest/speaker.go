@@ -24,6 +24,7 @@ type Speaker struct {
 	restarts    uint64
 	planned     bool
 	ended       bool // by a reload, or with the agent
+	adopted     bool // it has been kept from another life of the agent, and nobody has asked it for anything since
 }
 
 func newSpeaker(a *agent, cfg bgp.SpeakerConfig, want bgp.Desired) *Speaker {
@@ -55,7 +56,7 @@ func (s *Speaker) kick() {
 	w := s.agent.world
 	w.After(w.upTo(speakerDelay), func() {
 		s.planned = false
-		if s.ended || !s.up || s.fenced || s.agent.host.mood.hung {
+		if s.ended || !s.up || s.fenced || s.adopted || s.agent.host.mood.hung {
 			return
 		}
 		if s.agent.frozen { // so is the worker
@@ -72,7 +73,7 @@ func (s *Speaker) kick() {
 
 // set takes a newer desired state.
 func (s *Speaker) set(d bgp.Desired) {
-	s.want = d
+	s.want, s.adopted = d, false
 	s.kick()
 }
 

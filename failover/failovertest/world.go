@@ -21,9 +21,11 @@ type World struct {
 	rand     *rand.Rand
 	paths    [][]Path // from, to
 	mutation Mutation
-	checker  *checker
-	trace    io.Writer // nil: nobody listens
-	configs  map[string]*failover.Config
+	// supervised: agents may be killed while their supervisors live, so that there have to be wills.
+	supervised bool
+	checker    *checker
+	trace      io.Writer // nil: nobody listens
+	configs    map[string]*failover.Config
 }
 
 // Path is what happens to packets from one host to another. The zero value delivers at once.
@@ -49,7 +51,10 @@ type Host struct {
 	world *World
 	index int
 	agent *agent // nil: none runs
-	mood  mood
+
+	succession *succession    // what is to become of the roles of an agent that was killed; nil: nothing
+	deaths     []vrrp.Instant // that count
+	mood       mood
 }
 
 // mood is what keeps a host from being quick.
