@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"failoverd/bgp/speaker"
@@ -58,8 +59,11 @@ func examine(path string) (*candidate, error) {
 		return nil, fmt.Errorf("%s is not a file", path)
 	case st.Mode()&0o111 == 0:
 		return nil, fmt.Errorf("%s is not executable", path)
-	case st.Mode()&0o002 != 0:
-		return nil, fmt.Errorf("%s may be written by anybody", path)
+	case st.Mode()&0o022 != 0:
+		return nil, fmt.Errorf("%s may be written by others than its owner", path)
+	}
+	if owner := st.Sys().(*syscall.Stat_t).Uid; owner != 0 && int(owner) != os.Geteuid() {
+		return nil, fmt.Errorf("%s belongs to user %d, want root or the agent's own", path, owner)
 	}
 	self, err := os.Stat("/proc/self/exe")
 	return &candidate{path: path, same: err == nil && os.SameFile(st, self)}, nil

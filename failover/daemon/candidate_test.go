@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -34,4 +35,48 @@ func TestCandidateIsOrdinary(t *testing.T) {
 		}
 	}()
 	<-done
+}
+
+// TestExamine: what others may have written is not run with the rights of the agent.
+func TestExamine(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		mode  os.FileMode
+		owner int    // -1: whoever runs the test
+		want  string // of the error; empty: none
+	}{
+		{"a program", 0o755, -1, ""},
+		{"no program", 0o644, -1, "is not executable"},
+		{"its group may write", 0o775, -1, "may be written by others than its owner"},
+		{"anybody may write", 0o757, -1, "may be written by others than its owner"},
+		{"somebody else's", 0o755, 61234, "belongs to user 61234"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "program")
+			if err := os.WriteFile(path, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chmod(path, tt.mode); err != nil {
+				t.Fatal(err)
+			}
+			if tt.owner >= 0 {
+				if os.Geteuid() != 0 {
+					t.Skip("SKIPPED, NOT PASSED: only root can give files away")
+				}
+				if err := os.Chown(path, tt.owner, -1); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_, err := examine(path)
+			if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+				t.Errorf("%v, want %q", err, tt.want)
+			}
+		})
+	}
+	if _, err := examine("program"); err == nil || !strings.Contains(err.Error(), "is not an absolute path") {
+		t.Errorf("a relative path: %v", err)
+	}
+	if _, err := examine(t.TempDir()); err == nil || !strings.Contains(err.Error(), "is not a file") {
+		t.Errorf("a folder: %v", err)
+	}
 }

@@ -130,6 +130,10 @@ func (a *Agent) call(ctx context.Context, f func()) error {
 	case <-ctx.Done():
 		return fmt.Errorf("speak to the loop: %w", ctx.Err())
 	}
-	<-done
-	return nil
+	select {
+	case <-done:
+		return nil
+	case <-a.over: // it may have ended with f still to be run
+		return ErrStopped
+	}
 }
