@@ -105,16 +105,21 @@ func (h *handler) command(w http.ResponseWriter, r *http.Request, verb Verb, bod
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), commandTimeout)
 		defer cancel()
 		a, failed := h.src.Command(ctx, c)
-		if e, ok := failed.(*AnswerError); ok {
-			fail(w, e.Code, "%s", e.Text)
-			return
-		}
-		if failed != nil {
-			fail(w, http.StatusServiceUnavailable, "%s", failed)
-			return
-		}
-		answer(w, http.StatusOK, a)
+		conclude(w, a, failed)
 	})
+}
+
+// conclude answers a command with what came of it, or with why it failed.
+func conclude(w http.ResponseWriter, a any, failed error) {
+	if e, ok := failed.(*AnswerError); ok {
+		fail(w, e.Code, "%s", e.Text)
+		return
+	}
+	if failed != nil {
+		fail(w, http.StatusServiceUnavailable, "%s", failed)
+		return
+	}
+	answer(w, http.StatusOK, a)
 }
 
 // understand checks a request against the routers that there are.

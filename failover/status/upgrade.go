@@ -66,15 +66,7 @@ func (h *handler) upgrade(w http.ResponseWriter, r *http.Request, body []byte) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), commandTimeout)
 	defer cancel()
 	a, failed := u.Upgrade(ctx, &q)
-	if e, ok := failed.(*AnswerError); ok {
-		fail(w, e.Code, "%s", e.Text)
-		return
-	}
-	if failed != nil {
-		fail(w, http.StatusServiceUnavailable, "%s", failed)
-		return
-	}
-	answer(w, http.StatusOK, a)
+	conclude(w, a, failed)
 }
 
 // Upgrade has another program take the place of the agent. One that the agent refuses is an AnswerError of code Refused.
