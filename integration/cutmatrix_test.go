@@ -85,7 +85,7 @@ func TestCutMatrix(t *testing.T) {
 	notShort(t)
 	cases := matrixCases()
 	var workers sync.WaitGroup
-	for witness, regions := range map[bool]int{true: 3, false: 2} {
+	for witness, regions := range map[bool]int{true: 2, false: 1} {
 		queue := make(chan matrixCase, len(cases[witness]))
 		for _, c := range cases[witness] {
 			queue <- c
