@@ -84,11 +84,16 @@ func family(pid int) (group, outside []int, err error) {
 	return group, outside, nil
 }
 
-// gone reports whether all of those processes have ended.
+// gone reports whether all of those processes have ended. The first thread of a process may be a zombie while others are
+// still on their way out, and keep its sockets open.
 func gone(pids []int) bool {
 	for _, pid := range pids {
 		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		if e, ok := parseStat(pid, string(b)); err == nil && ok && !e.zombie {
+		e, ok := parseStat(pid, string(b))
+		if err != nil || !ok {
+			continue
+		}
+		if threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid)); !e.zombie || err == nil && len(threads) > 1 {
 			return false
 		}
 	}
