@@ -19,8 +19,9 @@ func TestMakeThreads(t *testing.T) {
 	if got := threads(); got < want {
 		t.Errorf("%d threads, want at least %d", got, want)
 	}
-	makeThreads(want) // it has them
-	if got := threads(); got > want+5 {
-		t.Errorf("%d threads, want about %d", got, want)
+	had := threads() // which may be more: the runtime makes some when it likes
+	makeThreads(want)
+	if got := threads(); got >= had+want/2 {
+		t.Errorf("%d threads instead of %d, which were enough", got, had)
 	}
 }
