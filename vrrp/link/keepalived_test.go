@@ -84,6 +84,7 @@ vrrp_instance V {
 		{"version 3 IPv6 from the base interface", wire.IPv6, 3, true, []string{"fe80::51/128", "2001:db8::51/128"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			lab := newLab(t)
 			wiretap := newTap(t, lab.b, ifB)
 			source, option := virtualMAC(tt.family), ""
