@@ -26,7 +26,7 @@ func TestSimulation(t *testing.T) {
 	}
 	seeds := *seedsFlag
 	if testing.Short() {
-		seeds = min(seeds, 2000)
+		seeds = min(seeds, 500)
 	}
 	seed, bad := firstViolation(seeds, production)
 	if bad == nil {

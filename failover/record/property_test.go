@@ -86,7 +86,7 @@ func (t *tape) replay(tb testing.TB, name string) (inputs, decisions int) {
 func TestSimulationsReplay(t *testing.T) {
 	seeds := *seedsFlag
 	if testing.Short() {
-		seeds = min(seeds, 60)
+		seeds = min(seeds, 10)
 	}
 	kinds := []struct {
 		name string
