@@ -296,6 +296,7 @@ func (h *groupHost) inStep() {
 		return
 	}
 	h.split = began(h.split, active > 0 && active < len(s.Routers), h.w.now)
+	h.unsure = h.split != vrrp.Never
 	if since, life, bound := h.split, h.life, h.w.interval+2*time.Millisecond; since == h.w.now {
 		h.w.After(bound, func() {
 			if h.split == since && h.life == life && h.core != nil && !h.frozen {

@@ -3,14 +3,12 @@ package failovertest
 import (
 	"flag"
 	"os"
-	"sync"
-	"sync/atomic"
 	"testing"
 )
 
 var (
-	groupSeedFlag  = flag.Uint64("group-seed", 0, "run this seed of the simulation of groups only, with a trace")
-	groupSeedsFlag = flag.Uint64("group-seeds", 2000, "how many seeds of the simulation of groups to run")
+	groupSeedFlag = flag.Uint64("group-seed", 0, "run this seed of the simulation of groups only, with a trace")
+	_             = flag.Uint64("group-seeds", 1500, "how many seeds of the simulation of groups to run")
 )
 
 // TestGroups runs many seeds of faults on two hosts with a sync group each. A seed that fails is run again with its trace
@@ -24,26 +22,13 @@ func TestGroups(t *testing.T) {
 		}
 		return
 	}
-	seeds := *groupSeedsFlag
-	if testing.Short() {
-		seeds = min(seeds, 300)
-	}
-	var (
-		next   atomic.Uint64
-		failed atomic.Int32
-		wg     sync.WaitGroup
-	)
-	for range 2 {
-		wg.Go(func() {
-			for seed := next.Add(1); seed <= seeds && failed.Load() <= 3; seed = next.Add(1) {
-				if err := SimulateGroups(seed, GroupsFaithful, nil); err != nil {
-					failed.Add(1)
-					t.Errorf("%v\nrun again: go test ./failover/failovertest -run TestGroups -group-seed %d", err, seed)
-				}
-			}
-		})
-	}
-	wg.Wait()
+	playSeeds(t, "group-seeds", 1, 60, 1500, 50_000, func(seed uint64) bool {
+		err := SimulateGroups(seed, GroupsFaithful, nil)
+		if err != nil {
+			t.Errorf("%v\nrun again: go test ./failover/failovertest -run TestGroups -group-seed %d", err, seed)
+		}
+		return err == nil
+	})
 }
 
 // TestGroupMutations breaks one rule at a time on purpose, which has to be noticed.

@@ -52,6 +52,7 @@ type groupHost struct {
 	// excused until then: a reload may have given the group another member, which has to listen first.
 	excused vrrp.Instant
 	alone   bool              // the last member is not in the group
+	unsure  bool              // something has happened since the members were looked at, or they were not in step then
 	split   vrrp.Instant      // since when some members are Active, and others are not; Never: they are in step
 	words   map[string]string // states as told by events
 }
@@ -134,7 +135,7 @@ func (h *groupHost) start() {
 	if h.core, err = NewCore(w.trace, MustParseConfig(w.config(h.index, groupVariant{})), h.local()); err != nil {
 		panic(err)
 	}
-	h.excused, h.alone, h.split = w.now, false, vrrp.Never
+	h.excused, h.alone, h.split, h.unsure = w.now, false, vrrp.Never, true
 	news := []failover.Input{}
 	for _, lan := range lans {
 		news = append(news, failover.InterfaceChanged{Interface: w.iface(h, lan)})
@@ -268,9 +269,12 @@ func (h *groupHost) arm() {
 func (h *groupHost) batch() {
 	w, fx := h.w, &h.fx
 	h.core.Flush(h.local(), fx)
-	for _, line := range Describe(fx) {
-		w.log(h, "%s", line)
+	if w.trace != nil {
+		for _, line := range Describe(fx) {
+			w.log(h, "%s", line)
+		}
 	}
+	h.unsure = h.unsure || len(fx.Events) > 0
 	for i := range fx.Events {
 		if e := &fx.Events[i]; e.Kind == failover.EventTransition {
 			h.words[e.Router] = e.To
@@ -290,7 +294,9 @@ func (h *groupHost) batch() {
 		w.fail("SPIN", "more is due at once")
 	}
 	fx.Reset()
-	h.inStep()
+	if h.unsure {
+		h.inStep()
+	}
 }
 
 // send puts a packet on the LAN that it is for.

@@ -3,14 +3,13 @@ package failovertest
 import (
 	"flag"
 	"os"
-	"sync"
-	"sync/atomic"
 	"testing"
 )
 
 var (
 	seedFlag  = flag.Uint64("seed", 0, "run this seed of the simulation only, with a trace")
-	seedsFlag = flag.Uint64("seeds", 2000, "how many seeds of the simulation to run")
+	firstFlag = flag.Uint64("first", 1, "the first seed of the simulation")
+	_         = flag.Uint64("seeds", 2000, "how many seeds of the simulation to run")
 )
 
 // TestSimulation runs many seeds of faults on two cores. The course of a seed that fails is made as small as it can be, and
@@ -24,33 +23,17 @@ func TestSimulation(t *testing.T) {
 		}
 		return
 	}
-	seeds := *seedsFlag
-	if testing.Short() {
-		seeds = min(seeds, 200)
-	}
-	var (
-		next   atomic.Uint64
-		failed atomic.Int32
-		wg     sync.WaitGroup
-	)
-	for range 2 {
-		wg.Go(func() {
-			for {
-				seed := next.Add(1)
-				if seed > seeds || failed.Load() > 3 {
-					return
-				}
-				c := Draw(seed)
-				if err := Play(c, Faithful, nil); err != nil {
-					failed.Add(1)
-					c = Shrink(c, Faithful)
-					t.Errorf("%v\nrun again: go test ./failover/failovertest -run 'TestSimulation$' -seed %d\nor put this into testdata/NAME.course:\n%s> play\n    breaks nothing\nThere it is: %s",
-						err, seed, c, Outcome(c, Faithful, nil))
-				}
-			}
-		})
-	}
-	wg.Wait()
+	playSeeds(t, "seeds", *firstFlag, 100, 2000, 100_000, func(seed uint64) bool {
+		c := Draw(seed)
+		err := Play(c, Faithful, nil)
+		if err == nil {
+			return true
+		}
+		c = Shrink(c, Faithful)
+		t.Errorf("%v\nrun again: go test ./failover/failovertest -run 'TestSimulation$' -seed %d\nor put this into testdata/NAME.course:\n%s> play\n    breaks nothing\nThere it is: %s",
+			err, seed, c, Outcome(c, Faithful, nil))
+		return false
+	})
 }
 
 // TestMutations breaks one rule at a time on purpose: the checker has to notice within a few seeds.

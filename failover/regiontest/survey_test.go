@@ -12,7 +12,7 @@ import (
 
 var (
 	surveyFlag = flag.Bool("survey", false, "play all courses, whatever is broken, and tell how often each rule is, and what was measured")
-	firstFlag  = flag.Uint64("first", 1, "the first seed of -survey")
+	firstFlag  = flag.Uint64("first", 1, "the first seed of many")
 	onlyFlag   = flag.String("only", "", "the rules that count in -survey; empty: all")
 )
 

@@ -1,0 +1,5 @@
+//go:build race
+
+package failovertest
+
+const raceEnabled = true
