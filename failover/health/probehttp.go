@@ -1,7 +1,6 @@
 package health
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -11,7 +10,6 @@ import (
 	"net/url"
 	"regexp"
 	"strconv"
-	"sync"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -20,21 +18,12 @@ import (
 	"failoverd/failover"
 )
 
-const (
-	// maxBody is how much of a body is read for body_match, in octets.
-	maxBody = 256 << 10
-	// maxHeader bounds the header of a response, in octets.
-	maxHeader = 64 << 10
-	// maxInterim is how many interim responses (RFC 9110 section 15.2) may come before the one that counts.
-	maxInterim = 5
-)
-
 // web asks for a URL. Each time it opens a connection of its own, so that it is the whole way which is checked, uses no
 // proxy, and takes the first answer: a redirection is a status like any other, because where it leads to is not what was to
 // be checked. Without body_match the body is not read.
 //
-// It writes the same octets each time and reads the answer in the goroutine of the run: a client of package net/http
-// would need three more, and three times the time of the processor.
+// It writes the same octets each time and reads the answer itself (answer.go), in the goroutine of the run: a client of package
+// net/http would need three more, and three times the time of the processor.
 type web struct {
 	probe   *failover.Probe
 	way     way
@@ -43,9 +32,8 @@ type web struct {
 	request *http.Request
 	text    []byte         // the request, as HTTP/1.1 sends it
 	body    *regexp.Regexp // nil: any
-	// judge says whether an answer is what it should be. over reports that no more of the body was read because it is too
-	// long.
-	judge func(a *http.Response, over func() bool) (outcome, error)
+	// judge says whether an answer is what it should be.
+	judge func(a *answer) (outcome, error)
 }
 
 func httpProber(p *failover.Probe, w way) prober {
@@ -156,13 +144,12 @@ func (h *web) speak(conn io.ReadWriter) (outcome, error) {
 	}
 	r := readers.Get().(*reader)
 	defer r.release()
-	r.from(conn, maxHeader)
-	a, err := h.answer(r)
+	r.from(conn)
+	a, err := r.answer(h.request.Method)
 	if err != nil {
 		return outcome{}, err
 	}
-	r.limit.N = maxBody // of what is still to be read; the rest is in the buffer
-	return h.judge(a, func() bool { return r.limit.N <= 0 })
+	return h.judge(a)
 }
 
 // speak2 speaks HTTP/2. The one of net/http is not in the program that is shipped; this one the speakers need anyway.
@@ -179,43 +166,25 @@ func (h *web) speak2(ctx context.Context, conn net.Conn) (outcome, error) {
 		return outcome{}, err
 	}
 	defer a.Body.Close()
-	body := &io.LimitedReader{R: a.Body, N: maxBody}
-	a.Body = io.NopCloser(body)
-	return h.judge(a, func() bool { return body.N <= 0 })
-}
-
-// answer reads the header of the answer that counts.
-func (h *web) answer(r *reader) (*http.Response, error) {
-	for range maxInterim + 1 {
-		a, err := http.ReadResponse(r.Reader, h.request)
-		if err != nil && r.limit.N <= 0 {
-			return nil, errors.New("the header of the answer is too long")
-		}
-		if err != nil {
-			return nil, err
-		}
-		if a.StatusCode >= 200 || a.StatusCode == http.StatusSwitchingProtocols {
-			return a, nil
-		}
-	}
-	return nil, errors.New("too many interim answers")
+	limit := &io.LimitedReader{R: a.Body, N: maxBody}
+	return h.judge(&answer{status: a.StatusCode, body: limit, limit: limit})
 }
 
 // matches is the judge of a health_check by http. Of a body that is too long the beginning counts.
-func (h *web) matches(a *http.Response, over func() bool) (outcome, error) {
-	if !h.right(a.StatusCode) {
-		return outcome{cause: "status " + strconv.Itoa(a.StatusCode)}, nil
+func (h *web) matches(a *answer) (outcome, error) {
+	if !h.right(a.status) {
+		return outcome{cause: "status " + strconv.Itoa(a.status)}, nil
 	}
 	if h.body != nil {
-		body, err := io.ReadAll(io.LimitReader(a.Body, maxBody))
-		if err != nil && !over() {
+		body, over, err := a.text()
+		if err != nil && !over {
 			return outcome{}, err
 		}
 		if !h.body.Match(body) {
 			return outcome{cause: "the body does not match", said: harmless(string(body[:min(len(body), maxWords+1)]))}, nil
 		}
 	}
-	return outcome{ok: true, cause: "status " + strconv.Itoa(a.StatusCode)}, nil
+	return outcome{ok: true, cause: "status " + strconv.Itoa(a.status)}, nil
 }
 
 func (h *web) right(status int) bool {
@@ -236,28 +205,4 @@ func (h *web) failure(ctx context.Context, err error) outcome {
 		return outcome{cause: "the connection was closed before the end of the answer"}
 	}
 	return h.way.failure(ctx, err)
-}
-
-// reader is a buffer for answers of a limited size.
-type reader struct {
-	*bufio.Reader
-	limit io.LimitedReader
-}
-
-// readers are those that nobody uses. There are about as many as probes that run at the same time.
-var readers = sync.Pool{New: func() any {
-	r := &reader{}
-	r.Reader = bufio.NewReader(&r.limit)
-	return r
-}}
-
-// from makes r read from a connection, size octets at most.
-func (r *reader) from(conn io.Reader, size int64) {
-	r.limit = io.LimitedReader{R: conn, N: size}
-	r.Reset(&r.limit)
-}
-
-func (r *reader) release() {
-	r.limit.R = nil
-	readers.Put(r)
 }

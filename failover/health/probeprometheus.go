@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"net/http"
 	"net/url"
@@ -62,9 +61,9 @@ func (m *metric) ask(ctx context.Context) outcome {
 }
 
 // judge says what an answer means.
-func (m *metric) judge(a *http.Response, over func() bool) (outcome, error) {
-	body, err := io.ReadAll(a.Body)
-	if over() {
+func (m *metric) judge(a *answer) (outcome, error) {
+	body, over, err := a.text()
+	if over {
 		m.judged = true
 		return outcome{blind: true, cause: "the answer is too long: let the query aggregate"}, nil
 	}
@@ -74,8 +73,8 @@ func (m *metric) judge(a *http.Response, over func() bool) (outcome, error) {
 	m.judged = true
 	r, err := parseResult(body)
 	switch {
-	case err != nil && a.StatusCode != http.StatusOK && !errors.As(err, new(*queryError)):
-		return outcome{blind: true, cause: "status " + strconv.Itoa(a.StatusCode)}, nil
+	case err != nil && a.status != http.StatusOK && !errors.As(err, new(*queryError)):
+		return outcome{blind: true, cause: "status " + strconv.Itoa(a.status)}, nil
 	case err != nil:
 		return outcome{blind: true, cause: harmless(err.Error())}, nil
 	}

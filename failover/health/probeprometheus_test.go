@@ -1,6 +1,7 @@
 package health
 
 import (
+	"io"
 	"math"
 	"net/http"
 	"net/http/httptest"
@@ -78,9 +79,8 @@ func TestPrometheusResult(t *testing.T) {
 		}
 		m := &metric{probe: &failover.Probe{Limit: limit, Absent: tt.absent}}
 		for _, r := range tt.rows {
-			a := httptest.NewRecorder()
-			_, _ = a.WriteString(r.answer)
-			o, err := m.judge(a.Result(), func() bool { return false })
+			body := &io.LimitedReader{R: strings.NewReader(r.answer), N: maxBody}
+			o, err := m.judge(&answer{status: 200, body: body, limit: body})
 			if err != nil {
 				t.Fatal(err)
 			}
