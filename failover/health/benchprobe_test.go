@@ -88,8 +88,8 @@ func benchmarkChecks(b *testing.B, probe failover.Probe, fake bool) {
 	var runs, failures atomic.Int64
 	target := make(chan struct{})
 	real := m.settings.prober
-	m.settings.prober = func(c *failover.CheckConfig) prober {
-		p := real(c)
+	m.settings.prober = func(c *failover.CheckConfig) (prober, bool) {
+		p, prompt := real(c)
 		return func(ctx context.Context) outcome {
 			o := outcome{ok: true, cause: "nothing"}
 			if !fake {
@@ -102,7 +102,7 @@ func benchmarkChecks(b *testing.B, probe failover.Probe, fake bool) {
 				close(target)
 			}
 			return o
-		}
+		}, prompt || fake
 	}
 	cfg := &failover.Config{}
 	for i := range 1000 {

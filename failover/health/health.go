@@ -5,7 +5,7 @@
 // Whatever cannot be checked has failed, with a reason; nothing that is configured is ever left out.
 //
 // Goroutines, once Run runs: Run itself delivers reports; one for each script, check and file, and one more while a
-// script or a check runs; one for all processes (census), and with it one that waits for the death of processes (obituaries) and
+// script runs, or a check that waits for more than its own sockets (prompt); one for all processes (census), and with it one that waits for the death of processes (obituaries) and
 // one for news from the kernel of new ones (newborns); one that waits for changes of files (notices). System calls that
 // a dead file server could block for ever have a goroutine each, which is left alone when its time is up.
 //
@@ -52,18 +52,18 @@ type Monitor struct {
 // settings are constant after New; tests change them before.
 type settings struct {
 	log     *slog.Logger
-	runner  runner                             // runs a command
-	prober  func(*failover.CheckConfig) prober // makes what looks for a health_check
-	opener  func(path string) error            // checks whether a file can be opened; may block
-	reader  func(path string) (string, error)  // reads the beginning of a file; may block
-	reread  time.Duration                      // between two readings of a file without news of it
-	settle  time.Duration                      // for how long a file must be missing or empty to count as that
-	patient time.Duration                      // how long a reading may take
-	proc    string                             // the process file system
-	scan    time.Duration                      // between two looks at new processes
-	full    time.Duration                      // between two looks at all processes
-	births  bool                               // ask the kernel for news of new processes
-	waitEnd time.Duration                      // how long Run waits for its goroutines at the end
+	runner  runner                            // runs a command
+	prober  proberFor                         // makes what looks for a health_check
+	opener  func(path string) error           // checks whether a file can be opened; may block
+	reader  func(path string) (string, error) // reads the beginning of a file; may block
+	reread  time.Duration                     // between two readings of a file without news of it
+	settle  time.Duration                     // for how long a file must be missing or empty to count as that
+	patient time.Duration                     // how long a reading may take
+	proc    string                            // the process file system
+	scan    time.Duration                     // between two looks at new processes
+	full    time.Duration                     // between two looks at all processes
+	births  bool                              // ask the kernel for news of new processes
+	waitEnd time.Duration                     // how long Run waits for its goroutines at the end
 }
 
 // New returns a Monitor that watches nothing yet.
@@ -80,7 +80,7 @@ func New(o Options) *Monitor {
 	}
 	return &Monitor{
 		settings: settings{
-			prober: func(c *failover.CheckConfig) prober { return newProber(c, lookup) },
+			prober: func(c *failover.CheckConfig) (prober, bool) { return newProber(c, lookup), prompt(c) },
 			log:    log, runner: runCommand, opener: canOpen, reader: readStart,
 			reread: 5 * time.Second, settle: 100 * time.Millisecond, patient: 5 * time.Second,
 			proc: "/proc", scan: 500 * time.Millisecond, full: 5 * time.Second, births: true,

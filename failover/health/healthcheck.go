@@ -9,9 +9,28 @@ import (
 	"failoverd/failover"
 )
 
-// prober looks once. It runs in a goroutine of its own, never twice at once, and returns soon after the end of its context,
-// which comes with the timeout of the check.
+// prober looks once. It never runs twice at once, and returns soon after the end of its context, which comes with the timeout
+// of the check.
 type prober func(ctx context.Context) outcome
+
+// term is a context with a deadline that wakes nobody up: Done is that of the context around it. It is for what waits for
+// nothing but sockets, which have that deadline themselves, and saves a timer.
+type term struct {
+	context.Context
+	at time.Time
+}
+
+// Deadline implements context.Context.
+func (t *term) Deadline() (time.Time, bool) { return t.at, true }
+
+// Err implements context.Context.
+func (t *term) Err() error {
+	err := t.Context.Err()
+	if err == nil && !time.Now().Before(t.at) {
+		err = context.DeadlineExceeded
+	}
+	return err
+}
 
 // stall is how late a failure must come in to be this process's fault: it was not running, so that whatever it did not hear
 // in time may have been there.
@@ -27,8 +46,9 @@ const grace = 50 * time.Millisecond
 // the timeout is the interval then, if it is longer.
 type healthCheck struct {
 	seat
-	log   *slog.Logger
-	probe prober
+	log    *slog.Logger
+	probe  prober
+	prompt bool // the probe waits for nothing but sockets: see prompt
 
 	mu     sync.Mutex
 	want   failover.CheckConfig
@@ -64,9 +84,10 @@ func checkParams(c failover.CheckConfig) failover.CheckConfig {
 }
 
 func newHealthCheck(s *settings, box *outbox, p failover.CheckConfig) *healthCheck {
+	probe, prompt := s.prober(&p)
 	return &healthCheck{
 		seat: newSeat(box, failover.Tracker{Kind: failover.TrackCheck, Name: p.Name}),
-		log:  s.log.With("health_check", p.Name), probe: s.prober(&p), want: p,
+		log:  s.log.With("health_check", p.Name), probe: probe, prompt: prompt, want: p,
 		verdict: verdict{rise: p.Rise, fall: p.Fall},
 	}
 }
@@ -91,7 +112,9 @@ func (h *healthCheck) loop(ctx context.Context) {
 	if !h.await(ctx) {
 		return
 	}
-	h.rounds = rounds{begins: h.begins, count: h.count, stuck: func() outcome { return timedOut(h.rounds.limit - grace) }}
+	h.rounds = rounds{
+		begins: h.begins, prompt: h.prompt, count: h.count, stuck: func() outcome { return timedOut(h.rounds.limit - grace) },
+	}
 	h.takeOver()
 	h.begin()
 	h.rounds.loop(ctx, h.first, h.changed, func() { h.takeOver(); h.rounds.rearm() })
@@ -134,15 +157,23 @@ func (h *healthCheck) interval() time.Duration {
 // begins prepares a run. What is late is ended by the context, and counted by rounds.
 func (h *healthCheck) begins() func(context.Context) outcome {
 	limit := h.p.Timeout
+	if h.prompt {
+		return func(ctx context.Context) outcome { return h.look(&term{ctx, time.Now().Add(limit)}, limit) }
+	}
 	return func(ctx context.Context) outcome {
 		ctx, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()
-		o := h.probe(ctx)
-		if deadline, _ := ctx.Deadline(); !o.ok && !o.blind && !time.Now().Before(deadline) {
-			return timedOut(limit) // however the prober puts it
-		}
-		return o
+		return h.look(ctx, limit)
 	}
+}
+
+// look probes with a context that ends after limit.
+func (h *healthCheck) look(ctx context.Context, limit time.Duration) outcome {
+	o := h.probe(ctx)
+	if deadline, _ := ctx.Deadline(); !o.ok && !o.blind && !time.Now().Before(deadline) {
+		return timedOut(limit) // however the prober puts it
+	}
+	return o
 }
 
 // count adds a result to the verdict and reports what has changed by it.

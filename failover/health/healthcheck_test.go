@@ -21,14 +21,14 @@ func checks(list ...failover.CheckConfig) *failover.Config { return &failover.Co
 func TestHealthCheckSchedule(t *testing.T) {
 	for _, c := range []struct {
 		name   string
-		probe  func(context.Context) outcome
+		probe  func() func(context.Context) outcome
 		change func(*failover.CheckConfig)
 		until  time.Duration
 		want   string
 	}{
 		{
 			"fall_interval while the verdict is about to change, and the evidence goes back to the first failure",
-			instantly("++---++"), nil, 6 * second, `
+			anew("++---++"), nil, 6 * second, `
 			0s: web begins
 			0s: web ok (exit status 0)
 			1s: web begins
@@ -43,7 +43,7 @@ func TestHealthCheckSchedule(t *testing.T) {
 		},
 		{
 			"a single failure changes nothing, and the interval is back",
-			instantly("+-+"), nil, 4 * second, `
+			anew("+-+"), nil, 4 * second, `
 			0s: web begins
 			0s: web ok (exit status 0)
 			1s: web begins
@@ -52,7 +52,7 @@ func TestHealthCheckSchedule(t *testing.T) {
 			3.5s: web begins`,
 		},
 		{
-			"without fall_interval", instantly("+-"), func(c *failover.CheckConfig) { c.FallInterval = 0 }, 3 * second, `
+			"without fall_interval", anew("+-"), func(c *failover.CheckConfig) { c.FallInterval = 0 }, 3 * second, `
 			0s: web begins
 			0s: web ok (exit status 0)
 			1s: web begins
@@ -62,7 +62,7 @@ func TestHealthCheckSchedule(t *testing.T) {
 		},
 		{
 			"what does not answer delays the next run, and fails at its timeout",
-			taking(time.Hour), func(c *failover.CheckConfig) { c.Fall = 1 }, 2 * second, `
+			func() func(context.Context) outcome { return taking(time.Hour) }, func(c *failover.CheckConfig) { c.Fall = 1 }, 2 * second, `
 			0s: web begins
 			1s: web is killed
 			1s: web failed (timed out after 1s), since 1s
@@ -72,7 +72,7 @@ func TestHealthCheckSchedule(t *testing.T) {
 		},
 		{
 			"a node that cannot look says so, and is not sure for fall more results",
-			instantly("+--??--"), nil, 6 * second, `
+			anew("+--??--"), nil, 6 * second, `
 			0s: web begins
 			0s: web ok (exit status 0)
 			1s: web begins
@@ -87,14 +87,14 @@ func TestHealthCheckSchedule(t *testing.T) {
 			6s: web begins`,
 		},
 		{
-			"the first result counts at once, whatever it is", instantly("?+"), nil, second, `
+			"the first result counts at once, whatever it is", anew("?+"), nil, second, `
 			0s: web begins
 			0s: web unknown (no route)
 			1s: web begins`,
 		},
 		{
 			"a round trip above the limit is a failure",
-			slowing(100*time.Millisecond, 300*time.Millisecond), func(c *failover.CheckConfig) { c.MaxRTT, c.Window, c.Fall = 150*time.Millisecond, 2, 2 }, 3 * second, `
+			func() func(context.Context) outcome { return slowing(100*time.Millisecond, 300*time.Millisecond) }, func(c *failover.CheckConfig) { c.MaxRTT, c.Window, c.Fall = 150*time.Millisecond, 2, 2 }, 3 * second, `
 			0s: web begins
 			0s: web ok (replies)
 			1s: web begins
@@ -103,7 +103,7 @@ func TestHealthCheckSchedule(t *testing.T) {
 			2.5s: web begins`,
 		},
 		{
-			"down until it has proved itself", instantly("++"), func(c *failover.CheckConfig) { c.Initial = failover.InitialDown }, 2 * second, `
+			"down until it has proved itself", anew("++"), func(c *failover.CheckConfig) { c.Initial = failover.InitialDown }, 2 * second, `
 			0s: web failed (initial down: there is no result yet)
 			0s: web begins
 			500ms: web begins
@@ -111,7 +111,7 @@ func TestHealthCheckSchedule(t *testing.T) {
 			1.5s: web begins`,
 		},
 		{
-			"up until it has failed often enough", instantly("---"), func(c *failover.CheckConfig) { c.Initial = failover.InitialUp }, 2 * second, `
+			"up until it has failed often enough", anew("---"), func(c *failover.CheckConfig) { c.Initial = failover.InitialUp }, 2 * second, `
 			0s: web ok (initial up: there is no result yet)
 			0s: web begins
 			500ms: web begins
@@ -120,7 +120,7 @@ func TestHealthCheckSchedule(t *testing.T) {
 			2s: web begins`,
 		},
 		{
-			"one that changes all the time stays down until it is steady", instantly("+-+-++"), func(c *failover.CheckConfig) {
+			"one that changes all the time stays down until it is steady", anew("+-+-++"), func(c *failover.CheckConfig) {
 				c.Rise, c.Fall, c.Damping = 1, 1, failover.Damping{Changes: 3, Within: 10 * second, Steady: 3 * second}
 			}, 8 * second, `
 			0s: web begins
@@ -149,7 +149,7 @@ func TestHealthCheckSchedule(t *testing.T) {
 					}
 					return outcome{ok: n < 4, cause: "a result"}
 				}
-			}(), func(c *failover.CheckConfig) { c.Fall = 1 }, 3 * second, `
+			}, func(c *failover.CheckConfig) { c.Fall = 1 }, 3 * second, `
 			0s: web begins
 			0s: web unknown (no result)
 			1s: web begins
@@ -159,24 +159,33 @@ func TestHealthCheckSchedule(t *testing.T) {
 			3s: web begins`,
 		},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newStage(t)
-				s.scripts["web"] = c.probe
-				cfg := webCheck()
-				if c.change != nil {
-					c.change(&cfg)
-				}
-				s.m.Configure(checks(cfg))
-				s.start()
-				s.pass(c.until)
-				s.expect(c.want)
-				if err := s.stop(); err != nil {
-					t.Error(err)
-				}
+		// It makes no difference in whose goroutine a probe runs that returns at its timeout.
+		for _, prompt := range []bool{false, true} {
+			t.Run(map[bool]string{false: c.name, true: c.name + ", promptly"}[prompt], func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s := newStage(t)
+					s.prompt = prompt
+					s.scripts["web"] = c.probe()
+					cfg := webCheck()
+					if c.change != nil {
+						c.change(&cfg)
+					}
+					s.m.Configure(checks(cfg))
+					s.start()
+					s.pass(c.until)
+					s.expect(c.want)
+					if err := s.stop(); err != nil {
+						t.Error(err)
+					}
+				})
 			})
-		})
+		}
 	}
+}
+
+// anew returns what makes an instantly for each run of a test.
+func anew(results string) func() func(context.Context) outcome {
+	return func() func(context.Context) outcome { return instantly(results) }
 }
 
 // slowing returns a probe with these round trips, one per run, and then the last one. It takes no time to say so.

@@ -13,14 +13,14 @@ import (
 // makes a link of it, and half of the system calls.
 func (w way) knock(ctx context.Context, t *target) error {
 	if !t.address.IsValid() {
-		l, err := w.dial(ctx, unix.SOCK_STREAM, t)
+		l, err := w.dial(ctx, unix.SOCK_STREAM, t, abrupt)
 		if err != nil {
 			return err
 		}
 		_ = l.Close() // it was there
 		return nil
 	}
-	s, err := w.begin(unix.SOCK_STREAM, 0, netip.AddrPortFrom(t.address, t.port), nil)
+	s, err := w.begin(unix.SOCK_STREAM, 0, netip.AddrPortFrom(t.address, t.port), abrupt)
 	if err != nil {
 		return err
 	}

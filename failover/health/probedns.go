@@ -74,7 +74,7 @@ func (q *question) exchange(ctx context.Context, m *dns.Msg, text []byte) (*dns.
 }
 
 func (q *question) byUDP(ctx context.Context, m *dns.Msg, text []byte) (*dns.Msg, error) {
-	l, err := q.way.dial(ctx, unix.SOCK_DGRAM, &q.to)
+	l, err := q.way.dial(ctx, unix.SOCK_DGRAM, &q.to, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +96,7 @@ func (q *question) byUDP(ctx context.Context, m *dns.Msg, text []byte) (*dns.Msg
 }
 
 func (q *question) byTCP(ctx context.Context, m *dns.Msg, text []byte) (*dns.Msg, error) {
-	l, err := q.way.dial(ctx, unix.SOCK_STREAM, &q.to)
+	l, err := q.way.dial(ctx, unix.SOCK_STREAM, &q.to, nil)
 	if err != nil {
 		return nil, err
 	}

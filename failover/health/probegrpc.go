@@ -100,7 +100,7 @@ type dialing struct {
 }
 
 func (d *dialing) dial(context.Context, string) (net.Conn, error) {
-	l, err := d.remote.way.dial(d.ctx, unix.SOCK_STREAM, &d.remote.to)
+	l, err := d.remote.way.dial(d.ctx, unix.SOCK_STREAM, &d.remote.to, nil)
 	if err != nil {
 		return nil, d.note(err)
 	}

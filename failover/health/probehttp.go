@@ -100,7 +100,11 @@ func (h *web) aim(u *url.URL) (err error) {
 // ask asks once.
 func (h *web) ask(ctx context.Context) outcome {
 	begun := time.Now()
-	l, err := h.way.dial(ctx, unix.SOCK_STREAM, &h.to)
+	end := abrupt
+	if h.tls != nil {
+		end = nil // a reset could overtake what TLS has to say of a certificate, and the server would not know
+	}
+	l, err := h.way.dial(ctx, unix.SOCK_STREAM, &h.to, end)
 	if err != nil {
 		return h.failure(ctx, err)
 	}

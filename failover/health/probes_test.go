@@ -91,6 +91,95 @@ func TestTCPProbe(t *testing.T) {
 	}
 }
 
+// What must not run in the goroutine of its check, because it could hang.
+func TestPrompt(t *testing.T) {
+	for _, tt := range []struct {
+		kind   failover.ProbeKind
+		target string
+		want   bool
+	}{
+		{failover.ProbeTCP, "127.0.0.1:80", true},
+		{failover.ProbeTCP, "[::1]:80", true},
+		{failover.ProbeTCP, "localhost:80", false},
+		{failover.ProbeTCP, "", false},
+		{failover.ProbeHTTP, "http://127.0.0.1/x", true},
+		{failover.ProbeHTTP, "http://[fe80::1%25lo]:8080/", true},
+		{failover.ProbeHTTP, "http://localhost/", false},
+		{failover.ProbeHTTP, "https://127.0.0.1/", false},
+		{failover.ProbeHTTP, "http://%zz/", false},
+		{failover.ProbeICMP, "127.0.0.1", true},
+		{failover.ProbeICMP, "localhost", false},
+		{failover.ProbeLink, "lo", true},
+		{failover.ProbeDNS, "127.0.0.1", false},
+		{failover.ProbeGRPC, "127.0.0.1:80", false},
+		{failover.ProbePrometheus, "http://127.0.0.1/", false},
+		{failover.ProbeBGPRoute, "", false},
+	} {
+		c := failover.CheckConfig{Probe: failover.Probe{Kind: tt.kind, Target: tt.target}}
+		if got := prompt(&c); got != tt.want {
+			t.Errorf("%s: %v, want %v", c.Probe.String(), got, tt.want)
+		}
+		if c.NetNamespace = "red"; prompt(&c) {
+			t.Errorf("%s in a namespace", c.Probe.String())
+		}
+	}
+}
+
+// A run in the goroutine of its check ends with the check.
+func TestPromptEnds(t *testing.T) {
+	for _, p := range []failover.Probe{
+		{Kind: failover.ProbeHTTP, Target: "http://" + listen(t) + "/"},
+		{Kind: failover.ProbeTCP, Target: "203.0.113.1:80"}, // where nothing is, or no way to it
+	} {
+		c := checkParams(failover.CheckConfig{Name: "web", Probe: p, Interval: time.Hour})
+		m := New(Options{})
+		m.Configure(checks(c))
+		ctx, cancel := context.WithCancel(t.Context())
+		over := make(chan error, 1)
+		go func() { over <- m.Run(ctx, func(failover.TrackerReport) {}) }()
+		time.AfterFunc(50*time.Millisecond, cancel) // it need not have begun
+		if err := <-over; err != nil {
+			t.Errorf("%s: %v", p.String(), err)
+		}
+	}
+}
+
+// A thousand probes a second must not leave connections behind that are closed and not gone.
+func TestProbesEndWithReset(t *testing.T) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ends := make(chan error, 2)
+	go func() {
+		for range 2 {
+			c, err := l.Accept()
+			if err != nil {
+				ends <- err
+				return
+			}
+			_, err = c.Write([]byte("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
+			for err == nil {
+				_, err = c.Read(make([]byte, 1024))
+			}
+			ends <- err
+			_ = c.Close()
+		}
+	}()
+	for _, p := range []failover.Probe{
+		{Kind: failover.ProbeTCP, Target: l.Addr().String()},
+		{Kind: failover.ProbeHTTP, Target: "http://" + l.Addr().String() + "/"},
+	} {
+		if got := probeOnce(t, failover.CheckConfig{Probe: p, Timeout: 5 * time.Second}); !strings.HasPrefix(got, "ok") {
+			t.Fatalf("%s: %s", p.String(), got)
+		}
+		if err := <-ends; !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
+			t.Errorf("%s: the server hears of %v, want a reset", p.String(), err)
+		}
+	}
+}
+
 // Who is to blame for an error that cannot be had at will.
 func TestFailure(t *testing.T) {
 	dial := func(number syscall.Errno) error {

@@ -43,10 +43,10 @@ func newTarget(s string, def uint16) (target, error) {
 	return t, nil
 }
 
-// dial connects to a target, by its addresses one after the other, which share what time is left.
-func (w way) dial(ctx context.Context, kind int, t *target) (*link, error) {
+// dial connects to a target, by its addresses one after the other, which share what time is left. prepare is that of connect.
+func (w way) dial(ctx context.Context, kind int, t *target, prepare func(fd int) error) (*link, error) {
 	if t.address.IsValid() {
-		return w.connect(ctx, kind, 0, netip.AddrPortFrom(t.address, t.port), nil)
+		return w.connect(ctx, kind, 0, netip.AddrPortFrom(t.address, t.port), prepare)
 	}
 	all, err := w.resolve(ctx, t.host)
 	if err != nil {
@@ -54,7 +54,7 @@ func (w way) dial(ctx context.Context, kind int, t *target) (*link, error) {
 	}
 	var first error
 	for i, a := range all {
-		l, err := w.dialBy(ctx, kind, netip.AddrPortFrom(a, t.port), len(all)-i)
+		l, err := w.dialBy(ctx, kind, netip.AddrPortFrom(a, t.port), len(all)-i, prepare)
 		if err == nil {
 			return l, nil
 		}
@@ -66,17 +66,17 @@ func (w way) dial(ctx context.Context, kind int, t *target) (*link, error) {
 }
 
 // dialBy connects to one of several addresses that are left, within its part of the time.
-func (w way) dialBy(ctx context.Context, kind int, a netip.AddrPort, left int) (*link, error) {
+func (w way) dialBy(ctx context.Context, kind int, a netip.AddrPort, left int, prepare func(fd int) error) (*link, error) {
 	deadline, limited := ctx.Deadline()
 	if !limited || left == 1 {
-		return w.connect(ctx, kind, 0, a, nil)
+		return w.connect(ctx, kind, 0, a, prepare)
 	}
 	part, cancel := context.WithTimeout(ctx, time.Until(deadline)/time.Duration(left))
 	defer cancel()
-	l, err := w.connect(part, kind, 0, a, nil)
+	l, err := w.connect(part, kind, 0, a, prepare)
 	if err == nil {
 		l.stop()
-		l.stop = context.AfterFunc(ctx, func() { _ = l.SetDeadline(longAgo) })
+		l.follow(ctx)
 	}
 	return l, err
 }

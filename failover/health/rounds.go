@@ -14,8 +14,12 @@ import (
 type rounds struct {
 	// interval and timeout are what the next run goes by. Whoever changes them calls rearm.
 	interval, timeout time.Duration
-	// begins prepares a run; what it returns is called in a goroutine of its own, with a context that ends with the loop's.
+	// begins prepares a run; what it returns is called with a context that ends with the loop's, in a goroutine of its own
+	// unless the runs are prompt.
 	begins func() func(context.Context) outcome
+	// prompt: a run returns at its timeout by itself, whatever happens. Then it needs no goroutine and no timer beside those
+	// of the loop, which hears of nothing else meanwhile but the end of its context.
+	prompt bool
 	// count takes the result of a run, and what stuck returns for one that goes on after its timeout.
 	count func(outcome)
 	stuck func() outcome
@@ -116,9 +120,13 @@ func (r *rounds) advance() {
 // begin starts a run.
 func (r *rounds) begin(ctx context.Context) {
 	r.begun, r.expired, r.behind, r.limit = time.Now(), time.Time{}, false, r.timeout
+	r.advance()
+	if r.prompt {
+		r.ended(ctx, r.begins()(ctx))
+		return
+	}
 	r.results = make(chan outcome, 1)
 	r.expiry.Reset(r.limit)
-	r.advance()
 	go func(run func(context.Context) outcome, results chan<- outcome) { results <- run(ctx) }(r.begins(), r.results)
 }
 

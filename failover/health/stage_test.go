@@ -23,6 +23,8 @@ type stage struct {
 	scripts map[string]func(ctx context.Context) outcome // by the program
 	stop    func() error
 
+	prompt bool // probes run in the goroutine of their check
+
 	mu   sync.Mutex
 	said []string
 	runs map[string]int // that go on
@@ -31,10 +33,10 @@ type stage struct {
 func newStage(t *testing.T) *stage {
 	s := &stage{t: t, m: New(Options{}), zero: time.Now(), runs: map[string]int{}, scripts: map[string]func(context.Context) outcome{}}
 	s.m.settings.runner = s.run
-	s.m.settings.prober = func(c *failover.CheckConfig) prober {
+	s.m.settings.prober = func(c *failover.CheckConfig) (prober, bool) {
 		return func(ctx context.Context) outcome {
 			return s.run(ctx, failover.Command{Args: []string{c.Probe.Target}}, policy{}, 0, func(string) {})
-		}
+		}, s.prompt
 	}
 	s.m.settings.opener = func(path string) error {
 		if o := s.scripts[path](context.Background()); !o.ok {
@@ -147,6 +149,11 @@ func instantly(results string) func(context.Context) outcome {
 // taking returns a script that needs that long, unless it is killed, and succeeds.
 func taking(d time.Duration) func(context.Context) outcome {
 	return func(ctx context.Context) outcome {
+		if t, ok := ctx.(*term); ok { // as a socket does
+			inner, cancel := context.WithDeadline(t.Context, t.at)
+			defer cancel()
+			ctx = inner
+		}
 		select {
 		case <-time.After(d):
 			return outcome{ok: true, cause: "exit status 0"}
