@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -79,31 +80,44 @@ func (h *netlinkHost) probe() bool {
 
 func (h *netlinkHost) write(ops []op) []error {
 	errs := make([]error, len(ops))
-	requests := make([]*nl.NetlinkRequest, 0, min(batch, len(ops)))
 	for first := 0; first < len(ops); first += batch {
 		part := ops[first:min(first+batch, len(ops))]
-		requests = requests[:0]
+		h.out = h.out[:0]
 		for i := range part {
-			requests = append(requests, part[i].request(h.proto))
+			at := len(h.out)
+			h.out = part[i].appendMessage(h.out, h.proto)
+			h.number(at, i == len(part)-1)
 		}
-		h.exchange(requests, errs[first:first+len(part)])
+		h.deliver(errs[first : first+len(part)])
 	}
 	return errs
 }
 
-// exchange sends requests in one datagram and stores the error of each. The kernel works through them in order and
-// answers failures always, successes only when asked: so the answer to the last one ends the exchange.
+// exchange sends requests in one datagram and stores the error of each.
 func (h *netlinkHost) exchange(requests []*nl.NetlinkRequest, errs []error) {
-	first := h.seq + 1
 	h.out = h.out[:0]
 	for i, r := range requests {
-		h.seq++
-		r.Seq = h.seq
-		if i == len(requests)-1 {
-			r.Flags |= unix.NLM_F_ACK
-		}
+		at := len(h.out)
 		h.out = append(h.out, r.Serialize()...)
+		h.number(at, i == len(requests)-1)
 	}
+	h.deliver(errs)
+}
+
+// number gives the message at an offset of h.out the next sequence number, and asks for an acknowledgement of the last one.
+func (h *netlinkHost) number(at int, last bool) {
+	h.seq++
+	m := h.out[at:]
+	binary.NativeEndian.PutUint32(m[8:], h.seq)
+	if last {
+		binary.NativeEndian.PutUint16(m[6:], binary.NativeEndian.Uint16(m[6:])|unix.NLM_F_ACK)
+	}
+}
+
+// deliver sends the messages in h.out, one for each of errs, and stores their errors. The kernel works through them in
+// order and answers failures always, successes only when asked: so the answer to the last one ends the exchange.
+func (h *netlinkHost) deliver(errs []error) {
+	first := h.seq + 1 - uint32(len(errs))
 	err := h.sock.send(h.out)
 	for done := false; err == nil && !done; {
 		var b []byte

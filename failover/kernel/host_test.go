@@ -186,9 +186,9 @@ func numbered(i int, dev string, lease time.Duration) failover.Address {
 func FuzzParse(f *testing.F) {
 	o := op{kind: opAdd, index: 7, addr: address("192.0.2.10/24", "eth0", 0), valid: 3}
 	o.addr.Label, o.addr.Broadcast = "eth0:1", netip.MustParseAddr("192.0.2.255")
-	f.Add(o.request(true).Serialize())
+	f.Add(o.appendMessage(nil, true))
 	o.addr = address("2001:db8::10/64", "eth0", 0)
-	f.Add(o.request(true).Serialize())
+	f.Add(o.appendMessage(nil, true))
 	f.Add(promoteRequest(7).Serialize())
 	f.Add(probeRequest().Serialize())
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -215,7 +215,7 @@ func TestAddressRoundTrip(t *testing.T) {
 		} else {
 			want.flags = unix.IFA_F_NODAD
 		}
-		for _, body := range messages(o.request(true).Serialize()) {
+		for _, body := range messages(o.appendMessage(nil, true)) {
 			if got, ok := parseAddress(body); !ok || got != want {
 				t.Errorf("%s:\n got %+v\nwant %+v", prefix, got, want)
 			}

@@ -29,57 +29,6 @@ const (
 	createOrReplace   = unix.NLM_F_CREATE | unix.NLM_F_REPLACE
 )
 
-// request returns the message that carries o out, without sequence number and NLM_F_ACK.
-func (o *op) request(tagged bool) *nl.NetlinkRequest {
-	switch o.kind {
-	case opPromote:
-		return promoteRequest(o.index)
-	case opAdd:
-		return o.addressRequest(unix.RTM_NEWADDR, createExclusively, tagged)
-	case opRenew:
-		return o.addressRequest(unix.RTM_NEWADDR, createOrReplace, tagged)
-	case opDelete:
-		return o.addressRequest(unix.RTM_DELADDR, 0, tagged)
-	}
-	panic(fmt.Sprintf("kernel: unknown op %d", o.kind))
-}
-
-func (o *op) addressRequest(kind, flags int, tagged bool) *nl.NetlinkRequest {
-	addr := o.addr.Prefix.Addr()
-	family := unix.AF_INET6
-	if addr.Is4() {
-		family = unix.AF_INET
-	}
-	msg := nl.NewIfAddrmsg(family)
-	msg.Prefixlen, msg.Index = uint8(o.addr.Prefix.Bits()), uint32(o.index)
-	req := nl.NewNetlinkRequest(kind, flags)
-	req.AddData(msg)
-	raw := addr.AsSlice()
-	req.AddData(nl.NewRtAttr(unix.IFA_LOCAL, raw))
-	req.AddData(nl.NewRtAttr(unix.IFA_ADDRESS, raw))
-	if kind == unix.RTM_DELADDR {
-		return req
-	}
-	if addr.Is4() {
-		msg.Scope = o.addr.Scope
-		if o.addr.Broadcast.Is4() {
-			req.AddData(nl.NewRtAttr(unix.IFA_BROADCAST, o.addr.Broadcast.AsSlice()))
-		}
-		if o.addr.Label != "" {
-			req.AddData(nl.NewRtAttr(unix.IFA_LABEL, nl.ZeroTerminated(o.addr.Label)))
-		}
-	}
-	if f := o.flags(); f != 0 {
-		req.AddData(nl.NewRtAttr(unix.IFA_FLAGS, nl.Uint32Attr(f)))
-	}
-	life := nl.IfaCacheInfo{IfaCacheinfo: unix.IfaCacheinfo{Valid: o.valid, Prefered: o.preferred()}}
-	req.AddData(nl.NewRtAttr(unix.IFA_CACHEINFO, life.Serialize()))
-	if tagged {
-		req.AddData(nl.NewRtAttr(ifaProto, nl.Uint8Attr(Protocol)))
-	}
-	return req
-}
-
 // promoteRequest sets promote_secondaries through netlink: /proc/sys is often read-only in containers, and belongs
 // to the namespace of the thread that writes it.
 func promoteRequest(index int) *nl.NetlinkRequest {
