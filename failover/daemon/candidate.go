@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"failoverd/bgp/speaker"
+	"failoverd/failover/status"
 	"failoverd/failover/supervisor"
 )
 
@@ -98,16 +100,24 @@ func (c *candidate) mismatch() string {
 	return fmt.Sprintf("version %s understands another %s", c.Version, strings.Join(list, ", "))
 }
 
-// check has the program read the configuration.
+// configErrors is the exit status of failoverd check when the configuration has errors.
+const configErrors = 5
+
+// check has the program read the configuration file. One that it cannot use is an AnswerError of code 422.
 func (c *candidate) check(ctx context.Context, file, configID string) error {
 	args := []string{"check", "-f", file}
 	if configID != "" {
 		args = append(args, "-i", configID)
 	}
-	if _, err := c.output(ctx, args...); err != nil {
-		return fmt.Errorf("version %s cannot use the configuration: %w", c.Version, err)
+	_, err := c.output(ctx, args...)
+	var ended *exec.ExitError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &ended) && ended.ExitCode() == configErrors:
+		return &status.AnswerError{Code: http.StatusUnprocessableEntity, Text: fmt.Sprintf("version %s cannot use the configuration: %v", c.Version, err)}
 	}
-	return nil
+	return fmt.Errorf("version %s does not check the configuration: %w", c.Version, err)
 }
 
 // output runs the program, without the real-time priority of the agent, and returns what it writes to standard output. The

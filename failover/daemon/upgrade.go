@@ -15,6 +15,9 @@ import (
 func (a *Agent) Upgrade(ctx context.Context, q *status.UpgradeRequest) (*status.UpgradeAnswer, error) {
 	refused := func(err error) (*status.UpgradeAnswer, error) {
 		a.log.Error("upgrade refused", "err", err)
+		if answer, ok := err.(*status.AnswerError); ok {
+			return nil, answer
+		}
 		return nil, &status.AnswerError{Code: status.Refused, Text: err.Error()}
 	}
 	select {
@@ -40,7 +43,7 @@ func (a *Agent) Upgrade(ctx context.Context, q *status.UpgradeRequest) (*status.
 		answer.Nothing, answer.To = true, a.opts.Version
 		return answer, nil
 	}
-	if err := a.judge(ctx, c, q.Drain); err != nil {
+	if err := a.judge(ctx, c, q); err != nil {
 		return refused(err)
 	}
 	switch answer.To = c.Version; {
@@ -64,16 +67,21 @@ func (a *Agent) candidatePath(q *status.UpgradeRequest) (string, error) {
 }
 
 // judge says why a program cannot take over. To start it afresh takes less.
-func (a *Agent) judge(ctx context.Context, c *candidate, afresh bool) error {
+func (a *Agent) judge(ctx context.Context, c *candidate, q *status.UpgradeRequest) error {
 	if err := c.introduce(ctx); err != nil {
 		return err
 	}
-	if err := c.check(ctx, a.opts.File, a.opts.ConfigID); err != nil || afresh {
+	if err := c.check(ctx, a.opts.File, a.opts.ConfigID); err != nil || q.Drain {
 		return err
 	}
 	const instead = "; upgrade --drain restarts in order instead"
 	if why := c.mismatch(); why != "" {
 		return errors.New(why + instead)
+	}
+	if q.Reload {
+		if _, err := a.Reload(ctx); err != nil {
+			return fmt.Errorf("version %s, which works, cannot use the configuration: %w", a.opts.Version, err)
+		}
 	}
 	cfg, _, err := a.load()
 	if err != nil {

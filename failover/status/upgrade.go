@@ -12,7 +12,8 @@ import (
 )
 
 // upgradePath has another program take the place of the one that works: POST with an UpgradeRequest; 200 with an
-// UpgradeAnswer, 409 when the agent refuses it, 403 when the one who asks may not.
+// UpgradeAnswer, 409 when the agent refuses it, 422 when the other program cannot use the configuration, 403 when the one
+// who asks may not.
 const upgradePath = "/v1/upgrade"
 
 // UpgradeRequest is the body of an upgrade.
@@ -25,6 +26,9 @@ type UpgradeRequest struct {
 	Drain bool `json:"drain,omitempty"`
 	// IfChanged: do nothing if the program is the one that works.
 	IfChanged bool `json:"if_changed,omitempty"`
+	// Reload: the configuration is to be read again afterwards, so that the other program has to understand the file as
+	// it is now. Whoever asks has to ask for the reload as well.
+	Reload bool `json:"reload,omitempty"`
 }
 
 // UpgradeAnswer is the body of an upgrade that was carried out, or can be, or has begun with Drain.
@@ -69,7 +73,8 @@ func (h *handler) upgrade(w http.ResponseWriter, r *http.Request, body []byte) {
 	conclude(w, a, failed)
 }
 
-// Upgrade has another program take the place of the agent. One that the agent refuses is an AnswerError of code Refused.
+// Upgrade has another program take the place of the agent. One that the agent refuses is an AnswerError of code Refused,
+// or of code 422 when it is because of the configuration.
 func (c *Client) Upgrade(ctx context.Context, q *UpgradeRequest) (*UpgradeAnswer, error) {
 	body, err := json.Marshal(q)
 	if err != nil {
