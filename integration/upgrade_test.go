@@ -31,12 +31,22 @@ func buildNext(t *testing.T) string {
 	return path
 }
 
-// script writes a program that is no failoverd.
-func script(t *testing.T, name, text string) string {
+// buildImpostors builds programs that cannot take over, by the names that testdata/impostor knows, and returns where they are.
+// next is the failoverd that they say they are.
+func buildImpostors(t *testing.T, next string, names ...string) (dir string) {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), name)
-	must(t, os.WriteFile(path, []byte("#!/bin/sh\n"+text+"\n"), 0o755))
-	return path
+	dir = t.TempDir()
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(dir, "impostor"), "./testdata/impostor")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	for _, name := range names {
+		path := filepath.Join(dir, name)
+		must(t, os.Link(filepath.Join(dir, "impostor"), path))
+		must(t, os.Symlink(next, path+".next"))
+	}
+	return dir
 }
 
 // TestUpgrade: another version of the program takes over, on the MASTER and on the BACKUP, and nobody notices. What cannot
@@ -44,6 +54,9 @@ func script(t *testing.T, name, text string) string {
 func TestUpgrade(t *testing.T) {
 	notShort(t)
 	next := buildNext(t)
+	dir := buildImpostors(t, next, "other", "older", "dies")
+	must(t, os.WriteFile(filepath.Join(dir, "script"), []byte("#!/bin/sh\nexec "+next+` "$@"`+"\n"), 0o755))
+	must(t, os.WriteFile(filepath.Join(dir, "garbage"), []byte("\x7fELF, and then nothing"), 0o755))
 	for _, interval := range []string{"1", "0.1"} {
 		t.Run("advert_int "+interval, func(t *testing.T) {
 			t.Parallel()
@@ -67,9 +80,11 @@ func TestUpgrade(t *testing.T) {
 			seconds, err := strconv.ParseFloat(interval, 64)
 			must(t, err)
 			u := &upgradeLab{edge: e, probe: probe, interval: time.Duration(seconds * float64(time.Second)), at: time.Now(), speakers: map[*agent]int{}}
-			u.refused(ma, script(t, "other", "echo hello"), "is not a failoverd that can take over")
-			u.refused(ma, script(t, "older", `echo '{"program":"failoverd","version":"0.1","formats":{"link":0}}'`), "understands another")
-			u.refused(ma, script(t, "dies", `case $1 in handover-version) exec `+next+` handover-version;; check) exit 0;; esac; exit 3`), "exit status 3")
+			u.refused(ma, filepath.Join(dir, "other"), "is not a failoverd that can take over")
+			u.refused(ma, filepath.Join(dir, "older"), "understands another")
+			u.refused(ma, filepath.Join(dir, "dies"), "exit status 3")
+			u.refused(ma, filepath.Join(dir, "script"), "is a script")
+			u.refused(ma, filepath.Join(dir, "garbage"), "exec format error")
 			u.refused(ma, "/nonexistent", "no such file")
 			u.upgrade(ma, next)
 			u.upgrade(mb, next)
@@ -127,6 +142,11 @@ func (u *upgradeLab) upgrade(a *agent, path string) {
 		exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", main))
 		return err == nil && exe == path
 	})
+	for _, pid := range []int{main, after.PID} {
+		if name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); err != nil || strings.TrimSpace(string(name)) != filepath.Base(path) {
+			t.Errorf("%s: the name of process %d is %q, %v", a.node.Name(), pid, name, err)
+		}
+	}
 	if !exists(fmt.Sprintf("/proc/%d", speaker)) {
 		t.Errorf("%s: the speaker's process is another one", a.node.Name())
 	}

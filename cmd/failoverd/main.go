@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -34,8 +36,19 @@ type program struct {
 }
 
 func main() {
+	nameProcess("/proc/self/comm", os.Args[0])
 	p := &program{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, interfaces: hostInterfaces, supervise: true}
 	os.Exit(p.execute(context.Background(), os.Args[1:]))
+}
+
+// nameProcess makes the process bear the name that it was started by, as the kernel sees to unless it was executed as an open
+// file (an upgrade) or as /proc/self/exe (an agent after a crash): service scripts and people look for it by that name.
+func nameProcess(file, argv0 string) {
+	name := filepath.Base(argv0)
+	if was, err := os.ReadFile(file); err != nil || len(name) > 15 || strings.TrimSpace(string(was)) == name {
+		return // the kernel keeps 15 octets
+	}
+	_ = os.WriteFile(file, []byte(name), 0) // it works under any name
 }
 
 // exitError ends the program with a status. Without an error the command has said everything already.

@@ -132,3 +132,15 @@ func TestHelpListsCommands(t *testing.T) {
 		}
 	}
 }
+
+// A process bears the name of its program, whatever it was executed as.
+func TestNameProcess(t *testing.T) {
+	for was, want := range map[string]string{"exe\n": "failoverd", "7\n": "failoverd", "failoverd\n": "failoverd\n"} {
+		comm := file(t, was)
+		nameProcess(comm, "/usr/sbin/failoverd")
+		if b, err := os.ReadFile(comm); err != nil || strings.TrimSpace(string(b)) != strings.TrimSpace(want) {
+			t.Errorf("%q became %q, %v", was, b, err)
+		}
+	}
+	nameProcess("/nonexistent", "/usr/sbin/failoverd")
+}

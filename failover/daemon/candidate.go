@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"net/http"
 	"os"
@@ -16,6 +17,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"failoverd/bgp/speaker"
 	"failoverd/failover/status"
@@ -44,31 +47,107 @@ const (
 // candidate is a program that is to take the place of this one.
 type candidate struct {
 	path string
-	same bool // it is this one
+	file *os.File // what was examined, and is executed, whatever path means by then; not to be read
+	same bool     // it is this one
 	Introduction
 }
 
-// examine says what is at path, without running it.
+// close lets go of the file.
+func (c *candidate) close() { _ = c.file.Close() }
+
+// examine opens what is at path and says what it is, without running it. Whoever could have put a program of his own there
+// would have the rights of the agent: nobody but root and the agent's own user must be able to write the file or to
+// replace it.
 func examine(path string) (*candidate, error) {
 	if !filepath.IsAbs(path) {
 		return nil, fmt.Errorf("%q is not an absolute path", path)
 	}
-	st, err := os.Stat(path)
-	switch {
-	case err != nil:
+	if err := guarded(filepath.Clean(path)); err != nil {
 		return nil, err
-	case !st.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is not a file", path)
-	case st.Mode()&0o111 == 0:
-		return nil, fmt.Errorf("%s is not executable", path)
-	case st.Mode()&0o022 != 0:
-		return nil, fmt.Errorf("%s may be written by others than its owner", path)
 	}
-	if owner := st.Sys().(*syscall.Stat_t).Uid; owner != 0 && int(owner) != os.Geteuid() {
-		return nil, fmt.Errorf("%s belongs to user %d, want root or the agent's own", path, owner)
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	c := &candidate{path: path, file: os.NewFile(uintptr(fd), path)}
+	st, err := c.file.Stat()
+	if err == nil {
+		err = trusted(path, st)
+	}
+	if err != nil {
+		c.close()
+		return nil, err
+	}
+	if c.script() {
+		c.close()
+		return nil, fmt.Errorf("%s is a script, which would be read anew each time: name the program itself", path)
 	}
 	self, err := os.Stat("/proc/self/exe")
-	return &candidate{path: path, same: err == nil && os.SameFile(st, self)}, nil
+	c.same = err == nil && os.SameFile(st, self)
+	return c, nil
+}
+
+// script reports whether the file names its interpreter. One that may be executed and not read is none.
+func (c *candidate) script() bool {
+	f, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", c.file.Fd()))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	begin := make([]byte, 2)
+	_, err = io.ReadFull(f, begin)
+	return err == nil && string(begin) == "#!"
+}
+
+// trusted says why a file is not to be run.
+func trusted(path string, st fs.FileInfo) error {
+	switch {
+	case !st.Mode().IsRegular():
+		return fmt.Errorf("%s is not a file", path)
+	case st.Mode()&0o111 == 0:
+		return fmt.Errorf("%s is not executable", path)
+	case st.Mode()&0o022 != 0:
+		return fmt.Errorf("%s may be written by others than its owner", path)
+	}
+	return owned(path, st)
+}
+
+func owned(path string, st fs.FileInfo) error {
+	if owner := st.Sys().(*syscall.Stat_t).Uid; owner != 0 && int(owner) != os.Geteuid() {
+		return fmt.Errorf("%s belongs to user %d, want root or the agent's own", path, owner)
+	}
+	return nil
+}
+
+// guarded says in which of the directories that path leads through others may replace what it leads to. In one with the
+// sticky bit nobody can take away what is somebody else's.
+func guarded(path string) error {
+	if real, err := filepath.EvalSymlinks(path); err != nil {
+		return err
+	} else if real != path {
+		if err := guarded(real); err != nil {
+			return err
+		}
+	}
+	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
+		st, err := os.Stat(dir)
+		if err != nil {
+			return err
+		}
+		if err := owned(dir, st); err != nil {
+			return err
+		}
+		others := st.Mode().Perm() & 0o022
+		if st.Sys().(*syscall.Stat_t).Gid == 0 {
+			others &= 0o002 // the group of root
+		}
+		if others != 0 && st.Mode()&fs.ModeSticky == 0 {
+			return fmt.Errorf("%s may be written by others (mode %04o), who could replace the program", dir, st.Mode().Perm())
+		}
+		if dir == "/" {
+			return nil
+		}
+	}
 }
 
 // introduce asks the program what it is.
@@ -125,9 +204,11 @@ func (c *candidate) check(ctx context.Context, file, configID string) error {
 func (c *candidate) output(ctx context.Context, args ...string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, candidateTime)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, c.path, args...)
+	cmd := exec.CommandContext(ctx, "/proc/self/fd/3", args...) // the first of ExtraFiles
+	cmd.Args[0], cmd.ExtraFiles = c.path, []*os.File{c.file}
 	out, said := &bounded{most: candidateOutput}, &bounded{most: candidateOutput}
 	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = out, said, time.Second
+	var unstarted *fs.PathError // of a descriptor
 	err := speaker.StartOrdinary(cmd)
 	if err == nil {
 		err = cmd.Wait()
@@ -135,6 +216,8 @@ func (c *candidate) output(ctx context.Context, args ...string) ([]byte, error) 
 	switch {
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("%s %s does not answer within %v", c.path, args[0], candidateTime)
+	case errors.As(err, &unstarted):
+		return nil, fmt.Errorf("execute %s: %w", c.path, unstarted.Err)
 	case err != nil:
 		text := strings.TrimSpace(said.String() + out.String())
 		return nil, errors.Join(err, errors.New(text[:min(len(text), 1000)]))

@@ -1,7 +1,9 @@
 package daemon
 
 import (
+	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -17,9 +19,7 @@ func TestCandidateIsOrdinary(t *testing.T) {
 		t.Skip("SKIPPED, NOT PASSED: needs root")
 	}
 	path := filepath.Join(t.TempDir(), "program")
-	if err := os.WriteFile(path, []byte("#!/bin/sh\nexec cut -d' ' -f41 /proc/self/stat\n"), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	copyProgram(t, "cut", path)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -29,8 +29,13 @@ func TestCandidateIsOrdinary(t *testing.T) {
 			t.Errorf("NOT TESTED: no real-time priority to be had: %v", err)
 			return
 		}
-		c := &candidate{path: path}
-		if out, err := c.output(t.Context(), "handover-version"); err != nil || string(out) != "0\n" {
+		c, err := examine(path)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer c.close()
+		if out, err := c.output(t.Context(), "-d ", "-f41", "/proc/self/stat"); err != nil || string(out) != "0\n" {
 			t.Errorf("policy of the program: %q, %v, want 0", out, err)
 		}
 	}()
@@ -67,7 +72,10 @@ func TestExamine(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			_, err := examine(path)
+			c, err := examine(path)
+			if err == nil {
+				c.close()
+			}
 			if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
 				t.Errorf("%v, want %q", err, tt.want)
 			}
@@ -78,5 +86,99 @@ func TestExamine(t *testing.T) {
 	}
 	if _, err := examine(t.TempDir()); err == nil || !strings.Contains(err.Error(), "is not a file") {
 		t.Errorf("a folder: %v", err)
+	}
+}
+
+// TestExaminePlace: whoever may replace a program, or one of the directories that lead to it, may have the agent run his own.
+func TestExaminePlace(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		mode    os.FileMode // of the directory
+		link    os.FileMode // of the directory of a symbolic link that leads there; 0: there is none
+		want    string      // of the error; empty: none
+		private bool        // the directory's group is another one than root's
+	}{
+		{name: "a directory of its own", mode: 0o755},
+		{name: "anybody may write", mode: 0o777, want: "who could replace the program"},
+		{name: "anybody may write, sticky", mode: 0o777 | os.ModeSticky},
+		{name: "a group may write", mode: 0o775, private: true, want: "may be written by others (mode 0775)"},
+		{name: "root's group may write", mode: 0o775},
+		{name: "through a link", mode: 0o755, link: 0o755},
+		{name: "through a link that anybody may replace", mode: 0o755, link: 0o777, want: "who could replace the program"},
+		{name: "through a good link to a bad place", mode: 0o777, link: 0o755, want: "who could replace the program"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if os.Geteuid() != 0 {
+				t.Skip("SKIPPED, NOT PASSED: the groups of directories are root's to set")
+			}
+			place := func(mode os.FileMode) string {
+				dir := filepath.Join(t.TempDir(), "in")
+				group := 0
+				if tt.private {
+					group = 61234
+				}
+				if err := errors.Join(os.Mkdir(dir, 0o700), os.Chown(dir, 0, group), os.Chmod(dir, mode)); err != nil {
+					t.Fatal(err)
+				}
+				return dir
+			}
+			path := filepath.Join(place(tt.mode), "program")
+			if err := os.WriteFile(path, nil, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if tt.link != 0 {
+				name := filepath.Join(place(tt.link), "link")
+				if err := os.Symlink(path, name); err != nil {
+					t.Fatal(err)
+				}
+				path = name
+			}
+			c, err := examine(path)
+			if err == nil {
+				c.close()
+			}
+			if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+				t.Errorf("%v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+// TestExaminedIsRun: what was examined is run, also when another file has got its name meanwhile.
+func TestExaminedIsRun(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "program")
+	copyProgram(t, "echo", path)
+	c, err := examine(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	copyProgram(t, "false", path)
+	if out, err := c.output(t.Context(), "the first"); err != nil || string(out) != "the first\n" {
+		t.Errorf("%q, %v", out, err)
+	}
+}
+
+// copyProgram makes path a copy of a program of the system.
+func copyProgram(t *testing.T, name, path string) {
+	t.Helper()
+	from, err := exec.LookPath(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(from)
+	if err = errors.Join(err, os.WriteFile(path+".new", b, 0o700), os.Rename(path+".new", path)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestExamineScript: a script would be opened again by its interpreter.
+func TestExamineScript(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "program")
+	if err := os.WriteFile(path, []byte("#!/bin/sh\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := examine(path); err == nil || !strings.Contains(err.Error(), "is a script") {
+		t.Error(err)
 	}
 }

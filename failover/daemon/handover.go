@@ -86,7 +86,7 @@ func (l *loop) handOver() error {
 	l.up.wanted = false
 	if bar == "" {
 		l.agent.log.Info("upgrade: handing over", "roles", len(w.Heirs), "to", l.up.version)
-		if err := link.Yielded(); err != nil {
+		if err := link.Yielded(2 * time.Second); err != nil {
 			bar = err.Error()
 		}
 	}

@@ -38,6 +38,7 @@ func (a *Agent) Upgrade(ctx context.Context, q *status.UpgradeRequest) (*status.
 	if err != nil {
 		return refused(err)
 	}
+	defer c.close()
 	answer := &status.UpgradeAnswer{Binary: c.path, From: a.opts.Version}
 	if q.IfChanged && c.same {
 		answer.Nothing, answer.To = true, a.opts.Version
@@ -50,7 +51,7 @@ func (a *Agent) Upgrade(ctx context.Context, q *status.UpgradeRequest) (*status.
 	case q.Check:
 		return answer, nil
 	case q.Drain:
-		return answer, link.Restart(c.path)
+		return answer, link.Restart(c.path, c.file)
 	}
 	if err := a.handTo(ctx, c); err != nil {
 		return refused(err)
@@ -112,7 +113,7 @@ func (a *Agent) handTo(ctx context.Context, c *candidate) error {
 	var sent error
 	if err := a.call(ctx, func() {
 		a.loop.up = handingOver{version: c.Version, outcome: outcome}
-		if sent = a.opts.Supervisor.Upgrade(c.path); sent != nil {
+		if sent = a.opts.Supervisor.Upgrade(c.path, c.file); sent != nil {
 			a.loop.up = handingOver{}
 		}
 	}); err != nil || sent != nil {

@@ -50,15 +50,16 @@ func signalSet(signals []os.Signal) *unix.Sigset_t {
 	return set
 }
 
-// become replaces this process by another program, under the same number, with the same children. It returns when that
-// cannot be done: then everything goes on as before.
-func (s *supervisor) become(path string) {
-	err := s.replace(path)
-	s.outdone = true
+// become replaces this process by another program, an open file of that path, under the same number, with the same
+// children. It returns when that cannot be done: then everything goes on as before.
+func (s *supervisor) become(path string, program *os.File) {
+	s.up.closed = true
+	err := s.replace(path, program)
+	s.up.closed = false
 	s.opts.Log.Warn("the supervisor stays the program that it is", "program", path, "err", err)
 }
 
-func (s *supervisor) replace(path string) (err error) {
+func (s *supervisor) replace(path string, program *os.File) (err error) {
 	h := handed{Format: Formats["supervisor"], Namespace: -1, Carried: s.carried, Deaths: s.deaths}
 	var open []*os.File
 	inherit := func(f *os.File) (number int) {
@@ -98,11 +99,11 @@ func (s *supervisor) replace(path string) (err error) {
 	if err != nil {
 		return err
 	}
-	return s.exec(path, &h, inherit)
+	return s.exec(path, program, &h, inherit)
 }
 
 // exec executes the program. Signals are blocked meanwhile: they wait for it. It returns if it fails.
-func (s *supervisor) exec(path string, h *handed, inherit func(*os.File) int) error {
+func (s *supervisor) exec(path string, program *os.File, h *handed, inherit func(*os.File) int) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	set, old := signalSet(s.opts.Signals), new(unix.Sigset_t)
@@ -135,7 +136,7 @@ func (s *supervisor) exec(path string, h *handed, inherit func(*os.File) int) er
 			return err
 		}
 		env := append(os.Environ(), handedEnvironment+"="+strconv.Itoa(inherit(f)))
-		return fmt.Errorf("execute %s: %w", path, syscall.Exec(path, append([]string{path}, os.Args[1:]...), append(env, s.opts.ExecEnv...)))
+		return fmt.Errorf("execute %s: %w", path, syscall.Exec(descriptorPath(program), append([]string{path}, os.Args[1:]...), append(env, s.opts.ExecEnv...)))
 	}()
 	err = errors.Join(err, unix.PthreadSigmask(unix.SIG_SETMASK, old, nil))
 	for _, n := range h.Signals {

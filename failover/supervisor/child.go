@@ -32,21 +32,34 @@ type child struct {
 	silent  bool // inbox is closed
 }
 
-// startChild starts an agent with one end of a new socket pair as descriptor 3, and the memory as 4.
-func startChild(o *Options, program string, store *Store, next Succession, kept keptList) (*child, error) {
+// startChild starts an agent with one end of a new socket pair as descriptor 3, and the memory as 4. It runs the open file
+// program; nil: what path names.
+func startChild(o *Options, path string, program *os.File, store *Store, next Succession, kept keptList) (*child, error) {
 	ours, theirs, err := pair()
 	if err != nil {
 		return nil, err
 	}
 	defer theirs.Close()
-	env := append(append([]string(nil), o.Env...), environment+"=3 4 "+string(next), programEnvironment+"="+o.Argv[0])
+	argv := o.Argv
+	if program != nil {
+		argv = append([]string{path}, argv[1:]...)
+	}
+	env := append(append([]string(nil), o.Env...), environment+"=3 4 "+string(next), programEnvironment+"="+argv[0])
 	files := []uintptr{0, 1, 2, theirs.Fd(), store.file.Fd()}
 	if len(kept) > 0 {
 		env = append(env, keptEnvironment+"="+kept.text())
 		files = append(files, kept.descriptors()...)
 	}
+	if program != nil {
+		f, err := beyond(program, len(files))
+		if err != nil {
+			return nil, errors.Join(err, ours.Close())
+		}
+		defer f.Close()
+		path = descriptorPath(f)
+	}
 	// Not os/exec: it would wait for the child, and reap waits for all.
-	pid, err := forkExec(program, o.Argv, &syscall.ProcAttr{Env: env, Files: files}, o.Signals)
+	pid, err := forkExec(path, argv, &syscall.ProcAttr{Env: env, Files: files}, o.Signals)
 	if err != nil {
 		return nil, errors.Join(err, ours.Close())
 	}
@@ -65,13 +78,38 @@ func (c *child) listen(log *slog.Logger) {
 // was installed is followed by one of its own kind, which can go on with what it had.
 const ownProgram = "/proc/self/exe"
 
-// program is what an agent that follows another one is started from.
-func (s *supervisor) program() string {
-	if _, err := os.Stat(ownProgram); err != nil || s.outdone {
-		return s.opts.Argv[0]
+// program is what an agent that follows another one is started from: a path, or an open file.
+func (s *supervisor) program() (path string, f *os.File) {
+	switch {
+	case s.up.phase == leaving:
+		return s.up.path, s.up.program
+	case s.outdone != nil:
+		return s.opts.Argv[0], s.outdone
 	}
-	return ownProgram
+	if _, err := os.Stat(ownProgram); err != nil {
+		return s.opts.Argv[0], nil
+	}
+	return ownProgram, nil
 }
+
+// beyond returns a copy of a file whose descriptor is none of the first n: those become others in a child before it
+// executes its program.
+func beyond(f *os.File, n int) (*os.File, error) {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var fd int
+	e := conn.Control(func(old uintptr) { fd, err = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, n) })
+	if err = errors.Join(e, err); err != nil {
+		return nil, fmt.Errorf("copy the descriptor of %s: %w", f.Name(), err)
+	}
+	return os.NewFile(uintptr(fd), f.Name()), nil
+}
+
+// descriptorPath leads to an open file, whatever its name means by now. It ends with the descriptor, so that a script cannot
+// be executed like this, because its interpreter would not find it.
+func descriptorPath(f *os.File) string { return fmt.Sprintf("/proc/self/fd/%d", f.Fd()) }
 
 // forkExec starts a program with no signal blocked: those of a supervisor that has replaced itself are (see become).
 func forkExec(program string, argv []string, attr *syscall.ProcAttr, signals []os.Signal) (int, error) {

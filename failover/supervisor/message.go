@@ -24,9 +24,9 @@ const (
 	decline kind = 'd' // it is back, and cannot; the rest is why
 	keep    kind = 'k' // hold what a child of it lives by; the rest is a kept in JSON, and two files come with it
 	drop    kind = 'x' // let go of that; the rest is its name
-	upgrade kind = 'u' // start the program in the rest, to take the place of this one
-	restart kind = 'r' // have this one stop in order, and go on with the program in the rest
-	yielded kind = 'z' // it has said its last word, and does nothing until it is told to leave or to go on
+	upgrade kind = 'u' // start the program in the rest, which comes as a file, to take the place of this one
+	restart kind = 'r' // have this one stop in order, and go on with the program in the rest, which comes as a file
+	yielded kind = 'z' // it has said its last word, and does nothing until it is told to leave or to go on; the rest is for how long (see parseBound)
 	staged  kind = 's' // a successor: it has learned all that there is to know
 	taken   kind = 'T' // a successor: the roles are its own
 	refuse  kind = 'f' // a successor: it cannot take them; the rest is why
@@ -53,7 +53,7 @@ const maxMessage = 4096
 type message struct {
 	kind kind
 	text string
-	// files come with hello: the network namespace of the agent, or none; and with keep.
+	// files come with hello: the network namespace of the agent, or none; with keep; and with upgrade and restart.
 	files []*os.File
 }
 
@@ -64,8 +64,8 @@ func read(f *os.File, pid int, log *slog.Logger, to chan<- message) {
 	for {
 		m, from, err := receive(f)
 		switch {
-		case errors.Is(err, io.EOF) || errors.Is(err, os.ErrClosed) || errors.Is(err, unix.ECONNRESET) ||
-			errors.Is(err, os.ErrDeadlineExceeded):
+		case errors.Is(err, unix.ECONNRESET): // it has ended without reading everything; what it said follows, and then the end
+		case errors.Is(err, io.EOF) || errors.Is(err, os.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded):
 			return
 		case err != nil:
 			log.Warn("message of the agent not read", "err", err)

@@ -1,5 +1,12 @@
 package supervisor
 
+import (
+	"errors"
+	"os"
+	"strconv"
+	"time"
+)
+
 // Formats are the versions of what two programs that hand over to each other have to understand. One that differs in any
 // of them cannot take the place of the other.
 var Formats = map[string]int{
@@ -55,14 +62,37 @@ func (l *Link) Orders() <-chan Order {
 // Program is the path that the supervisor was started from; empty: not known.
 func (l *Link) Program() string { return l.program }
 
-// Upgrade asks for the program at path to take the place of this one. Orders follow.
-func (l *Link) Upgrade(path string) error { return l.send(upgrade, path) }
+// Upgrade asks for a program to take the place of this one. It is the open file that is executed; path is its name. Orders
+// follow. The file stays the caller's.
+func (l *Link) Upgrade(path string, program *os.File) error {
+	return l.sendFile(upgrade, path, program)
+}
 
-// Restart asks for an orderly stop, after which the program at path starts afresh under the same supervisor.
-func (l *Link) Restart(path string) error { return l.send(restart, path) }
+// Restart asks for an orderly stop, after which the program starts afresh under the same supervisor.
+func (l *Link) Restart(path string, program *os.File) error {
+	return l.sendFile(restart, path, program)
+}
 
-// Yielded says that the will is the last word, and that nothing is done any more until an order comes.
-func (l *Link) Yielded() error { return l.send(yielded, "") }
+// sendFile is send with a copy of an open file.
+func (l *Link) sendFile(k kind, text string, f *os.File) error {
+	if l == nil {
+		return nil
+	}
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var sent error
+	err = conn.Control(func(fd uintptr) { sent = send(l.file, k, text, int(fd)) })
+	return told(errors.Join(err, sent))
+}
+
+// Yielded says that the will is the last word, and that nothing is done any more until an order comes. If the successor has
+// not taken over within a time, it is killed and the order is GoOn; the neighbors must bear that time, and what it takes
+// to kill a process.
+func (l *Link) Yielded(within time.Duration) error {
+	return l.send(yielded, strconv.FormatInt(int64(within), 10))
+}
 
 // Staged says that this agent has learned all that it needs to take over.
 func (l *Link) Staged() error { return l.send(staged, "") }

@@ -20,6 +20,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 
@@ -69,7 +70,7 @@ type supervisor struct {
 	kept      keptList
 	carried   uint64 // the number of the will that was carried out last
 	up        upgrading
-	outdone   bool // the agent is another program than this one, which could not be replaced
+	outdone   *os.File // the agent is another program than this one, which could not be replaced: this one; nil: it is not
 
 	// ending: the agent was asked to end.
 	ending bool
@@ -155,7 +156,8 @@ func (s *supervisor) inbox() <-chan message {
 
 // start starts an agent.
 func (s *supervisor) start() error {
-	c, err := startChild(&s.opts, s.program(), s.store, s.estate.next, s.kept)
+	path, program := s.program()
+	c, err := startChild(&s.opts, path, program, s.store, s.estate.next, s.kept)
 	if err != nil {
 		return fmt.Errorf("start the agent: %w", err)
 	}
@@ -195,11 +197,11 @@ func (s *supervisor) hear(m message) {
 		s.kept.drop(m.text)
 		s.outdated()
 	case upgrade:
-		s.begin(m.text)
+		s.begin(m)
 	case restart:
-		s.restart(m.text)
+		s.restart(m)
 	case yielded:
-		s.yielded()
+		s.yielded(m.text)
 	case refuse:
 		s.abort(m.text)
 	case claim:
@@ -208,6 +210,16 @@ func (s *supervisor) hear(m message) {
 		s.resign(m.text)
 	default:
 		s.opts.Log.Warn("message of the agent not understood", "kind", string(m.kind))
+	}
+}
+
+// hearLast acts on a message that a dead agent has left. What it wished to be done together with it is void.
+func (s *supervisor) hearLast(m message) {
+	switch m.kind {
+	case upgrade, restart, yielded, refuse, claim:
+		closeAll(m.files)
+	default:
+		s.hear(m)
 	}
 }
 
@@ -236,7 +248,10 @@ func (s *supervisor) signalled(sig os.Signal) (over bool) {
 	ends := contains(s.opts.Ends, sig)
 	s.ending = s.ending || ends
 	if ends {
-		s.up.restart = ""
+		if s.up.restart != "" {
+			s.up.restart = ""
+			s.up.release()
+		}
 		if s.up.phase == staging || s.up.phase == yielding {
 			s.abort("the agent is asked to end")
 		}
@@ -289,8 +304,6 @@ func (s *supervisor) reap() (status int, over bool) {
 			status, over = s.nextEnded(ws)
 		case s.up.old != nil && pid == s.up.old.pid:
 			s.oldEnded()
-		case s.child != nil && pid == s.child.pid && s.up.phase == switching:
-			s.up.dead, s.up.how = true, ws // the one that follows it has its last word
 		case s.child != nil && pid == s.child.pid:
 			status, over = s.ended(ws)
 		}
@@ -302,10 +315,21 @@ func (s *supervisor) reap() (status int, over bool) {
 
 // ended decides what follows from the end of the agent.
 func (s *supervisor) ended(ws unix.WaitStatus) (status int, over bool) {
-	s.dropNext()
-	for m := range s.child.rest() {
-		s.hear(m)
+	last := slices.Collect(s.child.rest())
+	for _, m := range last {
+		if m.kind == yielded && s.up.phase == yielding {
+			s.yielded(m.text)
+		}
 	}
+	for _, m := range last {
+		s.hearLast(m)
+	}
+	s.child.silent = true
+	if s.up.phase == switching {
+		s.up.dead, s.up.how = true, ws // the one that follows it has its last word
+		return 0, false
+	}
+	s.dropNext()
 	c := s.child
 	s.child, s.early = nil, nil
 	c.close()

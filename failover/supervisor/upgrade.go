@@ -1,7 +1,10 @@
 package supervisor
 
 import (
+	"errors"
 	"fmt"
+	"os"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -19,30 +22,52 @@ const (
 	leaving         // the successor works, and the agent is to end
 )
 
-// How long each of them may take. In switching nobody sends: it is bounded by what neighbors stand (switchBound).
+// How long each of them may take. In switching nobody sends: the agent says what its
+// neighbors stand (parseBound), up to maxSwitch.
 const (
 	stageBound = 20 * time.Second
 	yieldBound = 5 * time.Second
 	leaveBound = 2 * time.Second
-	minSwitch  = 200 * time.Millisecond
 	maxSwitch  = 2 * time.Second
 )
+
+// UpgradeBound is how long an upgrade takes at most until it is known what has become of it.
+const UpgradeBound = stageBound + yieldBound + maxSwitch
 
 // stoppingState is what systemd is not told when a stop is half of a restart.
 const stoppingState = "STOPPING=1"
 
 // upgrading is an upgrade on its way.
 type upgrading struct {
-	phase phase
-	path  string
-	next  *child // the successor; nil: there is none
-	old   *child // the agent that is to leave; nil: there is none
-	limit *time.Timer
-	why   string          // the upgrade has failed because of it, and next is about to end
-	dead  bool            // the agent has died while the successor took over
-	how   unix.WaitStatus // its end
+	phase   phase
+	path    string
+	program *os.File // what path was when it was looked at; nil: there is no upgrade, and no restart
+	next    *child   // the successor; nil: there is none
+	old     *child   // the agent that is to leave; nil: there is none
+	limit   *time.Timer
+	why     string          // the upgrade has failed because of it, and next is about to end
+	dead    bool            // the agent has died while the successor took over
+	how     unix.WaitStatus // its end
 
 	restart string // the program to go on with after an orderly stop; empty: none
+	closed  bool   // nothing new is begun: this process is about to become another program
+}
+
+// aboutTo returns the program that came with a message, which is to be executed.
+func aboutTo(m message) (*os.File, error) {
+	if len(m.files) == 1 {
+		return m.files[0], nil
+	}
+	closeAll(m.files)
+	return nil, fmt.Errorf("%s came as %d files, want one", m.text, len(m.files))
+}
+
+// release lets go of the program.
+func (u *upgrading) release() {
+	if u.program != nil {
+		_ = u.program.Close()
+		u.program = nil
+	}
 }
 
 // nextInbox is where the messages of the successor arrive; nil: there is none.
@@ -54,25 +79,38 @@ func (s *supervisor) nextInbox() <-chan message {
 }
 
 // begin starts a program that is to take the place of the agent.
-func (s *supervisor) begin(path string) {
-	why := ""
-	switch {
-	case s.up.phase != idle || s.up.restart != "":
-		why = "another upgrade is under way"
-	case s.ending:
-		why = "the agent is asked to end"
+func (s *supervisor) begin(m message) {
+	program, err := aboutTo(m)
+	if err == nil {
+		err = s.free()
 	}
-	if why == "" {
-		next, err := startChild(&s.opts, path, s.store, Take, s.kept)
-		if err == nil {
-			s.opts.Log.Info("upgrade begins", "program", path, "pid", next.pid)
-			s.up.phase, s.up.path, s.up.next, s.up.why, s.up.dead = staging, path, next, "", false
+	if err == nil {
+		var next *child
+		if next, err = startChild(&s.opts, m.text, program, s.store, Take, s.kept); err == nil {
+			s.opts.Log.Info("upgrade begins", "program", m.text, "pid", next.pid)
+			s.up.phase, s.up.path, s.up.program, s.up.next, s.up.why, s.up.dead = staging, m.text, program, next, "", false
 			s.up.limit.Reset(stageBound)
 			return
 		}
-		why = fmt.Sprintf("start %s: %v", path, err)
+		err = fmt.Errorf("start %s: %w", m.text, err)
 	}
-	s.say(s.child, goOn, why)
+	if program != nil {
+		_ = program.Close()
+	}
+	s.say(s.child, goOn, err.Error())
+}
+
+// free says why no upgrade and no restart can be begun.
+func (s *supervisor) free() error {
+	switch {
+	case s.up.phase != idle || s.up.restart != "":
+		return errors.New("another upgrade is under way")
+	case s.up.closed:
+		return errors.New("the supervisor is being replaced after an upgrade; try again")
+	case s.ending:
+		return errors.New("the agent is asked to end")
+	}
+	return nil
 }
 
 // say tells a child something; one that has just ended does not hear it.
@@ -121,23 +159,29 @@ func (s *supervisor) hearNext(m message) {
 	}
 }
 
-// yielded has the successor take over from an agent that has said its last word.
-func (s *supervisor) yielded() {
+// yielded has the successor take over from an agent that has said its last word, and how long it may take.
+func (s *supervisor) yielded(text string) {
 	if s.up.phase != yielding || s.up.why != "" {
 		return // it is told to go on as soon as the successor has ended
 	}
+	bound, err := parseBound(text)
+	if err != nil {
+		s.abort(err.Error())
+		return
+	}
 	s.up.phase = switching
 	s.readWill()
-	s.up.limit.Reset(switchBound(s.estate.will))
+	s.up.limit.Reset(bound)
 	s.say(s.up.next, take, "")
 }
 
-// switchBound is how long the successor may take: the neighbors wait for three intervals.
-func switchBound(w *Will) time.Duration {
-	if w == nil || w.Interval == 0 {
-		return maxSwitch
+// parseBound reads how long a successor may take: nanoseconds in digits. More than maxSwitch is maxSwitch.
+func parseBound(text string) (time.Duration, error) {
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n <= 0 {
+		return 0, fmt.Errorf("the agent gives its successor %q nanoseconds", text)
 	}
-	return min(max(2*w.Interval, minSwitch), maxSwitch)
+	return min(time.Duration(n), maxSwitch), nil
 }
 
 // switched makes the successor the agent.
@@ -168,8 +212,20 @@ func (s *supervisor) oldEnded() {
 	s.up.old.close()
 	s.up.old, s.up.phase = nil, idle
 	s.up.limit.Stop()
-	s.opts.Argv[0] = s.up.path
-	s.become(s.up.path)
+	s.becomeNew(s.up.path)
+}
+
+// becomeNew makes the supervisor the program of the upgrade. It returns when that cannot be done; agents that follow are
+// that program in any case.
+func (s *supervisor) becomeNew(path string) {
+	s.opts.Argv[0] = path
+	program := s.up.program
+	s.up.program = nil
+	s.become(path, program)
+	if s.outdone != nil {
+		_ = s.outdone.Close()
+	}
+	s.outdone = program
 }
 
 // abort ends an upgrade. The agent goes on when the successor has ended: never do both.
@@ -220,6 +276,7 @@ func (s *supervisor) nextEnded(ws unix.WaitStatus) (status int, over bool) {
 	s.up.next.close()
 	s.up.next, s.up.phase, s.up.why = nil, idle, ""
 	s.up.limit.Stop()
+	s.up.release()
 	s.opts.Log.Error("upgrade failed", "program", s.up.path, "why", why)
 	if s.up.dead {
 		s.up.dead = false
@@ -238,33 +295,46 @@ func (s *supervisor) dropNext() {
 	s.opts.Log.Error("upgrade failed", "program", s.up.path, "why", "the agent has ended")
 	s.up.next.signal(syscall.SIGKILL)
 	s.up.next.close()
-	s.up.next, s.up.phase = nil, idle
+	s.up.next, s.up.phase, s.up.why = nil, idle, ""
 	s.up.limit.Stop()
+	s.up.release()
 }
 
 // restart has the agent stop in order and then goes on with another program.
-func (s *supervisor) restart(path string) {
-	if s.up.phase != idle || s.ending {
-		s.say(s.child, goOn, "another upgrade, or the end, is under way")
+func (s *supervisor) restart(m message) {
+	program, err := aboutTo(m)
+	if err == nil {
+		err = s.free()
+	}
+	if err != nil {
+		if program != nil {
+			_ = program.Close()
+		}
+		s.say(s.child, goOn, err.Error())
 		return
 	}
-	s.opts.Log.Info("restart with another program", "program", path)
-	s.up.restart, s.ending = path, true
+	s.opts.Log.Info("restart with another program", "program", m.text)
+	s.up.restart, s.up.program, s.ending = m.text, program, true
 	s.child.signal(syscall.SIGTERM)
 }
 
 // startAgain goes on after the orderly stop of a restart.
 func (s *supervisor) startAgain() (status int, over bool) {
-	path := s.up.restart
-	s.up.restart, s.ending, s.opts.Argv[0] = "", false, path
+	path, before := s.up.restart, s.opts.Argv[0]
+	s.up.restart, s.ending = "", false
 	s.estate.next = Fresh
-	s.become(path)
-	// Not replaced: the program starts under this supervisor.
-	c, err := startChild(&s.opts, path, s.store, Fresh, nil)
+	s.becomeNew(path)
+	// Not replaced: the program starts under this supervisor. One that cannot be executed is no reason to serve nobody.
+	err := s.start()
+	if err != nil {
+		s.opts.Log.Error("the other program does not start, this one goes on", "program", path, "err", err)
+		_ = s.outdone.Close()
+		s.outdone, s.opts.Argv[0] = nil, before
+		err = s.start()
+	}
 	if err != nil {
 		s.opts.Log.Error("agent not started", "err", err)
 		return 1, true
 	}
-	s.child = c
 	return 0, false
 }
