@@ -100,7 +100,10 @@ func (p *program) upgrade(ctx context.Context, f *socketFlags, q *status.Upgrade
 	case a.Nothing:
 		return p.report("nothing to do: %s is the program that works, version %s\n", a.Binary, a.From)
 	case q.Check:
-		return p.report("version %s can take over from %s\n", a.To, a.From)
+		if q.Drain {
+			return p.report("version %s can be started in place of %s\n", a.To, a.From)
+		}
+		return p.report("version %s can take over from %s; the switch is given up after %d ms at the earliest, before a neighbor takes over\n", a.To, a.From, a.SwitchMS)
 	}
 	after, err := p.awaitOther(ctx, c, before.PID)
 	if err != nil {

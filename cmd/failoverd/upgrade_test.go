@@ -28,7 +28,7 @@ func (u *upgradable) Upgrade(_ context.Context, q *status.UpgradeRequest) (*stat
 	if !u.nothing && !q.Check {
 		u.pid, u.refuse = u.pid+1, u.after
 	}
-	return &status.UpgradeAnswer{Binary: "/p", From: "0.1.0", To: "0.2.0", Nothing: u.nothing && q.IfChanged}, nil
+	return &status.UpgradeAnswer{Binary: "/p", From: "0.1.0", To: "0.2.0", SwitchMS: 180, Nothing: u.nothing && q.IfChanged}, nil
 }
 
 func (u *upgradable) Reload(ctx context.Context) ([]string, error) {
@@ -54,7 +54,7 @@ func TestUpgradeCommand(t *testing.T) {
 		done      string
 	}{
 		{"another program", upgradable{}, "", 0, "upgraded from 0.1.0 to 0.1.0, pid 4712\n", "", "u"},
-		{"could it", upgradable{}, "--check", 0, "version 0.2.0 can take over from 0.1.0\n", "", "u"},
+		{"could it", upgradable{}, "--check", 0, "version 0.2.0 can take over from 0.1.0; the switch is given up after 180 ms at the earliest, before a neighbor takes over\n", "", "u"},
 		{"refused", upgradable{code: 409}, "", 2, "", "upgrade refused, version 0.1.0 goes on: because", "u"},
 		{"the same program", upgradable{nothing: true}, "--if-changed", 0, "nothing to do: /p is the program that works, version 0.1.0\n", "", "u"},
 		{"the same program, reload", upgradable{nothing: true}, "--if-changed --reload", 0, "reloaded; /p is the program that works, version 0.1.0\n", "", "ur"},

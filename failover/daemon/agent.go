@@ -112,6 +112,7 @@ type Agent struct {
 	over    chan struct{} // closed when the loop takes nothing any more
 
 	upgrading chan struct{} // holds one element while an upgrade is under way
+	turn      chan struct{} // of a successor; closed when it has taken over
 	reloading chan struct{} // holds one element while a reload runs
 	published atomic.Pointer[published]
 	lock      atomic.Pointer[io.Closer] // of the network namespace; nil: not yet
@@ -173,7 +174,7 @@ func New(opts Options) (*Agent, error) {
 		packets: make(chan packet, packetQueue), beats: make(chan failover.Input, beatQueue), claims: make(chan failover.Input, claimQueue),
 		results: make(chan failover.Input, resultQueue),
 		deaf:    make(chan *openLink), fatal: make(chan error, 1), reloads: make(chan reload), orders: make(chan *order), over: make(chan struct{}),
-		reloading: make(chan struct{}, 1), upgrading: make(chan struct{}, 1), calls: make(chan func()),
+		reloading: make(chan struct{}, 1), upgrading: make(chan struct{}, 1), turn: make(chan struct{}), calls: make(chan func()),
 	}
 	cfg, _, err := a.load()
 	if err != nil {

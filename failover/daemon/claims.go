@@ -15,10 +15,16 @@ const claimQueue = 1024
 
 // openClaims listens for what other hosts say about the virtual addresses of one family on one interface.
 type openClaims struct {
-	*link.Claims
+	claimSocket
 	index int
 	addrs []netip.Addr
 	done  chan struct{} // closed when its reader has ended
+}
+
+// claimSocket is a link.Claims.
+type claimSocket interface {
+	Run(func(link.Claim) bool)
+	Close() error
 }
 
 // claimed returns the virtual addresses of a configuration by interface and family.
@@ -60,7 +66,7 @@ func (l *links) hearOne(id failover.LinkID, index int, addrs []netip.Addr) {
 		l.unheard[id] = true
 		return
 	}
-	o := &openClaims{Claims: c, index: index, addrs: addrs, done: make(chan struct{})}
+	o := &openClaims{claimSocket: c, index: index, addrs: addrs, done: make(chan struct{})}
 	l.claims[id] = o
 	go func() {
 		defer close(o.done)
@@ -75,12 +81,15 @@ func (l *links) hearOne(id failover.LinkID, index int, addrs []netip.Addr) {
 	}()
 }
 
-// stopHearing ends a reader, which waits for nothing.
+// stopHearing ends a reader without waiting for it: to close a packet socket, the kernel waits for all processors, and the loop
+// does not. What it has heard meanwhile is of an interface or addresses that the core does not ask about any more.
 func (l *links) stopHearing(id failover.LinkID) {
 	o := l.claims[id]
-	_ = o.Close() // it is of no use any more in any case
-	<-o.done
 	delete(l.claims, id)
+	l.ending.Go(func() {
+		_ = o.Close() // it is of no use any more in any case
+		<-o.done
+	})
 }
 
 // hearMissing tries again what could not be listened to.

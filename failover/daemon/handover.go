@@ -72,6 +72,10 @@ func (l *loop) handOver() error {
 	}
 	link := l.agent.opts.Supervisor
 	bar := l.core.HandoverBar()
+	within := switchTime(now, l.core.Deadline(), t.Interval)
+	if bar == "" {
+		bar = hasty(within, t.Interval)
+	}
 	if bar == "" {
 		bar = l.unkept()
 	}
@@ -86,7 +90,7 @@ func (l *loop) handOver() error {
 	l.up.wanted = false
 	if bar == "" {
 		l.agent.log.Info("upgrade: handing over", "roles", len(w.Heirs), "to", l.up.version)
-		if err := link.Yielded(2 * time.Second); err != nil {
+		if err := link.Yielded(within); err != nil {
 			bar = err.Error()
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"failoverd/failover"
@@ -31,6 +32,7 @@ type links struct {
 	claimable  map[failover.LinkID][]netip.Addr // virtual addresses, by where they are
 	claims     map[failover.LinkID]*openClaims
 	unheard    map[failover.LinkID]bool      // claims that could not be listened for
+	ending     sync.WaitGroup                // readers of claims that were told to end
 	complaints map[string]time.Time          // when an interface's announcements failed in the log
 	interfaces map[string]failover.Interface // those that exist, as told last
 	groups     failover.MulticastGroups
@@ -363,6 +365,7 @@ func (l *links) close() {
 	for id := range l.claims {
 		l.stopHearing(id)
 	}
+	l.ending.Wait()
 	for name := range l.announcers {
 		l.dropAnnouncer(name)
 	}

@@ -199,6 +199,7 @@ func (l *loop) run(ctx context.Context) error {
 			if successor, l.staged = false, false; l.agent.opts.Supervisor.Taken() != nil {
 				return errNotTaken
 			}
+			close(l.agent.turn)
 		}
 		if err := l.handOver(); err != nil {
 			return err

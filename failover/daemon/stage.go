@@ -110,8 +110,14 @@ func (l *loop) takeUp() error {
 	return nil
 }
 
-// serveAfter serves status and locks the network namespace as soon as the program before has let go of both.
+// serveAfter serves status and locks the network namespace as soon as this program has taken over, and the one before has let
+// go of both. A candidate has neither: if the one before dies, they are the next one's that its supervisor starts.
 func (a *Agent) serveAfter(ctx context.Context, path string) {
+	select {
+	case <-ctx.Done():
+		return
+	case <-a.turn:
+	}
 	tick := time.NewTicker(stageTick)
 	defer tick.Stop()
 	said := false

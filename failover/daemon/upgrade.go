@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"failoverd/failover/status"
 )
@@ -22,10 +23,11 @@ func (a *Agent) Upgrade(ctx context.Context, q *status.UpgradeRequest) (*status.
 	}
 	select {
 	case a.upgrading <- struct{}{}:
-		defer func() { <-a.upgrading }()
 	default:
 		return refused(errors.New("another upgrade is under way"))
 	}
+	var pending <-chan error
+	defer func() { a.upgradeOver(pending) }()
 	link := a.opts.Supervisor
 	if link == nil {
 		return refused(errors.New("this agent has no supervisor"))
@@ -44,19 +46,36 @@ func (a *Agent) Upgrade(ctx context.Context, q *status.UpgradeRequest) (*status.
 		answer.Nothing, answer.To = true, a.opts.Version
 		return answer, nil
 	}
-	if err := a.judge(ctx, c, q); err != nil {
+	within, err := a.judge(ctx, c, q)
+	if err != nil {
 		return refused(err)
 	}
-	switch answer.To = c.Version; {
+	switch answer.To, answer.SwitchMS = c.Version, within.Milliseconds(); {
 	case q.Check:
 		return answer, nil
 	case q.Drain:
 		return answer, link.Restart(c.path, c.file)
 	}
-	if err := a.handTo(ctx, c); err != nil {
+	if pending, err = a.handTo(ctx, c); err != nil {
 		return refused(err)
 	}
 	return answer, nil
+}
+
+// upgradeOver lets another upgrade begin: now, or when it is known what has become of this one, which is pending.
+func (a *Agent) upgradeOver(pending <-chan error) {
+	if pending == nil {
+		<-a.upgrading
+		return
+	}
+	go func() {
+		select {
+		case err := <-pending:
+			a.log.Warn("an upgrade that nobody waited for any more is over", "err", err)
+			<-a.upgrading
+		case <-a.over:
+		}
+	}()
 }
 
 // candidatePath returns where the program is that is to take over.
@@ -67,45 +86,51 @@ func (a *Agent) candidatePath(q *status.UpgradeRequest) (string, error) {
 	return os.Executable()
 }
 
-// judge says why a program cannot take over. To start it afresh takes less.
-func (a *Agent) judge(ctx context.Context, c *candidate, q *status.UpgradeRequest) error {
+// judge says why a program cannot take over, or how long the switch may take at least. To start it afresh takes less.
+func (a *Agent) judge(ctx context.Context, c *candidate, q *status.UpgradeRequest) (within time.Duration, err error) {
 	if err := c.introduce(ctx); err != nil {
-		return err
+		return 0, err
 	}
 	if err := c.check(ctx, a.opts.File, a.opts.ConfigID); err != nil || q.Drain {
-		return err
+		return 0, err
 	}
 	const instead = "; upgrade --drain restarts in order instead"
 	if why := c.mismatch(); why != "" {
-		return errors.New(why + instead)
+		return 0, errors.New(why + instead)
 	}
 	if q.Reload {
 		if _, err := a.Reload(ctx); err != nil {
-			return fmt.Errorf("version %s, which works, cannot use the configuration: %w", a.opts.Version, err)
+			return 0, fmt.Errorf("version %s, which works, cannot use the configuration: %w", a.opts.Version, err)
 		}
 	}
 	cfg, _, err := a.load()
 	if err != nil {
-		return fmt.Errorf("the configuration file has changed, and cannot be used: %w", err)
+		return 0, fmt.Errorf("the configuration file has changed, and cannot be used: %w", err)
 	}
 	bar := ""
 	if err := a.call(ctx, func() {
-		if bar = a.loop.core.HandoverBar(); bar == "" && a.loop.core.Config().Hash != cfg.Hash {
-			bar = "the configuration file has changed since it was loaded: reload first"
-		} else if bar != "" {
+		core := a.loop.core
+		interval := core.Testament().Interval
+		within = switchTime(0, 0, interval)
+		if bar = core.HandoverBar(); bar == "" {
+			bar = hasty(within, interval)
+		}
+		if bar != "" {
 			bar += instead
+		} else if core.Config().Hash != cfg.Hash {
+			bar = "the configuration file has changed since it was loaded: reload first"
 		}
 	}); err != nil {
-		return err
+		return 0, err
 	}
 	if bar != "" {
-		return errors.New(bar)
+		return 0, errors.New(bar)
 	}
-	return nil
+	return within, nil
 }
 
-// handTo has c take over, and returns when it has, or why it has not.
-func (a *Agent) handTo(ctx context.Context, c *candidate) error {
+// handTo has c take over, and returns when it has, or why it has not. If ctx ends before that is known, pending says so later.
+func (a *Agent) handTo(ctx context.Context, c *candidate) (pending <-chan error, err error) {
 	if err := errors.Join(a.loop.drains.settled(ctx), a.loop.takes.settled(ctx)); err != nil {
 		a.log.Warn("the program that takes over may not know of a drain or takeover", "err", err)
 	}
@@ -117,15 +142,15 @@ func (a *Agent) handTo(ctx context.Context, c *candidate) error {
 			a.loop.up = handingOver{}
 		}
 	}); err != nil || sent != nil {
-		return errors.Join(err, sent)
+		return nil, errors.Join(err, sent)
 	}
 	select {
 	case err := <-outcome:
-		return err
+		return nil, err
 	case <-a.over:
-		return ErrStopped
+		return nil, ErrStopped
 	case <-ctx.Done():
-		return fmt.Errorf("wait for the other program: %w", ctx.Err())
+		return outcome, fmt.Errorf("wait for the other program, which may take over yet: %w", ctx.Err())
 	}
 }
 

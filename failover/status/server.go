@@ -33,10 +33,10 @@ const (
 	headerTimeout = 5 * time.Second
 	readTimeout   = 10 * time.Second
 	idleTimeout   = 30 * time.Second
-	// reloadTimeout is the longest that a reload may take. A client stays connected that long, so it is part of the
-	// write timeout.
+	// reloadTimeout is the longest that a reload may take. A client stays connected for as long as what it has asked for,
+	// and an upgrade may take longest.
 	reloadTimeout = 30 * time.Second
-	writeTimeout  = reloadTimeout + 10*time.Second
+	writeTimeout  = upgradeTimeout + 5*time.Second
 	// stopTimeout is how long answers under way may take once the server is told to stop.
 	stopTimeout = time.Second
 )

@@ -9,12 +9,17 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // upgradePath has another program take the place of the one that works: POST with an UpgradeRequest; 200 with an
 // UpgradeAnswer, 409 when the agent refuses it, 422 when the other program cannot use the configuration, 403 when the one
 // who asks may not.
 const upgradePath = "/v1/upgrade"
+
+// upgradeTimeout is how long an upgrade may take: two questions to the other program, of ten seconds each, its start and the
+// switch (supervisor.UpgradeBound), and the reading of a configuration.
+const upgradeTimeout = 55 * time.Second
 
 // UpgradeRequest is the body of an upgrade.
 type UpgradeRequest struct {
@@ -36,6 +41,9 @@ type UpgradeAnswer struct {
 	Binary string `json:"binary"`
 	From   string `json:"from"` // versions
 	To     string `json:"to,omitempty"`
+	// SwitchMS is how long the switch may take at least, in milliseconds, during which nobody sends: then it is given up, and
+	// no neighbor has taken over. 0 with Drain.
+	SwitchMS int64 `json:"switch_ms,omitempty"`
 	// Nothing: there was nothing to do, the program is the one that works.
 	Nothing bool `json:"nothing,omitempty"`
 }
@@ -67,7 +75,7 @@ func (h *handler) upgrade(w http.ResponseWriter, r *http.Request, body []byte) {
 		fail(w, http.StatusNotImplemented, "nobody here can be upgraded")
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), commandTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), upgradeTimeout)
 	defer cancel()
 	a, failed := u.Upgrade(ctx, &q)
 	conclude(w, a, failed)
