@@ -27,6 +27,9 @@ func run(m *testing.M) int {
 	if os.Getenv(hogEnv) != "" {
 		return hog()
 	}
+	if group := os.Getenv(machineEnv); group != "" {
+		return becomeSystemd(group)
+	}
 	dir, err := os.MkdirTemp("", "fo-bin-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -25,6 +25,8 @@ type Command struct {
 	Dir string
 	// Files are passed on as descriptors 3, 4 and so on.
 	Files []*os.File
+	// Namespaces are CLONE_NEW flags: namespaces of its own, besides the node's network.
+	Namespaces uintptr
 }
 
 // Process is a program that runs on a node, in a process group of its own, and dies with this process. Its output goes
@@ -62,7 +64,7 @@ func (n *Node) Start(c Command) (*Process, error) {
 	cmd := exec.Command(c.Argv[0], c.Argv[1:]...)
 	cmd.Env, cmd.Dir, cmd.ExtraFiles = append(os.Environ(), c.Env...), c.Dir, c.Files
 	cmd.Stdout, cmd.Stderr = logFile, logFile
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Cloneflags: c.Namespaces}
 	p := &Process{
 		node: n, name: c.Name, argv: slices.Clone(c.Argv), log: logFile.Name(), cmd: cmd, started: time.Now(),
 		ended: make(chan struct{}),
