@@ -13,25 +13,6 @@ import (
 // of the check.
 type prober func(ctx context.Context) outcome
 
-// term is a context with a deadline that wakes nobody up: Done is that of the context around it. It is for what waits for
-// nothing but sockets, which have that deadline themselves, and saves a timer.
-type term struct {
-	context.Context
-	at time.Time
-}
-
-// Deadline implements context.Context.
-func (t *term) Deadline() (time.Time, bool) { return t.at, true }
-
-// Err implements context.Context.
-func (t *term) Err() error {
-	err := t.Context.Err()
-	if err == nil && !time.Now().Before(t.at) {
-		err = context.DeadlineExceeded
-	}
-	return err
-}
-
 // stall is how late a failure must come in to be this process's fault: it was not running, so that whatever it did not hear
 // in time may have been there.
 const stall = 500 * time.Millisecond
@@ -59,6 +40,7 @@ type healthCheck struct {
 	window  window
 	verdict verdict
 	damping damping
+	term    *term     // of a prompt check
 	told    news      // what was reported last
 	since   time.Time // when the evidence for it began
 }
@@ -158,7 +140,13 @@ func (h *healthCheck) interval() time.Duration {
 func (h *healthCheck) begins() func(context.Context) outcome {
 	limit := h.p.Timeout
 	if h.prompt {
-		return func(ctx context.Context) outcome { return h.look(&term{ctx, time.Now().Add(limit)}, limit) }
+		return func(ctx context.Context) outcome {
+			if h.term == nil {
+				h.term = newTerm(ctx)
+			}
+			h.term.at = time.Now().Add(limit)
+			return h.look(h.term, limit)
+		}
 	}
 	return func(ctx context.Context) outcome {
 		ctx, cancel := context.WithTimeout(ctx, limit)

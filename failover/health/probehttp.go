@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"strconv"
@@ -100,11 +101,7 @@ func (h *web) aim(u *url.URL) (err error) {
 // ask asks once.
 func (h *web) ask(ctx context.Context) outcome {
 	begun := time.Now()
-	end := abrupt
-	if h.tls != nil {
-		end = nil // a reset could overtake what TLS has to say of a certificate, and the server would not know
-	}
-	l, err := h.way.dial(ctx, unix.SOCK_STREAM, &h.to, end)
+	l, err := h.connect(ctx)
 	if err != nil {
 		return h.failure(ctx, err)
 	}
@@ -119,17 +116,33 @@ func (h *web) ask(ctx context.Context) outcome {
 	return o
 }
 
+// connect connects to the server. To an address without TLS the request is what waits for the connection, and has its errors.
+func (h *web) connect(ctx context.Context) (*link, error) {
+	switch {
+	case h.tls != nil:
+		// A reset could overtake what TLS has to say of a certificate, and the server would not know.
+		return h.way.dial(ctx, unix.SOCK_STREAM, &h.to, nil)
+	case !h.to.address.IsValid():
+		return h.way.dial(ctx, unix.SOCK_STREAM, &h.to, abrupt)
+	}
+	s, err := h.way.begin(unix.SOCK_STREAM, 0, netip.AddrPortFrom(h.to.address, h.to.port), abrupt)
+	if err != nil {
+		return nil, err
+	}
+	return s.open(ctx), nil
+}
+
 // converse sends the request, and judges the answer.
 func (h *web) converse(ctx context.Context, l *link) (outcome, error) {
 	if h.tls == nil {
-		return h.speak(l)
+		return h.speak(l, l.remote)
 	}
 	c, err := h.tls.handshake(l)
 	if err != nil {
 		return outcome{}, err
 	}
 	state := c.ConnectionState()
-	speak := func() (outcome, error) { return h.speak(c) }
+	speak := func() (outcome, error) { return h.speak(c, l.remote) }
 	if h.probe.HTTP2 {
 		if state.NegotiatedProtocol != "h2" {
 			return outcome{cause: "the server does not speak HTTP/2"}, nil
@@ -141,10 +154,10 @@ func (h *web) converse(ctx context.Context, l *link) (outcome, error) {
 	return o, err
 }
 
-// speak speaks HTTP/1.1.
-func (h *web) speak(conn io.ReadWriter) (outcome, error) {
+// speak speaks HTTP/1.1 with a server that has an address.
+func (h *web) speak(conn io.ReadWriter, remote netip.AddrPort) (outcome, error) {
 	if _, err := conn.Write(h.text); err != nil {
-		return outcome{}, err
+		return outcome{}, dialError(remote, err)
 	}
 	r := readers.Get().(*reader)
 	defer r.release()

@@ -67,6 +67,9 @@ func TestHTTPProbe(t *testing.T) {
 	} {
 		c := failover.CheckConfig{Probe: tt.probe}
 		c.Probe.Kind, c.Probe.Target = failover.ProbeHTTP, s.URL+tt.path
+		if tt.path != "/hang" {
+			c.Timeout = patiently
+		}
 		if got := probeOnce(t, c); got != tt.want {
 			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
 		}
@@ -101,7 +104,11 @@ func TestHTTPProbeOfOthers(t *testing.T) {
 		{"has a header without an end", says("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 2*maxHeader)), "failed: "},
 		{"has no TLS", strings.Replace(says("HTTP/1.1 400 Bad Request\r\n\r\n"), "http:", "https:", 1), "failed: "},
 	} {
-		got := probeOnce(t, failover.CheckConfig{Probe: failover.Probe{Kind: failover.ProbeHTTP, Target: tt.url}})
+		c := failover.CheckConfig{Probe: failover.Probe{Kind: failover.ProbeHTTP, Target: tt.url}}
+		if !strings.Contains(tt.want, "timed out") {
+			c.Timeout = patiently
+		}
+		got := probeOnce(t, c)
 		if !strings.HasPrefix(got, tt.want) {
 			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
 		}

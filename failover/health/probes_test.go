@@ -15,6 +15,9 @@ import (
 	"failoverd/failover"
 )
 
+// patiently is the timeout of a probe that ends before, also on a busy machine.
+const patiently = 5 * time.Second
+
 // probeOnce makes one probe with a timeout of 300 ms, as a check does, and returns its result in words.
 func probeOnce(t *testing.T, c failover.CheckConfig) string {
 	t.Helper()
@@ -171,7 +174,7 @@ func TestProbesEndWithReset(t *testing.T) {
 		{Kind: failover.ProbeTCP, Target: l.Addr().String()},
 		{Kind: failover.ProbeHTTP, Target: "http://" + l.Addr().String() + "/"},
 	} {
-		if got := probeOnce(t, failover.CheckConfig{Probe: p, Timeout: 5 * time.Second}); !strings.HasPrefix(got, "ok") {
+		if got := probeOnce(t, failover.CheckConfig{Probe: p, Timeout: patiently}); !strings.HasPrefix(got, "ok") {
 			t.Fatalf("%s: %s", p.String(), got)
 		}
 		if err := <-ends; !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {

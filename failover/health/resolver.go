@@ -75,7 +75,7 @@ func (w way) dialBy(ctx context.Context, kind int, a netip.AddrPort, left int, p
 	defer cancel()
 	l, err := w.connect(part, kind, 0, a, prepare)
 	if err == nil {
-		l.stop()
+		l.leave()
 		l.follow(ctx)
 	}
 	return l, err

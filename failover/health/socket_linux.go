@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// link is a socket that is connected to an address. A read or a write ends with the context of the dial, and at its
-// deadline, so that no probe needs a goroutine or a timer of its own.
+// link is a socket that is connected to an address. A read or a write ends with the context of the dial, or at the
+// deadline of a term, so that no probe needs a goroutine or a timer of its own.
 //
 // It is no connection of package net because a thousand probes a second should not pay for what they do not use: lists of
 // addresses, races between families, keep-alive; and because a socket that belongs to another network namespace cannot be
@@ -22,7 +22,9 @@ import (
 type link struct {
 	*os.File
 	remote netip.AddrPort
-	stop   func() bool
+	// What ends with the link: it is held by a term, or by a function that stop withdraws.
+	term *term
+	stop func() bool
 }
 
 // long ago is a deadline that ends whatever waits.
@@ -30,15 +32,27 @@ var longAgo = time.Unix(1, 0)
 
 // follow makes l end with a context.
 func (l *link) follow(ctx context.Context) {
-	if at, limited := ctx.Deadline(); limited {
-		_ = l.SetDeadline(at) // which cannot fail for a socket
+	if t, ok := ctx.(*term); ok {
+		l.term = t
+		t.hold(l)
+		return
 	}
 	l.stop = context.AfterFunc(ctx, func() { _ = l.SetDeadline(longAgo) })
 }
 
+// leave makes l not end with its context any more.
+func (l *link) leave() {
+	if l.stop != nil {
+		l.stop()
+	}
+	if l.term != nil {
+		l.term.drop()
+	}
+}
+
 // Close ends the connection.
 func (l *link) Close() error {
-	l.stop()
+	l.leave()
 	return l.File.Close()
 }
 
@@ -171,10 +185,16 @@ func (w way) begin(kind, protocol int, a netip.AddrPort, prepare func(fd int) er
 	return s, nil
 }
 
-// link waits until the socket is connected, or ctx ends.
-func (s attempt) link(ctx context.Context) (*link, error) {
+// open makes a link of the socket, which may not be connected yet: a write waits for that.
+func (s attempt) open(ctx context.Context) *link {
 	l := &link{File: os.NewFile(uintptr(s.fd), "probe"), remote: s.remote}
 	l.follow(ctx)
+	return l
+}
+
+// link waits until the socket is connected, or ctx ends.
+func (s attempt) link(ctx context.Context) (*link, error) {
+	l := s.open(ctx)
 	if s.connecting && !connected(s.fd) { // a target on this machine has answered already
 		if err := l.established(); err != nil {
 			_ = l.Close() // it was never connected
