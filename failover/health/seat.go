@@ -65,7 +65,7 @@ type repeated[P any] interface {
 
 // together is how far apart, at least, those health checks begin that do not begin at once. A process that is woken up for
 // each of a thousand spends more on waking up than on looking.
-const together = 10 * time.Millisecond
+const together = 20 * time.Millisecond
 
 // settle makes the checks of one kind those that are wanted, by difference. The new ones begin spread. word names the kind. The new ones begin at multiples of grain from now; 0: at any time.
 func settle[P any, C repeated[P]](c *crew, have map[string]C, wanted []P, word string, grain time.Duration,
