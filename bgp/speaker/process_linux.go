@@ -24,6 +24,10 @@ func boottime() time.Duration {
 // to listen on a port below 1024 when bind asks for it. The caller has locked its goroutine to the thread and never
 // unlocks it. What cannot be dropped is in the error; the rest is dropped in any case.
 //
+// The thread itself keeps CAP_IPC_LOCK, as long as what it executes cannot have it. It is part of an agent whose memory may
+// be locked, with a limit that the agent is above; when the runtime needs memory on this thread and does not get it, the
+// agent ends.
+//
 // The order matters: the bounding set needs CAP_SETPCAP, which goes with the last step.
 func dropPrivileges(bind bool) error {
 	var errs []error
@@ -34,6 +38,7 @@ func dropPrivileges(bind bool) error {
 	}
 	note("set no_new_privs", unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 	note("clear ambient capabilities", unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0))
+	bounded := true
 	for c := uintptr(0); ; c++ {
 		if bind && c == unix.CAP_NET_BIND_SERVICE {
 			continue
@@ -44,6 +49,7 @@ func dropPrivileges(bind bool) error {
 		}
 		if err != nil {
 			note("drop the capability bounding set", err)
+			bounded = false
 			break
 		}
 	}
@@ -58,8 +64,13 @@ func dropPrivileges(bind bool) error {
 		keep[0].Permitted = now[0].Permitted & bit
 		keep[0].Effective, keep[0].Inheritable = keep[0].Permitted, keep[0].Permitted
 	}
+	if bounded || os.Geteuid() != 0 { // only root's programs have capabilities that are neither inheritable nor ambient
+		const bit = 1 << unix.CAP_IPC_LOCK
+		keep[0].Permitted |= now[0].Permitted & bit
+		keep[0].Effective |= now[0].Effective & bit
+	}
 	note("drop capabilities", unix.Capset(&hdr, &keep[0]))
-	if keep[0].Permitted != 0 {
+	if keep[0].Inheritable != 0 {
 		// Without user id 0 only an ambient capability survives the execution of an ordinary file.
 		note("keep CAP_NET_BIND_SERVICE",
 			unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, unix.CAP_NET_BIND_SERVICE, 0, 0))
