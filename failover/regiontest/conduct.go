@@ -86,7 +86,7 @@ func (r *rules) takeover(a *agent, now vrrp.Instant, why string) {
 	}
 	// The other clock counts in the inequality; this one may be fast by as much as the drift.
 	take := w.take - w.take*drift/1e6 - loopDelay
-	if silent := now.Sub(v.life); silent < take {
+	if silent := now.Sub(v.lastLife()); silent < take {
 		r.fail("L6", "%s takes over %v after a sign of life of the mainland: %s", a.node.name, silent, why)
 	}
 	if observed := now.Sub(v.contact); observed < take {

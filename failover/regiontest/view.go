@@ -20,7 +20,9 @@ type view struct {
 	acked   vrrp.Instant // when the newest acknowledged request was sent
 	contact vrrp.Instant // begin of the uninterrupted contact with witnesses
 	reply   vrrp.Instant // when a witness answered last
-	life    vrrp.Instant // when a sign of life of the mainland arrived last
+	life    vrrp.Instant // when a sign of life of the mainland arrived last, but for its nodes' heartbeats
+	// said is when a node of the mainland that has not said since that it cannot serve has said that it could.
+	said map[string]vrrp.Instant
 
 	claimed vrrp.Instant // when it took the role over from a silent mainland last
 	term    heartbeat.Term
@@ -37,6 +39,7 @@ const never = vrrp.Instant(-1 << 62)
 func newView(a *agent) view {
 	return view{
 		agent: a, word: "INIT", grace: never, acked: never, contact: never, reply: never, life: never, claimed: never,
+		said: make(map[string]vrrp.Instant),
 	}
 }
 
@@ -57,10 +60,23 @@ func (v *view) input(in failover.Input) {
 	case failover.HeartbeatReplied:
 		v.replied(now, &in)
 	case failover.HeartbeatHeard:
-		if e, ok := term(&in.Request); in.Fresh && in.Request.Site == homeSite && ok && e.State != heartbeat.Out {
-			v.life = now
+		switch e, ok := term(&in.Request); {
+		case !in.Fresh || in.Request.Site != homeSite || !ok:
+		case e.State == heartbeat.Out: // the life of this node is not that of the service
+			delete(v.said, in.Request.Node)
+		default:
+			v.said[in.Request.Node] = now
 		}
 	}
+}
+
+// lastLife returns when the last sign of life of the mainland's service arrived.
+func (v *view) lastLife() vrrp.Instant {
+	last := v.life
+	for _, at := range v.said {
+		last = max(last, at)
+	}
+	return last
 }
 
 func (v *view) replied(now vrrp.Instant, in *failover.HeartbeatReplied) {
