@@ -153,7 +153,7 @@ func (c *Core) serviceWaits(now vrrp.Instant, r *router) string {
 	case r.fsm.State() == vrrp.Active && r.last != "":
 		return c.waitsForOther(now, r)
 	case r.releasing:
-		return "for its routes to be withdrawn before the addresses go"
+		return r.waitsToLetGo()
 	}
 	return ""
 }

@@ -18,6 +18,8 @@ type AnycastStatus struct {
 
 	Interface   string  `json:"interface"`
 	DrainTimeMS float64 `json:"drain_time_ms"`
+	// WithdrawGraceMS is withdraw_grace; 0 also where no route leads here.
+	WithdrawGraceMS float64 `json:"withdraw_grace_ms"`
 	// KeepLast is keep_last; nil: it has none.
 	KeepLast *KeepLastStatus `json:"keep_last,omitempty"`
 
@@ -57,7 +59,7 @@ func (c *Core) describeService(now vrrp.Instant, r *router, wall func(vrrp.Insta
 	st := c.describe(now, r, wall)
 	return AnycastStatus{
 		Name: st.Name, State: st.State, Since: st.Since, Why: st.Why, Waiting: st.Waiting, Interface: st.Interface,
-		DrainTimeMS: millis(r.cfg.Anycast.DrainTime), KeepLast: c.describeKeepLast(r.cfg.Anycast), Tracks: st.Tracks, Addresses: st.Addresses, Objects: st.Objects, Routes: st.Routes,
+		DrainTimeMS: millis(r.cfg.Anycast.DrainTime), WithdrawGraceMS: st.WithdrawGraceMS, KeepLast: c.describeKeepLast(r.cfg.Anycast), Tracks: st.Tracks, Addresses: st.Addresses, Objects: st.Objects, Routes: st.Routes,
 		TimesAnnounced: r.counters.BecameMaster, TimesWithdrawn: r.counters.ReleasedMaster, Drained: st.Drained, Start: st.Takeover,
 	}
 }

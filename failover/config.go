@@ -137,7 +137,11 @@ type RouterConfig struct {
 	// BGPWait is how long this router, when it returns, leaves a live Active router alone until the speakers it
 	// announces through have an established session.
 	BGPWait time.Duration
-	GARP    GARP
+	// WithdrawGrace is how long this router keeps its addresses, and what makes it forward, in an orderly move after its
+	// routes are withdrawn (withdraw_grace): a neighbor's forwarding table follows a withdrawal late. Zero: not at all. It
+	// has no effect where no route leads here.
+	WithdrawGrace time.Duration
+	GARP          GARP
 
 	// Tracks are the things that this router's priority and health depend on, those of its sync group among them.
 	Tracks []Track

@@ -8,10 +8,6 @@ import (
 	"failoverd/vrrp/wire"
 )
 
-// ReleaseBound is the longest time that a router which lost its role keeps its addresses in order to have its routes
-// withdrawn first: traffic is repelled before it is no longer accepted. A speaker that answers takes a millisecond.
-const ReleaseBound = 250 * time.Millisecond
-
 // StopBound is the longest time that an orderly stop waits for the kernel and the speakers, once no router waits for its
 // successor any more.
 const StopBound = 2 * time.Second
@@ -343,7 +339,7 @@ func (c *Core) expire(now vrrp.Instant, r *router, fx *Effects) {
 	c.updateHold(now, r, fx)
 	c.announceDue(now, r, fx)
 	c.defend(now, r, fx)
-	if r.releasing && r.releaseUntil <= now {
+	if r.releasing && r.release.until <= now {
 		c.dirty = true
 	}
 }
@@ -367,7 +363,7 @@ func (c *Core) awake(now vrrp.Instant, fx *Effects) {
 	}
 	for _, r := range c.routers {
 		r.attracting, r.releasing, r.inherits, r.legacy = false, false, nil, nil
-		c.abandon(now, r, stoodStill, fx)
+		c.abandon(now, r, stoodStill, false, fx)
 		if r.fsm.State() != vrrp.Active {
 			continue
 		}

@@ -59,6 +59,7 @@ func (c *Core) describe(now vrrp.Instant, r *router, wall func(vrrp.Instant) tim
 		Waiting: c.waiting(now, r), Interface: v.Key.Interface, Version: uint8(v.Version),
 		Unicast: v.Unicast, PriorityBase: v.Priority, PriorityEffective: r.fsm.Priority(),
 		Preempt:           v.Preempt,
+		WithdrawGraceMS:   millis(r.cfg.grace()),
 		AdvertIntervalMS:  millis(v.Interval.Duration()),
 		LearnedIntervalMS: millis(r.fsm.LearnedInterval().Duration()),
 		SkewMS:            millis(r.fsm.SkewTime()),
@@ -133,7 +134,7 @@ func (c *Core) waiting(now vrrp.Instant, r *router) string {
 	case r.fsm.State() == vrrp.Active && !r.addressesIn:
 		return "for the kernel to report the addresses in"
 	case r.releasing:
-		return "for its routes to be withdrawn before the addresses go"
+		return r.waitsToLetGo()
 	}
 	return ""
 }

@@ -92,15 +92,6 @@ func (c *Core) wantedRoutes(now vrrp.Instant, s *speaker) (want []bgp.Route, gua
 	return want, guarded
 }
 
-// finishReleases lets go of the addresses of routers whose routes are withdrawn, or that have waited long enough.
-func (c *Core) finishReleases(now vrrp.Instant) {
-	for _, routers := range [...][]*router{c.routers, c.leaving} {
-		for _, r := range routers {
-			c.finishRelease(now, r)
-		}
-	}
-}
-
 // dismiss forgets those that a reload has removed and that hold nothing any more.
 func (c *Core) dismiss() {
 	before := len(c.leaving)
@@ -113,28 +104,6 @@ func (c *Core) dismiss() {
 	if len(c.leaving) != before {
 		c.index()
 	}
-}
-
-func (c *Core) finishRelease(now vrrp.Instant, r *router) {
-	if !r.releasing {
-		return
-	}
-	if r.releaseGeneration == 0 {
-		r.releaseGeneration = c.routes
-		c.objects.withdraw(r)
-	}
-	r.attracting = c.unanswered(r) || c.objects.pending(r)
-	r.releasing = r.attracting && now < r.releaseUntil
-	c.reschedule(r)
-}
-
-// unanswered reports whether a speaker has not acknowledged yet that r's routes are to be withdrawn. One that a reload
-// removes withdraws on its way out and does not answer any more; it gets all the time there is.
-func (c *Core) unanswered(r *router) bool {
-	return slices.ContainsFunc(r.through, func(name string) bool {
-		s := c.speakers[name]
-		return s == nil || !s.acknowledged(r.releaseGeneration)
-	})
 }
 
 // flushAddresses asks the kernel worker for another set of addresses if another one should be there, or for a renewal

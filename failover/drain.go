@@ -304,8 +304,8 @@ func (c *Core) takeBack(now vrrp.Instant, order *switchover, fx *Effects) bool {
 		c.tellHandover(now, m, "failed", "no other router has taken the role", fx)
 		c.apply(now, m, m.fsm.Resume(now), fx)
 		if m.handover != nil { // it follows somebody whom it was not to hear
+			m.letGo(now, m.settleTime(m.handover))
 			m.handover = nil
-			m.release(now)
 		}
 		c.settleJoint(m)
 		c.reschedule(m)

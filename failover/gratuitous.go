@@ -21,7 +21,8 @@ const maxPaced = 4096
 type gratuitous struct {
 	first      vrrp.Instant // addresses that the LAN has not been told of
 	second     vrrp.Instant // garp_master_delay after the first
-	settled    vrrp.Instant // when a router that the role was taken from has let go of the addresses for certain
+	settled    vrrp.Instant // when a router that the role was taken from may have let go of the addresses
+	letGo      vrrp.Instant // when it has for certain
 	refresh    vrrp.Instant
 	rival      vrrp.Instant // a rival was heard
 	rivalAgain vrrp.Instant // RivalDelay later
@@ -45,15 +46,31 @@ func (g *gratuitous) start(now vrrp.Instant, cfg *GARP) {
 	}
 }
 
-// settleGap is how long after ReleaseBound the LAN is told once more.
+// settleGap is how long after a router has let go the LAN is told once more.
 const settleGap = 50 * time.Millisecond
 
-// again arms a batch for when a live router that the role was taken from has let go: until its routes are withdrawn it
-// keeps the addresses, and may answer who asks for them.
-func (g *gratuitous) again(now vrrp.Instant, fromLive bool) {
-	if fromLive {
-		g.settled = now.Add(ReleaseBound + settleGap)
+// again arms batches for when a live router that the role was taken from has let go: until its routes are withdrawn it
+// keeps the addresses, and may answer who asks for them. One that leaves in order and is configured as this one serves for
+// a while before that, and settles after it; the LAN is told every ReleaseBound meanwhile.
+func (g *gratuitous) again(now vrrp.Instant, fromLive bool, cfg *RouterConfig) {
+	if !fromLive {
+		return
 	}
+	g.settled = now.Add(ReleaseBound + settleGap)
+	if g.letGo = g.settled; cfg.Attracts() {
+		g.letGo = g.letGo.Add(HandoverRouteGrace + cfg.grace())
+	}
+}
+
+// tellSettled reports whether the LAN is to be told now that somebody may have let go, and plans the next time.
+func (g *gratuitous) tellSettled(now vrrp.Instant) bool {
+	if g.settled > now {
+		return false
+	}
+	if g.settled = vrrp.Never; now < g.letGo {
+		g.settled = min(now.Add(ReleaseBound), g.letGo)
+	}
+	return true
 }
 
 // adopt takes another period of refreshes over.
@@ -93,8 +110,7 @@ func (c *Core) announceDue(now vrrp.Instant, r *router, fx *Effects) {
 		g.second = vrrp.Never
 		c.announce(now, r, announced, cfg.Repeat, fx)
 	}
-	if g.settled <= now {
-		g.settled = vrrp.Never
+	if g.tellSettled(now) {
 		c.announce(now, r, announced, 1, fx)
 	}
 	if g.refresh <= now {

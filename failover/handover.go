@@ -101,7 +101,7 @@ func (r *router) grace(successor netip.Addr) (d time.Duration, outside bool) {
 	switch {
 	case slices.Contains(r.cfg.Region.Remote, successor):
 		return r.cfg.Region.HandoverOverlap, true
-	case r.cfg.Announces(RoleActive), len(r.cfg.Routes) > 0:
+	case r.cfg.Attracts():
 		return HandoverRouteGrace, false
 	}
 	return HandoverGrace, false
@@ -128,11 +128,18 @@ func (c *Core) leave(now vrrp.Instant, r *router, why vrrp.Cause, fx *Effects) {
 	r.forgetAddresses()
 	h := r.planned
 	r.planned = nil
-	if h == nil && served {
-		h = r.yielded(now, why)
-	}
 	if h == nil {
-		r.release(now)
+		h = r.yielded(now, why)
+		served = served && h != nil
+	} else {
+		served = true
+	}
+	if !served {
+		settle := time.Duration(0)
+		if h != nil || r.retired || why == vrrp.CauseDrain {
+			settle = r.settleTime(h)
+		}
+		r.letGo(now, settle)
 		return
 	}
 	r.handover = h
@@ -208,7 +215,7 @@ func (c *Core) handoverDue(now vrrp.Instant, r *router, fx *Effects) {
 	}
 	r.handover = nil
 	c.settleJoint(r)
-	r.release(now)
+	r.letGo(now, r.settleTime(h))
 	c.dirty = true
 	switch {
 	case r.cfg.Anycast != nil:
@@ -229,15 +236,22 @@ func (h *handover) taker() string {
 	return "another site"
 }
 
-// abandon ends the handover of a router that must not serve any more.
-func (c *Core) abandon(now vrrp.Instant, r *router, why string, fx *Effects) {
+// abandon ends the handover of a router that must not serve any more, and does not let it settle, unless that is orderly.
+func (c *Core) abandon(now vrrp.Instant, r *router, why string, orderly bool, fx *Effects) {
+	if !orderly {
+		c.hasten(now, r)
+	}
 	h := r.handover
 	if h == nil {
 		return
 	}
 	r.handover = nil
 	c.settleJoint(r)
-	r.release(now)
+	settle := time.Duration(0)
+	if orderly {
+		settle = r.settleTime(h)
+	}
+	r.letGo(now, settle)
 	c.dirty = true
 	c.tellHandover(now, r, "failed", why, fx)
 	if h.order != nil {
@@ -273,7 +287,7 @@ func (c *Core) overtaken(now vrrp.Instant, r *router, t heartbeat.Term, fx *Effe
 		}
 		r.handover = nil
 		c.settleJoint(r)
-		r.release(now)
+		r.letGo(now, 0)
 		c.dirty = true
 		c.tellHandover(now, r, "over", fmt.Sprintf("site %s has taken the role", t.Holder), fx)
 	case h != nil && h.heard == vrrp.Never:
@@ -288,8 +302,9 @@ func (c *Core) overtaken(now vrrp.Instant, r *router, t heartbeat.Term, fx *Effe
 func (r *router) handingOver() bool { return r.handover != nil }
 
 // linger lets a router of an agent that stops go on serving until somebody else does, and returns when it has done so at
-// the latest.
+// the latest, and packets that neighbors still send have been served.
 func (c *Core) linger(now vrrp.Instant, r *router, reason string, fx *Effects) (until vrrp.Instant) {
+	until = now
 	if r.fsm.State() == vrrp.Active {
 		r.planned = c.newHandover(now, r, reason)
 	}
@@ -302,6 +317,9 @@ func (c *Core) linger(now vrrp.Instant, r *router, reason string, fx *Effects) (
 			h.until = min(h.until, now.Add(HandoverStopBound))
 			until = max(until, h.until.Add(max(HandoverRouteGrace, r.cfg.Region.HandoverOverlap)))
 		}
+	}
+	if r.releasing || r.attracting {
+		until = until.Add(r.cfg.grace())
 	}
 	return until
 }

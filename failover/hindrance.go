@@ -33,9 +33,9 @@ func (c *Core) evaluate(now vrrp.Instant, r *router, fx *Effects) {
 	switch {
 	case c.awaiting: // TakeUp looks at everything
 	case c.stopping || r.retired:
-		if r.handover != nil {
+		if r.handover != nil || r.settles() {
 			if h, _ := c.precondition(now, r); h.reason != "" && !h.pending {
-				c.abandon(now, r, h.reason, fx) // a fault ends what a stop leaves time for
+				c.abandon(now, r, h.reason, false, fx) // a fault ends what a stop leaves time for
 			}
 		}
 	case r.group != nil:

@@ -204,7 +204,7 @@ func (c *Core) settle(now vrrp.Instant, r *router, rep *AddressReport, fx *Effec
 	}
 	if news {
 		r.gratuitous.start(now, &r.cfg.GARP)
-		r.gratuitous.again(now, r.fromLive)
+		r.gratuitous.again(now, r.fromLive, r.cfg)
 		r.fromLive = false
 	}
 	switch {

@@ -34,6 +34,7 @@ type LegacyRouter struct {
 	Announced []AddressKey `json:",omitempty"`
 	Second    vrrp.Instant
 	Settled   vrrp.Instant
+	LetGo     vrrp.Instant // the LAN is told again and again from Settled until then; 0: once
 	Refresh   vrrp.Instant
 	Rival     vrrp.Instant
 	RivalLast vrrp.Instant
@@ -79,7 +80,7 @@ func (c *Core) Legacy() *Legacy {
 		g := &r.gratuitous
 		h := LegacyRouter{
 			Key: r.cfg.heirKey(), Standing: r.fsm.Standing(), Since: r.since, Why: r.why, Told: r.told, HoldUntil: r.holdUntil,
-			Second: g.second, Settled: g.settled, Refresh: g.refresh, Rival: g.rival, RivalLast: g.rivalAgain, Quiet: g.quiet,
+			Second: g.second, Settled: g.settled, LetGo: g.letGo, Refresh: g.refresh, Rival: g.rival, RivalLast: g.rivalAgain, Quiet: g.quiet,
 			Counters: r.counters,
 		}
 		for i, p := range r.presence {
@@ -176,7 +177,7 @@ func (c *Core) goOn(now vrrp.Instant, r *router, h *LegacyRouter, fx *Effects) {
 	c.apply(now, r, e, fx)
 	r.since, r.why, r.counters, r.holdUntil = h.Since, h.Why, h.Counters, h.HoldUntil
 	r.gratuitous = gratuitous{
-		first: vrrp.Never, second: h.Second, settled: h.Settled, refresh: h.Refresh, rival: h.Rival, rivalAgain: h.RivalLast, quiet: h.Quiet,
+		first: vrrp.Never, second: h.Second, settled: h.Settled, letGo: h.LetGo, refresh: h.Refresh, rival: h.Rival, rivalAgain: h.RivalLast, quiet: h.Quiet,
 	}
 	for i := range r.presence {
 		if slices.Contains(h.Announced, r.cfg.Addresses[i].Key()) {

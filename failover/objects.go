@@ -39,7 +39,8 @@ type objects struct {
 // entitled reports whether the routes and rules of r should be there: it is Active, or still serves, and its addresses are
 // in, because a route attracts what only they can accept.
 func (r *router) entitled() bool {
-	return r.handover != nil || r.fsm.State() == vrrp.Active && (r.addressesIn || len(r.cfg.Addresses) == 0)
+	return r.handover != nil || r.fsm.State() == vrrp.Active && (r.addressesIn || len(r.cfg.Addresses) == 0) ||
+		r.releasing && r.release.forwards && r.programmed
 }
 
 // staticWanted reports whether what is there whatever the roles is to be there. In an orderly stop it goes once no
@@ -96,12 +97,14 @@ func (c *Core) flushObjects(now vrrp.Instant, fx *Effects) {
 	defer c.asked(now)
 	o, static := &c.objects, c.staticWanted()
 	another := o.cfg != c.cfg || o.static != static
-	for _, r := range c.routers {
-		if len(r.cfg.Routes)+len(r.cfg.Rules) == 0 {
-			continue
-		}
-		if e := r.entitled(); e != r.programmed {
-			another, r.programmed = true, e
+	for _, routers := range [...][]*router{c.routers, c.leaving} {
+		for _, r := range routers {
+			if len(r.cfg.Routes)+len(r.cfg.Rules) == 0 {
+				continue
+			}
+			if e := r.entitled(); e != r.programmed {
+				another, r.programmed = true, e
+			}
 		}
 	}
 	if !another {
@@ -140,9 +143,11 @@ func (c *Core) wantedObjects() (routes []KernelRoute, rules []KernelRule) {
 	if o.static {
 		add(nil, c.cfg.StaticRoutes, c.cfg.StaticRules)
 	}
-	for _, r := range c.routers {
-		if r.programmed && len(r.cfg.Routes)+len(r.cfg.Rules) > 0 {
-			add(r, r.cfg.Routes, r.cfg.Rules)
+	for _, routers := range [...][]*router{c.routers, c.leaving} {
+		for _, r := range routers {
+			if r.programmed && len(r.cfg.Routes)+len(r.cfg.Rules) > 0 {
+				add(r, r.cfg.Routes, r.cfg.Rules)
+			}
 		}
 	}
 	return routes, rules

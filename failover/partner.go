@@ -115,7 +115,7 @@ func (c *Core) standing(r *router) heartbeat.State {
 	switch {
 	case r.fsm.State() == vrrp.Active:
 		return heartbeat.Active
-	case r.handingOver() && r.cfg.Region.HandoverOverlap > 0:
+	case (r.handingOver() || r.settles()) && r.cfg.Region.HandoverOverlap > 0:
 		return heartbeat.Draining
 	case r.handingOver() || r.releasing:
 		return heartbeat.Active

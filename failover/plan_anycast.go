@@ -30,6 +30,7 @@ var serviceParameters = []parameter[RouterConfig]{
 	value("keep_last", "at once", func(c *RouterConfig) string { return orNone(c.Anycast.KeepLast) }),
 	value("settle", "at once", func(c *RouterConfig) string { return duration(c.Anycast.Settle) }),
 	value("drain_time", "from the next drain on", func(c *RouterConfig) string { return duration(c.Anycast.DrainTime) }),
+	value("withdraw_grace", nextMove, func(c *RouterConfig) string { return duration(c.WithdrawGrace) }),
 	list("track", listMeans{"counts as soon as there is a result", "does not count any more", "counts at once", ""}, trackItems),
 	list("virtual_routes", listMeans{"added while it is announced", "removed", "replaced", ""},
 		func(c *RouterConfig) []item { return routeItems(c.Routes) }),

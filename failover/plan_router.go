@@ -84,6 +84,7 @@ const (
 	nextTimer      = "when the timer is next set; a running one is left alone"
 	nextTransition = "run from the next change of state on; nothing is run now"
 	nextBatch      = "from the next announcement to the LAN on"
+	nextMove       = "from the next orderly move on"
 )
 
 // routerParameters are all parameters of a router, in the order in which people look for them, but for those that make
@@ -121,6 +122,7 @@ var routerParameters = []parameter[RouterConfig]{
 		"announced while it has the role", "withdrawn", "replaced in place, without a withdrawal", "",
 	}, announceItems),
 	value("bgp_wait", "the wait that runs ends accordingly", func(c *RouterConfig) string { return duration(c.BGPWait) }),
+	value("withdraw_grace", nextMove, func(c *RouterConfig) string { return duration(c.WithdrawGrace) }),
 	list("track", listMeans{"counts as soon as there is a result", "does not count any more", "counts at once", ""}, trackItems),
 	value("dont_track_primary", "at once", func(c *RouterConfig) string { return onOff(c.IgnoreLink) }),
 	value("use_vmac", "the addresses move", func(c *RouterConfig) string { return c.VMAC.text() }),

@@ -3,7 +3,6 @@ package failover
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 
 	"failoverd/vrrp"
 	"failoverd/vrrp/wire"
@@ -62,14 +61,11 @@ type router struct {
 	// changes cfg.
 	own, held claim
 
-	// attracting: routes that lead here may be out. releasing: the role is lost, and what is held stays until
-	// they are withdrawn or releaseUntil has come. through are the speakers to wait for, releaseGeneration (0: not
-	// flushed yet) the newest routes that matter.
-	attracting        bool
-	releasing         bool
-	releaseUntil      vrrp.Instant
-	releaseGeneration uint64
-	through           []string
+	// attracting: routes that lead here may be out. releasing: the role is lost, and what is held stays until release is
+	// complete.
+	attracting bool
+	releasing  bool
+	release    release
 	// handover: it has left the role and serves until its successor does; nil: it does not. planned is what the handover
 	// will be if it leaves the role in this call, and because why it does.
 	handover *handover
@@ -200,7 +196,7 @@ func (r *router) role() (role Role, ok bool) {
 func (r *router) nextDue() vrrp.Instant {
 	d := min(r.fsm.Deadline(), r.gratuitous.next(), r.defenceDue())
 	if r.releasing {
-		d = min(d, r.releaseUntil)
+		d = min(d, r.release.until)
 	}
 	if r.fsm.Held() && r.holder == r && !r.leaves {
 		d = min(d, r.holdUntil)
@@ -275,7 +271,7 @@ func (c *Core) transition(now vrrp.Instant, r *router, e vrrp.Effect, fx *Effect
 		r.counters.ReleasedMaster++
 		c.leave(now, r, e.Cause, fx)
 	case e.To == vrrp.Initialize && !c.stopping:
-		c.abandon(now, r, r.why, fx)
+		c.abandon(now, r, r.why, r.retired, fx)
 	}
 	r.rising = e.To == vrrp.Active && e.From == vrrp.Backup && !r.addressesIn
 	if e.To == vrrp.Backup {
@@ -292,21 +288,6 @@ func (c *Core) transition(now vrrp.Instant, r *router, e vrrp.Effect, fx *Effect
 func (r *router) forgetAddresses() {
 	clear(r.presence)
 	r.addressesIn, r.gratuitous, r.contested, r.failing = false, idle, nil, vrrp.Never
-}
-
-// release begins to let go of what is held. There is nothing to wait for if the role came and went before the kernel
-// had answered; what it has not added yet, it will not add.
-func (r *router) release(now vrrp.Instant) {
-	if !r.attracting {
-		return
-	}
-	r.releasing, r.releaseUntil, r.releaseGeneration = true, now.Add(ReleaseBound), 0
-	r.through = r.through[:0]
-	for i := range r.cfg.Announce {
-		if s := r.cfg.Announce[i].Speaker; !slices.Contains(r.through, s) {
-			r.through = append(r.through, s)
-		}
-	}
 }
 
 // stateWord is keepalived's word for the state of r, or that of an anycast service.

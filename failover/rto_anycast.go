@@ -27,7 +27,7 @@ func (p *prospect) serviceBudgets() []*budget {
 			b.note(elsewhereToo)
 		}
 	}
-	stop := newBudget(OrderlyStop)
+	stop := newBudget(OrderlyStop).add("withdraw_grace", p.r.grace(), "the addresses stay that long after the withdrawal, and answer what is still led here")
 	stop.note(fmt.Sprintf("nothing is lost if another node announces the prefix: the routes are the last resort for drain_time %s (at a stop, %s s at most) before they go",
 		sec(p.r.Anycast.DrainTime), sec(HandoverStopBound)))
 	return []*budget{failure, p.leftBehind(newBudget(NodeCrash)).note(elsewhereToo), power, uplink, stop}

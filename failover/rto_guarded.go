@@ -154,7 +154,7 @@ func (p *prospect) orderlyStop() *budget {
 	case p.site != nil && p.far:
 		beat = p.site.Heartbeat
 	case p.near || p.far:
-		return p.released(b).note(served)
+		return p.settled(p.released(b), HandoverRouteGrace).note(served)
 	default:
 		return b.unbounded("nobody can hear this router: its addresses and routes are gone until it starts again")
 	}
@@ -163,9 +163,18 @@ func (p *prospect) orderlyStop() *budget {
 	b.add("confirmation", beat+VoteTime, fmt.Sprintf("heartbeat %s: the site says that none of its nodes serves or could serve", sec(beat)))
 	p.serve(b)
 	if p.r.Region.HandoverOverlap > 0 {
-		return b.note(served + fmt.Sprintf(" (handover_overlap %s, between sites)", sec(p.r.Region.HandoverOverlap)))
+		return p.settled(b, p.r.Region.HandoverOverlap).note(served + fmt.Sprintf(" (handover_overlap %s, between sites)", sec(p.r.Region.HandoverOverlap)))
 	}
 	return b.note("to a node of the own site nothing is lost; to another site, the role is vacant from the end of the first term on (handover_overlap 0)")
+}
+
+// settled adds what a node that leaves in order does once it has heard its successor, beside which it serves for overlap.
+func (p *prospect) settled(b *budget, overlap time.Duration) *budget {
+	if !p.r.Attracts() {
+		return b
+	}
+	b.add("withdrawal", overlap, "the leaving node withdraws its routes that long after it has heard its successor")
+	return b.add("withdraw_grace", p.r.grace(), "it keeps its addresses that long after the withdrawal, because a neighbor's forwarding table follows late")
 }
 
 // failback: the better router is back, and takes the role from the one that serves.

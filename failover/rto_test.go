@@ -26,7 +26,7 @@ func recoveryConfig(changes ...func(*failover.Config)) *failover.Config {
 	c.BGPLease = 3 * time.Second
 	c.Speakers[0].Neighbors[0].HoldTime = 9 * time.Second
 	r := &c.Routers[0]
-	r.BGPWait = 30 * time.Second
+	r.BGPWait, r.WithdrawGrace = 30*time.Second, failover.DefaultWithdrawGrace
 	r.VRRP.Preempt = true
 	for _, change := range changes {
 		change(c)
@@ -143,8 +143,12 @@ func TestRTO(t *testing.T) {
 		}), forever, "both serve and both announce"},
 		{"inter-region link, no region", failover.InterRegionLoss, recoveryConfig(), 0, "no other site"},
 
-		{"orderly stop", failover.OrderlyStop, recoveryConfig(), 1.5, "not an outage"},
+		{"orderly stop", failover.OrderlyStop, recoveryConfig(), 2, "not an outage"},
+		{"orderly stop, nothing to withdraw", failover.OrderlyStop, recoveryConfig(func(c *failover.Config) { c.Routers[0].Announce = nil }), 1.2, "not an outage"},
 		{"orderly stop, to another site", failover.OrderlyStop, recoveryConfig(guarded), 4.7, "handover_overlap 0"},
+		{"orderly stop, to another site, which serves beside this one", failover.OrderlyStop, recoveryConfig(guarded, func(c *failover.Config) {
+			c.Routers[0].Region.HandoverOverlap = 2 * time.Second
+		}), 6.9, "handover_overlap 2"},
 		{"failback", failover.Failback, recoveryConfig(), 34.5, "can be an outage"},
 		{"failback from another site", failover.Failback, recoveryConfig(guarded), 66.5, "sessions of its speakers"},
 		{"failback by a person", failover.Failback, recoveryConfig(func(c *failover.Config) { c.Routers[0].VRRP.Preempt = false }), forever, "a person decides"},
@@ -226,7 +230,7 @@ func TestRecoveryOfServices(t *testing.T) {
 		"W " + failover.NodeCrash:      3 + failover.KernelSlop.Seconds(),
 		"W " + failover.NodePower:      9 + failover.WithdrawTime.Seconds(),
 		"W " + failover.UplinkLoss:     9 + failover.WithdrawTime.Seconds(),
-		"W " + failover.OrderlyStop:    0,
+		"W " + failover.OrderlyStop:    failover.DefaultWithdrawGrace.Seconds(),
 		"X " + failover.ServiceFailure: -1,
 		"X " + failover.NodeCrash:      -1,
 		"X " + failover.NodePower:      0,

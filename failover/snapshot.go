@@ -115,6 +115,8 @@ type RouterStatus struct {
 	PriorityBase      uint8  `json:"priority_base"`
 	PriorityEffective uint8  `json:"priority_effective"`
 	Preempt           bool   `json:"preempt"`
+	// WithdrawGraceMS is withdraw_grace; 0 also where no route leads here.
+	WithdrawGraceMS float64 `json:"withdraw_grace_ms"`
 
 	// Master is who is MASTER as far as this router knows; LastMaster who was heard last if it knows of none.
 	Master            *MasterStatus `json:"master,omitempty"`

@@ -162,7 +162,7 @@ func (c *Core) disinherit(now vrrp.Instant, r *router, fx *Effects) {
 	if resume {
 		c.outdate(r)
 	}
-	r.release(now)
+	r.letGo(now, 0)
 	if resume {
 		c.advertise(r, wire.PriorityRelease, fx)
 	}

@@ -191,7 +191,7 @@ func TestRunEndsInTime(t *testing.T) {
 		r.stop(nil)
 		eventually(t, "the address to be gone", func() bool { return !l.holds("192.0.2.10/32") })
 		const interval = 200 * time.Millisecond // for which nobody takes the role
-		if d := time.Since(begin); d > interval+failover.HandoverMargin+failover.ReleaseBound+slack {
+		if d := time.Since(begin); d > interval+failover.HandoverMargin+failover.ReleaseBound+failover.DefaultWithdrawGrace+slack {
 			t.Errorf("the address stayed for %v", d)
 		}
 		r.mustEnd()

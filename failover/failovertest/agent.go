@@ -62,6 +62,8 @@ type state struct {
 	down   time.Duration
 	rising bool         // it was a standby before it became Active, and has not told that its addresses are in
 	serves vrrp.Instant // until when it may serve without being Active, in an orderly handover; 0: it may not
+	// orderly: it has left its role in order, so that what it holds stays for a while after its routes are withdrawn.
+	orderly bool
 
 	// was: it was Active before or during the batch that is looked at; left: it has stopped being it; farewell: it has said
 	// so; gained: it has become it.
@@ -138,7 +140,7 @@ func (h *Host) newAgent(offset time.Duration) *agent {
 	a.wake = a.woken
 	cfg := w.config(h.Config)
 	var err error
-	if a.core, err = NewCore(w.trace, cfg, a.local()); err != nil {
+	if a.core, err = NewCore(w.trace, w.mutation.configure(cfg), a.local()); err != nil {
 		panic(err)
 	}
 	a.configs, a.adopted = append(a.configs, cfg), append(a.adopted, w.now)
@@ -364,10 +366,13 @@ func (a *agent) step(now vrrp.Instant, in failover.Input) {
 		for _, st := range a.states {
 			st.heard = -1 // another configuration may see it differently
 		}
+		in.Config = a.world.mutation.configure(in.Config)
 		if a.world.mutation == ForgetfulReload {
 			a.forget(now, in.Config)
 			return
 		}
+		a.core.Step(now, in, &a.fx)
+		return
 	}
 	a.core.Step(now, in, &a.fx)
 }

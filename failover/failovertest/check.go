@@ -53,6 +53,7 @@ type hostView struct {
 	entitled map[failover.AddressKey]vrrp.Instant // when it was last entitled to have the address
 	gone     map[failover.AddressKey]loss
 	slow     vrrp.Instant // when it last was slow or hung
+	hurt     vrrp.Instant // when something was last done to its interface or the addresses that it sends from
 	// steady: an agent runs that is Active for every address that the kernel has. It stays so until touch.
 	steady bool
 }
@@ -70,7 +71,7 @@ func newChecker(w *World) *checker {
 func (c *checker) begin() {
 	for _, h := range c.w.Hosts {
 		c.hosts = append(c.hosts, hostView{
-			entitled: make(map[failover.AddressKey]vrrp.Instant), gone: make(map[failover.AddressKey]loss), slow: -1,
+			entitled: make(map[failover.AddressKey]vrrp.Instant), gone: make(map[failover.AddressKey]loss), slow: -1, hurt: -1,
 		})
 		for _, r := range c.w.config(h.Config).Routers {
 			if !slices.Contains(c.keys, r.VRRP.Key) {
@@ -175,7 +176,7 @@ func (c *checker) transition(a *agent, e *failover.Event) {
 	if (st.word == "MASTER") != (e.To == "MASTER") {
 		st.active = c.w.now
 	}
-	st.serves = c.mayServe(a, st, e)
+	st.serves, st.orderly = c.mayServe(a, st, e), c.inOrder(a, st, e)
 	st.word, st.rising = e.To, e.From == "BACKUP" && e.To == "MASTER"
 	st.was, st.gained, st.left = st.was || e.To == "MASTER", st.gained || e.To == "MASTER", st.left || e.From == "MASTER"
 }
@@ -195,9 +196,24 @@ func (c *checker) mayServe(a *agent, st *state, e *failover.Event) vrrp.Instant 
 	return 0
 }
 
+// inOrder reports whether a router has left its role in order: for another one, because somebody wants it so, in a stop, or
+// because a reload has removed it; and has had no fault since.
+func (c *checker) inOrder(a *agent, st *state, e *failover.Event) bool {
+	switch {
+	case e.To == "MASTER" || e.To == "FAULT":
+		return false
+	case e.To == "INIT" && a.stopAt == vrrp.Never && e.Reason != "removed from the configuration" && e.Reason != "restarted with another configuration":
+		return false
+	case e.From != "MASTER":
+		return st.orderly
+	}
+	r := router(a.core.Config(), e.Key)
+	return r == nil || r.VRRP.Priority != wire.PriorityOwner || e.To == "INIT"
+}
+
 // linger is the longest time that an orderly stop waits for a successor and what it programs.
 func (c *checker) linger() time.Duration {
-	return min(c.interval+failover.HandoverMargin, failover.HandoverStopBound) + failover.HandoverRouteGrace
+	return min(c.interval+failover.HandoverMargin, failover.HandoverStopBound) + failover.HandoverRouteGrace + failover.DefaultWithdrawGrace
 }
 
 // serving reports whether a router of an agent hands its role over.

@@ -38,6 +38,14 @@ func (c *checker) touch(h *Host) {
 	}
 }
 
+// hurts is touch for what may be a fault of the host's routers, also of one that nothing is told of any more.
+func (c *checker) hurts(h *Host) {
+	c.touch(h)
+	if h.index < len(c.hosts) {
+		c.hosts[h.index].hurt = c.w.now
+	}
+}
+
 func (c *checker) addressesOf(h *Host) {
 	v, a := &c.hosts[h.index], h.agent
 	v.steady = true
@@ -57,6 +65,9 @@ func (c *checker) addressesOf(h *Host) {
 			since, limit := max(v.entitled[k], c.lost(a, k)), c.lease+time.Second
 			if running {
 				since, limit = max(since, a.since), failover.ReleaseBound+c.slack(h)
+				if c.settles(a, k) {
+					limit += failover.DefaultWithdrawGrace
+				}
 			}
 			if c.w.now.Sub(since) > limit {
 				c.fail("S5", "%s has had %s for %v without a right to it", h.Name, k, c.w.now.Sub(since))
@@ -70,6 +81,18 @@ func (c *checker) handsOver(a *agent, k failover.AddressKey) bool {
 	for _, cfg := range a.configs {
 		for i := range cfg.Routers {
 			if r := &cfg.Routers[i]; hasAddress(r, k) && c.serving(a, r.VRRP.Key) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// settles reports whether a router of the agent that had an address has left its role in order.
+func (c *checker) settles(a *agent, k failover.AddressKey) bool {
+	for _, cfg := range a.configs {
+		for i := range cfg.Routers {
+			if r := &cfg.Routers[i]; hasAddress(r, k) && len(r.Announce) > 0 && a.state(r.VRRP.Key).orderly {
 				return true
 			}
 		}

@@ -98,11 +98,30 @@ func (c *checker) removing(a *agent, k failover.AddressKey) {
 			if now := router(a.core.Config(), r.VRRP.Key); now != nil && !hasAddress(now, k) {
 				continue // a reload took the address from the router, whatever its role
 			}
+			if st.orderly {
+				c.grace(a, k, r)
+			}
 			for _, x := range r.Announce {
 				if s := a.speaker(x.Speaker); s != nil && x.When == failover.RoleActive &&
 					(c.leadsAstray(a, s, x.Route) || c.leadsAstray(a, s, lastResort(x.Route))) {
 					c.fail("ORDER", "%s removes %s while %s announces %s", a.host.Name, k, s.cfg.Name, x.Route)
 				}
+			}
+		}
+	}
+}
+
+// grace: in an orderly move an address stays for a while after the routes that lead to it are withdrawn: the tables of the
+// neighbors follow late.
+func (c *checker) grace(a *agent, k failover.AddressKey, r *failover.RouterConfig) {
+	if v := &c.hosts[a.host.index]; a.stopAt != vrrp.Never && v.hurt >= 0 && c.w.now.Sub(v.hurt) < 2*time.Second {
+		return // a fault in a stop, of which no transition tells
+	}
+	for _, x := range r.Announce {
+		for _, w := range a.withdrawn {
+			ours := equal(w.route, x.Route) || equal(w.route, lastResort(x.Route))
+			if after := c.w.now.Sub(w.since); w.speaker == x.Speaker && x.When == failover.RoleActive && ours && after < failover.DefaultWithdrawGrace {
+				c.fail("GRACE", "%s removes %s %v after %s has been told to withdraw %s", a.host.Name, k, after, w.speaker, w.route)
 			}
 		}
 	}

@@ -24,8 +24,8 @@ import (
 //	bgp_lease 3s
 //	speaker NAME [allow PREFIX]... [max N] [changes N] [rpki HOST:PORT]... [rpki_warn] [neighbor ADDRESS]...
 //	router NAME INTERFACE/FAMILY/VRID [priority N] [interval D] [version 2] [nopreempt] [preempt_delay D]
-//	      [last_word] [unicast] [bgp_wait D] [source ADDRESS] [ttl N]
-//	service NAME INTERFACE [drain_time D] [keep_last CHECK] [settle D]   an anycast_service
+//	      [last_word] [unicast] [bgp_wait D] [withdraw_grace D] [source ADDRESS] [ttl N]
+//	service NAME INTERFACE [drain_time D] [withdraw_grace D] [keep_last CHECK] [settle D]   an anycast_service
 //	  peer ADDRESS            watcher ADDRESS
 //	  address PREFIX INTERFACE [lease D] [excluded]
 //	  garp [repeat N] [delay D] [refresh D] [refresh_repeat N] [rival_repeat N] [rival_delay D]
@@ -33,8 +33,8 @@ import (
 //
 // and the lines of objectLine and trackingLine.
 //
-// What is left out is as in package failover's documentation; priority is 100, interval 1s, and one announcement per
-// address. Everything after a # is a comment. The hash is that of the text.
+// What is left out is as in package failover's documentation; priority is 100, interval 1s, withdraw_grace its
+// default, and one announcement per address. Everything after a # is a comment. The hash is that of the text.
 func ParseConfig(text string) (*failover.Config, error) {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(text))
@@ -144,7 +144,9 @@ func (p *configParser) speaker(w *words) {
 }
 
 func (p *configParser) router(w *words) {
-	r := failover.RouterConfig{Name: w.next(), GARP: failover.GARP{Repeat: 1, RefreshRepeat: 1, RivalRepeat: 1}}
+	r := failover.RouterConfig{
+		Name: w.next(), WithdrawGrace: failover.DefaultWithdrawGrace, GARP: failover.GARP{Repeat: 1, RefreshRepeat: 1, RivalRepeat: 1},
+	}
 	v := &r.VRRP
 	v.Version, v.Priority, v.Interval, v.Preempt = wire.V3, wire.PriorityDefault, 100, true
 	if err := v.Key.UnmarshalText([]byte(w.next())); err != nil {
@@ -168,6 +170,8 @@ func (p *configParser) router(w *words) {
 			v.Unicast = true
 		case "bgp_wait":
 			r.BGPWait = p.duration(w)
+		case "withdraw_grace":
+			r.WithdrawGrace = p.duration(w)
 		case "source":
 			r.Source = p.address(w)
 		case "ttl":
@@ -180,12 +184,16 @@ func (p *configParser) router(w *words) {
 }
 
 func (p *configParser) service(w *words) {
-	r := failover.RouterConfig{Name: w.next(), Anycast: &failover.AnycastConfig{}, GARP: failover.GARP{Repeat: 1}}
+	r := failover.RouterConfig{
+		Name: w.next(), Anycast: &failover.AnycastConfig{}, WithdrawGrace: failover.DefaultWithdrawGrace, GARP: failover.GARP{Repeat: 1},
+	}
 	r.VRRP = failover.NewAnycastVRRP(w.next())
 	for len(*w) > 0 {
 		switch o := w.next(); o {
 		case "drain_time":
 			r.Anycast.DrainTime = p.duration(w)
+		case "withdraw_grace":
+			r.WithdrawGrace = p.duration(w)
 		case "keep_last":
 			r.Anycast.KeepLast = w.next()
 		case "settle":

@@ -148,7 +148,7 @@ func (k *Kernel) lose() {
 // setLink changes the state of eth0. What is gone comes back under another index, with the administrator's addresses.
 func (k *Kernel) setLink(up, exists bool) {
 	l := k.link("eth0")
-	k.host.world.checker.touch(k.host)
+	k.host.world.checker.hurts(k.host)
 	for _, a := range slices.Clone(l.addresses) {
 		// The kernel flushes IPv6 addresses when an interface goes down, and all of them with the interface.
 		if !exists || !up && a.prefix.Addr().Is6() {
@@ -172,7 +172,7 @@ func (k *Kernel) setLink(up, exists bool) {
 // setStatic changes the administrator's addresses on eth0.
 func (k *Kernel) setStatic(addresses []netip.Prefix) {
 	l := k.link("eth0")
-	k.host.world.checker.touch(k.host)
+	k.host.world.checker.hurts(k.host)
 	k.lostStatic(l, addresses)
 	l.static = addresses
 	k.host.world.log(k.host, "kernel: eth0 has %v", addresses)

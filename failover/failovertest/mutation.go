@@ -31,6 +31,7 @@ const (
 	StubbornActive                // an advertisement goes on being sent after the role is lost
 	Usurper                       // an agent resumes roles that have been given away for it
 	EdgeRemoval                   // only what has just ceased to be wanted is removed, and only once
+	NoGrace                       // in an orderly move the addresses go as soon as the routes are withdrawn
 	HastyPromotion                // an advertisement of a lower priority makes a Backup take over
 
 	numMutations
@@ -40,7 +41,7 @@ var mutationNames = [numMutations]string{
 	"faithful", "early announcement", "lost removal", "lost withdrawal", "early acknowledgement", "hasty stop", "no farewell",
 	"eternal lease", "deaf when active", "optimistic report", "timers first", "forgetful reload", "careless reader",
 	"beyond the list", "stubborn active", "usurper",
-	"edge-triggered removal", "hasty promotion",
+	"edge-triggered removal", "no grace", "hasty promotion",
 }
 
 // String returns the mutation in words.
@@ -52,6 +53,19 @@ func Mutations() (all []Mutation) {
 		all = append(all, m)
 	}
 	return all
+}
+
+// configure changes the configuration that a core is given.
+func (m Mutation) configure(cfg *failover.Config) *failover.Config {
+	if m != NoGrace {
+		return cfg
+	}
+	hasty := *cfg
+	hasty.Routers = slices.Clone(cfg.Routers)
+	for i := range hasty.Routers {
+		hasty.Routers[i].WithdrawGrace = 0
+	}
+	return &hasty
 }
 
 // distort changes the effects of a batch before they are carried out.

@@ -12,7 +12,7 @@ import (
 )
 
 // releaseLimit is how long an agent that runs keeps the address after its role has gone.
-const releaseLimit = failover.ReleaseBound + 2*(loopDelay+workerDelay+resultDelay) + speakerDelay
+const releaseLimit = failover.ReleaseBound + failover.DefaultWithdrawGrace + 2*(loopDelay+workerDelay+resultDelay) + speakerDelay
 
 // spinLimit is how many batches in a row may leave something that is due.
 const spinLimit = 5

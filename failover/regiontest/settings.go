@@ -98,7 +98,11 @@ func (s *settings) recovery() time.Duration {
 // exchange is the longest time from a claim at one site until the other one, which hears of it by the next heartbeat, has
 // let go of address and route.
 func (s *settings) exchange() time.Duration {
-	return s.beat + 2*2*wanDelay + failover.ReleaseBound + 4*(loopDelay+workerDelay+speakerDelay+resultDelay)
+	grace := failover.DefaultWithdrawGrace
+	if s.overlap == 0 { // what goes to the other site goes at once
+		grace = 0
+	}
+	return grace + s.beat + 2*2*wanDelay + failover.ReleaseBound + 4*(loopDelay+workerDelay+speakerDelay+resultDelay)
 }
 
 // config returns the configuration of a node.
@@ -200,6 +204,8 @@ func (w *World) router(n *node, priority uint8) failover.RouterConfig {
 		Addresses: []failover.Address{{Prefix: vip, Interface: "lo", Lease: w.lease, Guarded: true}},
 		Announce:  []failover.Announcement{{Speaker: speakerName, Route: bgp.Route{Prefix: service}}},
 		GARP:      failover.GARP{Repeat: 1, RefreshRepeat: 1, RivalRepeat: 1},
+
+		WithdrawGrace: failover.DefaultWithdrawGrace,
 	}
 }
 

@@ -39,11 +39,19 @@ func Detail(w io.Writer, s *failover.Snapshot, r *failover.RouterStatus, o Table
 	}
 	p.field("timers", "interval %s, the MASTER's %s, gone after %s (skew %s)%s",
 		millis(r.AdvertIntervalMS), millis(r.LearnedIntervalMS), millis(r.ActiveDownMS), millis(r.SkewMS), next(r))
+	p.withdrawGrace(r.WithdrawGraceMS)
 	p.region(r)
 	p.hmac(r.HMAC)
 	p.objects(r)
 	p.counters(&r.Counters)
 	return p.err
+}
+
+// withdrawGrace says how long addresses stay after a withdrawal.
+func (p *printer) withdrawGrace(ms float64) {
+	if ms > 0 {
+		p.field("settles", "withdraw_grace %s: in an orderly move the addresses stay that long after the routes are withdrawn", millis(ms))
+	}
 }
 
 // label is the head of a line of Detail.

@@ -66,6 +66,7 @@ func ServiceDetail(w io.Writer, s *failover.Snapshot, a *failover.AnycastStatus,
 		p.text(yellow, label("drained"), drainWords(a.Drained, now))
 	}
 	p.field("drain time", "%s", millis(a.DrainTimeMS))
+	p.withdrawGrace(a.WithdrawGraceMS)
 	if k := a.KeepLast; k != nil {
 		text := "no other announcement is seen"
 		switch {

@@ -22,7 +22,7 @@ func sampleServices(s *failover.Snapshot) []failover.AnycastStatus {
 	down := failover.TrackStatus{Kind: "track_check", Name: "web", Known: true, Reason: "connection refused", Fault: true}
 	return []failover.AnycastStatus{
 		{
-			Name: "web", State: failover.ServiceAnnounced, Since: since, Why: "everything that it needs is all right", Interface: "lo", DrainTimeMS: 5000,
+			Name: "web", State: failover.ServiceAnnounced, Since: since, Why: "everything that it needs is all right", Interface: "lo", DrainTimeMS: 5000, WithdrawGraceMS: 200,
 			KeepLast:  &failover.KeepLastStatus{Check: "others", SettleMS: 6000, Known: true, Reason: "not seen from 203.0.113.1"},
 			Tracks:    []failover.TrackStatus{{Kind: "track_check", Name: "web", Known: true, OK: true}},
 			Addresses: address(true), Routes: []failover.RouteStatus{route("active", true), route("draining", false)}, TimesAnnounced: 2, TimesWithdrawn: 1,
@@ -84,6 +84,7 @@ func TestServiceDetail(t *testing.T) {
 	_, got, _ = strings.Cut(got, "\n")
 	want := `    why         everything that it needs is all right
     drain time  5000ms
+    settles     withdraw_grace 200ms: in an orderly move the addresses stay that long after the routes are withdrawn
     keep last   track_check others for 6000ms: no other announcement is seen (not seen from 203.0.113.1)
     tracks      track_check web: ok
     address     192.0.2.1/32 dev lo: present
