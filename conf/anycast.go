@@ -33,6 +33,7 @@ var anycastWords = newTable("anycast_service",
 		word("virtual_rules", func(d *decoder, in *instance, c *cursor) { d.kernelRules(&in.rules, false, c) }),
 		word("bgp_announce", func(d *decoder, in *instance, c *cursor) { d.announcements(in, c) }),
 		single("drain_time", func(d *decoder, in *instance, c *cursor) { in.service.drainTime.set(d.seconds(c, 0, maxWait)) }),
+		single("withdraw_grace", (*decoder).withdrawGrace),
 		word("keep_last", (*decoder).keepLast),
 		word("notify_deleted", (*decoder).notifyDeleted),
 	},
@@ -110,6 +111,7 @@ func (d *decoder) resolveService(in *instance, cfg *failover.Config) failover.Ro
 	if len(in.announce) == 0 {
 		d.warnf(in.name, "anycast_service %s has no bgp_announce: it attracts no traffic", in.name.Text)
 	}
+	d.resolveWithdrawGrace(in, &r)
 	r.Notify = d.resolveNotify(&in.notify, "anycast_service "+in.name.Text)
 	r.Notify.PriorityChanges = false
 	d.resolveTracks(in, &r)
@@ -259,6 +261,7 @@ func (p *printer) service(r *failover.RouterConfig) {
 		p.rules("virtual_rules", r.Rules)
 		p.announcements(r)
 		p.line("drain_time", formatSeconds(r.Anycast.DrainTime))
+		p.withdrawGrace(r)
 		p.when(r.Anycast.KeepLast != "", "keep_last", name(r.Anycast.KeepLast), "settle", formatSeconds(r.Anycast.Settle))
 		p.tracks(r.Tracks)
 		p.notify(&r.Notify)

@@ -124,6 +124,7 @@ func TestWrongAnycastServices(t *testing.T) {
 		{fine + "virtual_router_id 7", `2:53: error: virtual_router_id is refused: an anycast_service has no peer, sends no advertisement and holds no election; a vrrp_instance does`},
 		{fine + "site hk", `2:53: error: site is refused: an anycast_service asks nobody whether it may serve: every site announces the same prefix, and a vrrp_instance is what moves between sites`},
 		{fine + "handover_overlap 3", `2:53: error: handover_overlap is refused: an anycast_service asks nobody`},
+		{fine + "withdraw_grace 11", `2:68: error: withdraw_grace 11: out of range (want 0 to 10 seconds)`},
 		{fine + "drain_time -1", `2:64: error: drain_time "-1": `},
 		{fine + "garp_master_delay 3", `2:53: error: garp_master_delay belongs in vrrp_instance, not in anycast_service`},
 		{"track_check { web }", `1:17: error: anycast_service WEB: virtual_ipaddress names no address; if it is there in any case, write no_virtual_ipaddress`},

@@ -205,6 +205,10 @@ func TestInstanceKeywords(t *testing.T) {
 
 		{"bgp_wait 0", "bgp_wait 0", ""},
 		{"bgp_wait 3601", "", `7:12: error: bgp_wait 3601: out of range (want 0 to 3600 seconds)`},
+		{"withdraw_grace 0.35\nvirtual_routes { 198.51.100.0/24 via 192.0.2.253 }", "virtual_routes { | 198.51.100.0/24 via 192.0.2.253 | withdraw_grace 0.35", ""},
+		{"withdraw_grace 0", "withdraw_grace 0", `7:18: warning: withdraw_grace has no effect: vrrp_instance V has no bgp_announce and no virtual_routes, so that nothing is withdrawn`},
+		{"withdraw_grace 10.5", "", `7:18: error: withdraw_grace 10.5: out of range (want 0 to 10 seconds)`},
+		{"withdraw_grace soon", "", `7:18: error: withdraw_grace "soon": not a number of seconds (want 0 to 10 seconds)`},
 		{"handover_overlap 0", "", ""},
 		{"watcher_peer { 203.0.113.2 min_ttl 240 }", "watcher_peer { | 203.0.113.2 min_ttl 240", ""},
 		{"watcher_peer { 2001:db8::1 }", "", `7:18: error: watcher_peer 2001:db8::1: the virtual addresses are IPv4`},

@@ -195,6 +195,7 @@ func (p *printer) router(cfg *failover.Config, r *failover.RouterConfig) {
 		p.rules("virtual_rules", r.Rules)
 		p.announcements(r)
 		p.line("bgp_wait", formatSeconds(r.BGPWait))
+		p.withdrawGrace(r)
 		p.behaviour(r)
 		p.region(cfg, &r.Region)
 	})

@@ -30,6 +30,7 @@ type instance struct {
 	garp      garpWords
 	announce  []*announcement
 	bgpWait   field[time.Duration]
+	grace     field[time.Duration] // withdraw_grace
 	tuning
 
 	destination field[netip.Addr] // mcast_dst_ip

@@ -87,8 +87,8 @@ func wantHongKong(hash string) *failover.Config {
 				{Speaker: "EDGE", When: failover.RoleBackup, Route: bgp.Route{Prefix: service, Attributes: bgp.Attributes{MED: u32(200), Prepend: 3}}},
 				{Speaker: "EDGE", When: failover.RoleDraining, Route: bgp.Route{Prefix: service, Attributes: bgp.Attributes{Communities: []bgp.Community{0xFFFF0000}}}},
 			},
-			BGPWait: 20 * time.Second,
-			GARP:    failover.GARP{Repeat: 5, Delay: 5 * time.Second, Refresh: time.Minute, RefreshRepeat: 1, RivalRepeat: 5, RivalDelay: 5 * time.Second},
+			BGPWait: 20 * time.Second, WithdrawGrace: failover.DefaultWithdrawGrace,
+			GARP: failover.GARP{Repeat: 5, Delay: 5 * time.Second, Refresh: time.Minute, RefreshRepeat: 1, RivalRepeat: 5, RivalDelay: 5 * time.Second},
 		}},
 	}
 }
@@ -105,8 +105,8 @@ func wantGateway() failover.RouterConfig {
 			Prefix: netip.MustParsePrefix("10.1.0.100/24"), Interface: "lan0", Broadcast: netip.MustParseAddr("10.1.0.255"),
 			Label: "lan0:gw", Lease: 3 * time.Second,
 		}},
-		BGPWait: 30 * time.Second,
-		GARP:    failover.GARP{Repeat: 5, Delay: 5 * time.Second, Refresh: time.Minute, RefreshRepeat: 1, RivalRepeat: 5, RivalDelay: 5 * time.Second},
+		BGPWait: 30 * time.Second, WithdrawGrace: failover.DefaultWithdrawGrace,
+		GARP: failover.GARP{Repeat: 5, Delay: 5 * time.Second, Refresh: time.Minute, RefreshRepeat: 1, RivalRepeat: 5, RivalDelay: 5 * time.Second},
 	}
 }
 

@@ -100,6 +100,7 @@ func (d *decoder) resolveInstance(in *instance, cfg *failover.Config) failover.R
 			r.Announce = append(r.Announce, out)
 		}
 	}
+	d.resolveWithdrawGrace(in, &r)
 	return r
 }
 

@@ -67,7 +67,7 @@ var inventory = map[string]map[string]string{
 			down_timer_adverts lower_prio_no_advert higher_prio_send_advert owner_ignore_adverts timer_expired_backup
 			thread_timer_expired skip_check_adv_addr notify notify_master notify_backup notify_fault notify_stop
 			notify_deleted notify_master_rx_lower_pri notify_priority_changes
-			bgp_announce bgp_wait watcher_peer handover_overlap auth_hmac
+			bgp_announce bgp_wait withdraw_grace watcher_peer handover_overlap auth_hmac
 			watch_site site failback_clean`,
 		"ignored":  `old_unicast_checksum strict_mode smtp_alert debug kernel_rx_buf_size linkbeat_use_polling lvs_sync_daemon_interface`,
 		"later":    `vrf`,
@@ -75,7 +75,7 @@ var inventory = map[string]map[string]string{
 		"refused":  `use_ipvlan track_bfd`,
 	},
 	"anycast_service": {
-		"supported": `interface virtual_ipaddress no_virtual_ipaddress virtual_routes virtual_rules bgp_announce drain_time keep_last track_interface
+		"supported": `interface virtual_ipaddress no_virtual_ipaddress virtual_routes virtual_rules bgp_announce drain_time withdraw_grace keep_last track_interface
 			track_script track_file track_process track_check track_bgp notify notify_master notify_backup notify_fault notify_stop notify_deleted`,
 		"refused": `virtual_router_id priority state advert_int version preempt nopreempt preempt_delay authentication auth_hmac unicast_peer
 			unicast_src_ip mcast_src_ip watcher_peer bgp_wait use_vmac no_accept notify_master_rx_lower_pri notify_priority_changes
