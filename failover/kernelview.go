@@ -193,6 +193,7 @@ func (k AddressKey) compare(o AddressKey) int {
 // the others; routes wait for all of them.
 func (c *Core) settle(now vrrp.Instant, r *router, rep *AddressReport, fx *Effects) {
 	in, news, failing := true, false, false
+	r.resumed = false
 	for i, s := range r.own.slots {
 		failing = failing || s.err != ""
 		switch {

@@ -15,6 +15,8 @@ type objects struct {
 	desired DesiredObjects
 	cfg     *Config // that desired was put together from
 	static  bool    // whether it has the static ones
+	// outdated: the kernel has more than desired, from another life, and has to be asked again.
+	outdated bool
 	// addresses: the addresses that were last asked for have the static ones.
 	addresses bool
 	// routeOwner and ruleOwner say for whom an object of desired is there; nil: it is static.
@@ -37,9 +39,13 @@ type objects struct {
 }
 
 // entitled reports whether the routes and rules of r should be there: it is Active, or still serves, and its addresses are
-// in, because a route attracts what only they can accept.
+// in, because a route attracts what only they can accept. One that goes on with the role of another life has them from
+// there, and its addresses, too: they stay until the kernel says otherwise.
 func (r *router) entitled() bool {
-	return r.handover != nil || r.fsm.State() == vrrp.Active && (r.addressesIn || len(r.cfg.Addresses) == 0) ||
+	if r.handover != nil || r.inherits != nil && r.inherits.resume {
+		return true
+	}
+	return r.fsm.State() == vrrp.Active && (r.addressesIn || r.resumed || len(r.cfg.Addresses) == 0) ||
 		r.releasing && r.release.forwards && r.programmed
 }
 
@@ -112,9 +118,10 @@ func (c *Core) flushObjects(now vrrp.Instant, fx *Effects) {
 	}
 	o.cfg, o.static = c.cfg, static
 	routes, rules := c.wantedObjects()
-	if reflect.DeepEqual(routes, o.desired.Routes) && slices.Equal(rules, o.desired.Rules) {
+	if !o.outdated && reflect.DeepEqual(routes, o.desired.Routes) && slices.Equal(rules, o.desired.Rules) {
 		return
 	}
+	o.outdated = false
 	o.desired = DesiredObjects{Generation: o.desired.Generation + 1, Routes: routes, Rules: rules}
 	o.forget()
 	d := o.desired

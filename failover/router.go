@@ -84,6 +84,7 @@ type router struct {
 	refusedUntil vrrp.Instant
 
 	programmed bool   // its routes and rules were asked for
+	resumed    bool   // it goes on with the role of another life, and the kernel has not said yet what it has of its addresses
 	told       string // the last state that its scripts were told of
 	rivalTold  limiter
 	replaced   bool // retired, and another one goes on under its name
@@ -236,7 +237,7 @@ func (c *Core) apply(now vrrp.Instant, r *router, e vrrp.Effect, fx *Effects) {
 // transition records a change of state and what follows from it at once. Addresses and routes follow in Flush.
 func (c *Core) transition(now vrrp.Instant, r *router, e vrrp.Effect, fx *Effects) {
 	from, since := r.word, r.since
-	r.since, r.why, r.word = now, e.Cause.String(), r.stateWord()
+	r.since, r.why, r.word, r.resumed = now, e.Cause.String(), r.stateWord(), false
 	switch {
 	case e.Cause == vrrp.CauseShutdown:
 		r.why = r.fault

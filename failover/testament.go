@@ -125,6 +125,9 @@ func (c *Core) Inheriting() bool {
 func (c *Core) begin(now vrrp.Instant, r *router, fx *Effects) {
 	h, legacy := r.inherits, r.legacy
 	r.inherits, r.legacy = nil, nil
+	defer func() {
+		r.resumed = h != nil && h.resume && r.fsm.State() == vrrp.Active && !r.addressesIn
+	}()
 	switch {
 	case legacy != nil:
 		c.goOn(now, r, legacy, fx)
@@ -161,6 +164,9 @@ func (c *Core) disinherit(now vrrp.Instant, r *router, fx *Effects) {
 	r.inherits, r.legacy, c.dirty = nil, nil, true
 	if resume {
 		c.outdate(r)
+	}
+	if len(r.cfg.Routes)+len(r.cfg.Rules) > 0 { // those of the life before are there
+		r.attracting, r.programmed, c.objects.outdated = true, true, true
 	}
 	r.letGo(now, 0)
 	if resume {
