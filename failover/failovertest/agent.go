@@ -36,6 +36,7 @@ type agent struct {
 	open     map[failover.LinkID]bool
 	indexes  map[string]int // of the interfaces that links are open on
 	worker   worker
+	objects  objectWorker
 	speakers []*Speaker
 	desired  map[string]bgp.Desired // as last set
 	// withdrawn are the routes that a speaker was to announce and is not to announce any more, with when that was.
@@ -44,6 +45,7 @@ type agent struct {
 	sound     bool               // what the speakers are to announce is right, and stays so until something happens
 	configs   []*failover.Config // all that were in force, the newest last
 	adopted   []vrrp.Instant     // when each of them was
+	evidence  evidence           // what it has been told by the checks
 	stopAt    vrrp.Instant       // when it was asked to stop; Never: it was not
 	spins     int                // batches in a row after which more was due
 	sent      failover.Advert    // the last one; for StubbornActive
@@ -115,9 +117,12 @@ func (h *Host) start() {
 	a := h.newAgent(time.Duration(w.rand.Int64N(1e15)))
 	w.checker.touch(h)
 	h.agent = a
+	goesOn := false
 	if e := h.succession; e != nil {
+		goesOn = e.resume
 		a.follow(e)
 	}
+	a.beginObjects(goesOn)
 	if !a.core.Inheriting() {
 		a.worker.set(failover.DesiredAddresses{})
 	}
@@ -128,6 +133,7 @@ func (h *Host) start() {
 	for _, l := range h.Kernel.links {
 		a.arrives(failover.InterfaceChanged{Interface: l.describe()})
 	}
+	a.beginChecks()
 }
 
 // newAgent returns an agent that has done nothing yet, with the host's configuration file.
@@ -145,6 +151,7 @@ func (h *Host) newAgent(offset time.Duration) *agent {
 	}
 	a.configs, a.adopted = append(a.configs, cfg), append(a.adopted, w.now)
 	a.worker = worker{agent: a, written: make(map[failover.AddressKey]bool)}
+	a.objects.agent = a
 	return a
 }
 
@@ -157,6 +164,7 @@ func (a *agent) observe() {
 	for _, l := range a.host.Kernel.links {
 		a.step(now, failover.InterfaceChanged{Interface: l.describe()})
 	}
+	a.observeChecks(now)
 }
 
 // crash kills the agent, and whoever watches over it. The kernel keeps what it has; the speakers notice, and end.
@@ -330,6 +338,9 @@ func (a *agent) promote(now vrrp.Instant, in packet) {
 
 // step feeds one input to the core; the daemon opens and closes sockets before.
 func (a *agent) step(now vrrp.Instant, in failover.Input) {
+	if len(a.world.with) > 0 && a.learns(in) {
+		return
+	}
 	switch in := in.(type) {
 	case failover.InterfaceChanged:
 		i := in.Interface
@@ -465,6 +476,10 @@ func (a *agent) perform() {
 			s.set(fx.Routes[i].Desired)
 		}
 	}
+	if fx.Objects != nil {
+		a.objects.set(*fx.Objects)
+	}
+	a.objects.sweep()
 	if fx.Addresses != nil {
 		a.worker.set(*fx.Addresses)
 	}

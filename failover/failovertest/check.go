@@ -276,6 +276,7 @@ func (c *checker) advert(a *agent, v *failover.Advert) {
 	} else if st.farewell && st.word != "MASTER" && !st.gained {
 		c.fail("S3", "%s goes on to send for %s as %s", a.host.Name, k, st.word)
 	}
+	c.weighed(a, k, &p)
 	if !slices.ContainsFunc(a.host.Kernel.link("eth0").static, func(x netip.Prefix) bool { return x.Addr() == v.Src }) && c.over(0, time.Second) {
 		c.fail("S3", "%s sends from %s, which is not its own", a.host.Name, v.Src)
 	}
@@ -325,6 +326,8 @@ func (c *checker) settled(a *agent, stopped bool) {
 		c.fail("SPIN", "%s does what is due again and again, and more is due in %d ns", a.host.Name, a.core.Deadline().Sub(a.local()))
 	}
 	c.routes(a)
+	c.tracked(a)
+	c.rightful(a)
 	for _, s := range a.speakers {
 		if a.stopAt != vrrp.Never && c.w.now.Sub(max(a.stopAt.Add(c.linger()), a.since.Add(failover.HandoverRouteGrace))) > c.slack(a.host) && len(a.desired[s.cfg.Name].Routes) > 0 {
 			c.fail("S14", "%s stops, and still wants %s", a.host.Name, describeRoutes(a.desired[s.cfg.Name].Routes))
@@ -344,6 +347,9 @@ func (c *checker) stopped(a *agent) {
 		return
 	}
 	if left := a.host.Kernel.keys(); len(left) > 0 {
+		c.fail("S14", "%s has stopped, and left %v", a.host.Name, left)
+	}
+	if left := a.host.Kernel.objects.names; len(left) > 0 {
 		c.fail("S14", "%s has stopped, and left %v", a.host.Name, left)
 	}
 	for _, s := range a.speakers {

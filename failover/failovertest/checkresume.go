@@ -72,7 +72,7 @@ func (c *checker) succeeded(a *agent, st *state, e *failover.Event) {
 	}
 	for _, x := range c.resumed {
 		was := router(c.w.config(x.host.Config), e.Key)
-		if r == nil || was == nil || r.VRRP.Priority >= was.VRRP.Priority {
+		if r == nil || was == nil || x.host.agent == nil || c.rank(a, r) >= c.rank(x.host.agent, was) {
 			continue // it may take the role from the other one in any case
 		}
 		if e.From == "BACKUP" && x.key == e.Key && x.host != a.host && c.impaired == 0 && x.disturbed == c.disturbed && c.w.now.Sub(x.at) < 3*c.interval {

@@ -86,6 +86,9 @@ func hasAddress(r *failover.RouterConfig, k failover.AddressKey) bool {
 // removing: when an owner removes an address, the routes that lead to it are withdrawn, unless nobody answered.
 func (c *checker) removing(a *agent, k failover.AddressKey) {
 	if c.w.now.Sub(a.since) < time.Second {
+		if a.objects.goesOn {
+			c.leftBehind(a, k)
+		}
 		return // just started, or thawed: what is removed is a leftover
 	}
 	for _, cfg := range a.configs {
@@ -98,9 +101,10 @@ func (c *checker) removing(a *agent, k failover.AddressKey) {
 			if now := router(a.core.Config(), r.VRRP.Key); now != nil && !hasAddress(now, k) {
 				continue // a reload took the address from the router, whatever its role
 			}
-			if st.orderly {
+			if c.leaves(a, st) {
 				c.grace(a, k, r)
 			}
+			c.attracted(a, r, k)
 			for _, x := range r.Announce {
 				if s := a.speaker(x.Speaker); s != nil && x.When == failover.RoleActive &&
 					(c.leadsAstray(a, s, x.Route) || c.leadsAstray(a, s, lastResort(x.Route))) {

@@ -39,11 +39,16 @@ func Draw(seed uint64) Course {
 		c.Faults = append(c.Faults, drawFault(r, &c.Profile, at.Truncate(time.Microsecond)))
 		at += drawPause(r, &c.Profile)
 	}
+	c.drawExtras()
 	return c
 }
 
 func drawFault(r *rand.Rand, p *Profile, at time.Duration) Fault {
-	f := Fault{At: at, Kind: Choose(r, weighted...), Host: Active}
+	return drawFaultOf(r, p, at, Choose(r, weighted...))
+}
+
+func drawFaultOf(r *rand.Rand, p *Profile, at time.Duration, kind string) Fault {
+	f := Fault{At: at, Kind: kind, Host: Active}
 	if r.IntN(5) < 2 { // what happens to an Active router is more interesting
 		f.Host = hostName(r.IntN(p.hosts()))
 	}
@@ -119,6 +124,14 @@ func init() {
 		"noise":            {(*scenario).noise, nil},
 		"slow":             {(*scenario).slow, aWhile},
 		"quick_turn":       {(*scenario).quickTurn, nil},
+
+		"check_fails":  {(*scenario).checkFails, aWhile},
+		"side_link":    {(*scenario).sideLinkDown, aWhile},
+		"another_rule": {(*scenario).anotherRule, nil},
+
+		"object_deleted": {(*scenario).objectDeleted, nil},
+		"object_fails":   {(*scenario).objectFails, aWhile},
+		"without_routes": {(*scenario).withoutRoutes, nil},
 	}
 }
 

@@ -76,6 +76,7 @@ func (p *Profile) lines() (lines []string) {
 	say(p.pacing > 0, "pacing %v", p.pacing)
 	say(p.second != "", "second %s", p.second)
 	say(p.garp != "", "%s", p.garp)
+	say(len(p.with) > 0, "with %s", strings.Join(p.with, " "))
 	return lines
 }
 
@@ -114,6 +115,8 @@ func (p *configParser) setting(to *Profile, line string) {
 		if to.second, w = strings.Join(w, " "), nil; !slices.Contains(seconds, to.second) {
 			p.wrong("second router %q: want one of %q", to.second, seconds)
 		}
+	case "with":
+		p.with(to, &w)
 	case "garp":
 		to.garp, w = strings.TrimSpace(line), nil
 	default:

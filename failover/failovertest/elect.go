@@ -2,6 +2,7 @@ package failovertest
 
 import (
 	"slices"
+	"time"
 
 	"failoverd/vrrp"
 )
@@ -40,11 +41,13 @@ func (c *checker) candidates(k vrrp.Key) (active, eligible int) {
 				eligible++
 			case "FAULT":
 				// Its kernel has refused an address: it leaves the role to others.
-				if !c.refusals {
+				if !c.refusals && c.fit(h, k) {
 					eligible++
 				}
 			default:
-				eligible++
+				if c.fit(h, k) {
+					eligible++
+				}
 			}
 		}
 	}
@@ -65,25 +68,30 @@ func began(since vrrp.Instant, so bool, now vrrp.Instant) vrrp.Instant {
 // expect says that a host's roles are about to end: somebody has to take them within the time that the protocol gives,
 // after a silence (L1) or a farewell (L2), if nothing else happens.
 func (c *checker) expect(h *Host, farewell bool) {
+	c.expectOf(h, farewell, func(vrrp.Key) bool { return true }, 0)
+}
+
+// expectOf is expect for some of the roles. It may take so much longer.
+func (c *checker) expectOf(h *Host, farewell bool, which func(vrrp.Key) bool, more time.Duration) {
 	a, calm := h.agent, c.over(0, c.longest)
 	c.disturb()
 	if a == nil || a.frozen || !calm {
 		return
 	}
 	for _, k := range c.keys {
-		if a.state(k).word != "MASTER" {
+		if a.state(k).word != "MASTER" || !which(k) {
 			continue
 		}
 		best := uint8(0)
 		for _, o := range c.w.Hosts {
-			if o != h && o.agent != nil && !o.agent.frozen && o.agent.stopAt == vrrp.Never && o.agent.state(k).word == "BACKUP" {
-				best = max(best, router(o.agent.core.Config(), k).VRRP.Priority)
+			if o != h && o.agent != nil && !o.agent.frozen && o.agent.stopAt == vrrp.Never && o.agent.state(k).word == "BACKUP" && c.fit(o, k) {
+				best = max(best, c.rank(o.agent, router(o.agent.core.Config(), k)))
 			}
 		}
 		if best == 0 {
 			continue
 		}
-		e := expectation{key: k, by: c.w.now.Add(skew(best, c.interval) + c.rtt), why: "L2"}
+		e := expectation{key: k, by: c.w.now.Add(skew(best, c.interval) + c.rtt + more), why: "L2"}
 		if !farewell {
 			e.by, e.why = e.by.Add(3*c.interval), "L1"
 		}

@@ -14,10 +14,11 @@ import (
 // Kernel is what a host's kernel knows of interfaces and addresses: eth0, and lo without addresses of its own. Leased
 // addresses end by themselves, whoever wrote them and whatever became of him.
 type Kernel struct {
-	host   *Host
-	links  []*kernelLink
-	failed map[failover.AddressKey]bool // cannot be added
-	leases int                          // how many addresses there are that agents wrote
+	host    *Host
+	links   []*kernelLink
+	failed  map[failover.AddressKey]bool // cannot be added
+	objects netObjects                   // of the extra "objects"
+	leases  int                          // how many addresses there are that agents wrote
 }
 
 type kernelLink struct {
@@ -139,7 +140,7 @@ func (k *Kernel) remove(key failover.AddressKey, by remover) {
 // lose is a power cut: whatever an agent wrote is gone.
 func (k *Kernel) lose() {
 	k.host.world.checker.touch(k.host)
-	k.leases = 0
+	k.leases, k.objects.names = 0, nil
 	for _, l := range k.links {
 		l.addresses = nil
 	}
@@ -158,6 +159,9 @@ func (k *Kernel) setLink(up, exists bool) {
 	if !exists {
 		k.lostStatic(l, nil)
 	}
+	if !up {
+		k.flushRoutes()
+	}
 	switch {
 	case !exists:
 		l.index = 0
@@ -165,6 +169,7 @@ func (k *Kernel) setLink(up, exists bool) {
 		l.index = 10 + int(k.host.world.sequence%1000)
 	}
 	l.up = up && exists
+	k.host.kickObjects()
 	k.host.world.log(k.host, "kernel: eth0 index %d up %v", l.index, l.up)
 	k.changed(l)
 }

@@ -33,6 +33,10 @@ const (
 	EdgeRemoval                   // only what has just ceased to be wanted is removed, and only once
 	NoGrace                       // in an orderly move the addresses go as soon as the routes are withdrawn
 	HastyPromotion                // an advertisement of a lower priority makes a Backup take over
+	DeafToChecks                  // only the first result of each health check counts
+	Miscount                      // a check group is up with one member less than it needs
+	EarlyObjects                  // routes and rules do not wait for the addresses, and are taken for out as soon as they are to go
+	LostObjects                   // the request to remove routes and rules gets lost
 
 	numMutations
 )
@@ -41,7 +45,8 @@ var mutationNames = [numMutations]string{
 	"faithful", "early announcement", "lost removal", "lost withdrawal", "early acknowledgement", "hasty stop", "no farewell",
 	"eternal lease", "deaf when active", "optimistic report", "timers first", "forgetful reload", "careless reader",
 	"beyond the list", "stubborn active", "usurper",
-	"edge-triggered removal", "no grace", "hasty promotion",
+	"edge-triggered removal", "no grace", "hasty promotion", "deaf to checks", "miscount",
+	"early objects", "lost objects",
 }
 
 // String returns the mutation in words.
@@ -55,17 +60,22 @@ func Mutations() (all []Mutation) {
 	return all
 }
 
-// configure changes the configuration that a core is given.
+// configure returns a configuration as an agent gets it.
 func (m Mutation) configure(cfg *failover.Config) *failover.Config {
-	if m != NoGrace {
+	another := *cfg
+	switch {
+	case m == NoGrace:
+		another.Routers = slices.Clone(cfg.Routers)
+		for i := range another.Routers {
+			another.Routers[i].WithdrawGrace = 0
+		}
+	case m == Miscount && len(cfg.CheckGroups) > 0:
+		another.CheckGroups = slices.Clone(cfg.CheckGroups)
+		another.CheckGroups[0].AtLeast--
+	default:
 		return cfg
 	}
-	hasty := *cfg
-	hasty.Routers = slices.Clone(cfg.Routers)
-	for i := range hasty.Routers {
-		hasty.Routers[i].WithdrawGrace = 0
-	}
-	return &hasty
+	return &another
 }
 
 // distort changes the effects of a batch before they are carried out.
@@ -86,6 +96,15 @@ func (m Mutation) distort(a *agent) {
 	case LostRemoval:
 		if fx.Addresses != nil && len(fx.Addresses.Addresses) < len(a.worker.want.Addresses) {
 			fx.Addresses = nil
+		}
+	case EarlyObjects:
+		if fx.Objects != nil {
+			a.core.Step(now, failover.ObjectsReported{Report: failover.ObjectReport{Generation: fx.Objects.Generation}}, fx)
+			a.core.Flush(now, fx)
+		}
+	case LostObjects:
+		if fx.Objects != nil && len(fx.Objects.Routes) < len(a.objects.want.Routes) {
+			fx.Objects = nil
 		}
 	case LostWithdrawal:
 		fx.Routes = slices.DeleteFunc(fx.Routes, func(r failover.SpeakerRoutes) bool {

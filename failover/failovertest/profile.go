@@ -23,6 +23,7 @@ type Profile struct {
 	core         bool   // there is a second speaker
 	garp         string
 	pacing       time.Duration
+	with         []string // names of extras, sorted
 }
 
 // Choose draws one of the values; the first ones may be given several times to make them more likely.
@@ -72,6 +73,8 @@ type variant struct {
 	noSpeaker bool
 	garp      string
 	reordered bool
+	stricter  bool // of the extra "checks"
+	unrouted  bool // of the extra "objects"
 }
 
 func drawVariant(r *rand.Rand) variant {
@@ -127,7 +130,7 @@ func (p *Profile) config(host int, v variant) string {
 	if v.reordered && len(routers) == 2 {
 		routers[0], routers[1] = routers[1], routers[0]
 	}
-	return b.String() + strings.Join(routers, "")
+	return b.String() + strings.Join(routers, "") + p.extraLines(func(x *extra) func(*Profile, variant) string { return x.rest }, v)
 }
 
 func (p *Profile) firstRouter(host int, v variant) string {
@@ -152,6 +155,7 @@ func (p *Profile) firstRouter(host int, v variant) string {
 		}
 	}
 	p.tail(&b, v)
+	b.WriteString(p.extraLines(func(x *extra) func(*Profile, variant) string { return x.router }, v))
 	return b.String()
 }
 
@@ -181,6 +185,7 @@ func (p *Profile) secondRouter(host int, v variant) string {
 		b.WriteString("  announce 198.51.101.0/24 EDGE med 5\n")
 	}
 	p.tail(&b, v)
+	b.WriteString(p.extraLines(func(x *extra) func(*Profile, variant) string { return x.second }, v))
 	return b.String()
 }
 

@@ -62,6 +62,9 @@ func (s *shrinker) fewer(c Course) Course {
 // simpler makes the hosts plainer, and fewer if only two are needed.
 func (s *shrinker) simpler(c Course) Course {
 	for _, change := range []func(p *Profile){
+		func(p *Profile) { p.with = nil },
+		func(p *Profile) { p.with = p.with[:min(len(p.with), 1)] },
+		func(p *Profile) { p.with = p.with[min(len(p.with), 1):] },
 		func(p *Profile) { p.second = "" },
 		func(p *Profile) { p.second = "plain" },
 		func(p *Profile) { p.core = false },

@@ -82,9 +82,11 @@ type scenario struct {
 func newScenario(course Course, m Mutation, trace io.Writer) *scenario {
 	w := NewWorld(course.Seed, m, trace)
 	s := &scenario{Profile: course.Profile, w: w}
+	w.with = s.with
 	for i := range s.hosts() {
 		h := w.Add(hostName(i), s.address4(i), s.address6(i))
 		h.Config = s.config(i, variant{})
+		s.eachExtra(func(x *extra) { x.begin(h) })
 		w.log(h, "configuration:\n%s", h.Config)
 	}
 	s.quietPaths()
@@ -126,6 +128,7 @@ func (s *scenario) heal() {
 		s.addWorks(h)
 		h.Kernel.setStatic(s.static(h))
 		h.Kernel.setLink(true, true)
+		s.eachExtra(func(x *extra) { x.heal(h) })
 		h.Config = s.config(i, variant{})
 		h.reload()
 		if h.agent != nil {

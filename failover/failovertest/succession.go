@@ -231,6 +231,7 @@ func (h *Host) upgrade() {
 	}
 	b.core.Flush(b.local(), &b.fx)
 	w.checker.upgraded(b)
+	b.beginObjects(true)
 	b.perform()
 	b.arm()
 }

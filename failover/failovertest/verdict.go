@@ -101,6 +101,7 @@ func (c *checker) complete(a *agent) {
 	if !slices.Equal(want, have) {
 		c.fail("END", "%s has %v, and should have %v", a.host.Name, have, want)
 	}
+	c.installed(a)
 	for _, s := range a.speakers {
 		if want := entitled(a, s.cfg.Name); !slices.EqualFunc(want, s.Table, equal) {
 			c.fail("END", "%s announces through %s %s, and should %s", a.host.Name, s.cfg.Name, describeRoutes(s.Table), describeRoutes(want))

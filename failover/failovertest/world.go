@@ -5,6 +5,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"time"
 
 	"failoverd/failover"
@@ -23,9 +24,11 @@ type World struct {
 	mutation Mutation
 	// supervised: agents may be killed while their supervisors live, so that there have to be wills.
 	supervised bool
-	checker    *checker
-	trace      io.Writer // nil: nobody listens
-	configs    map[string]*failover.Config
+	// with are the extras of all hosts.
+	with    []string
+	checker *checker
+	trace   io.Writer // nil: nobody listens
+	configs map[string]*failover.Config
 }
 
 // Path is what happens to packets from one host to another. The zero value delivers at once.
@@ -54,6 +57,7 @@ type Host struct {
 
 	succession *succession    // what is to become of the roles of an agent that was killed; nil: nothing
 	deaths     []vrrp.Instant // that count
+	sensors    sensors        // of the extra "checks"
 	mood       mood
 }
 
@@ -117,6 +121,9 @@ func (w *World) config(text string) *failover.Config {
 	}
 	return cfg
 }
+
+// has reports whether the hosts have an extra.
+func (w *World) has(extra string) bool { return len(w.with) > 0 && slices.Contains(w.with, extra) }
 
 // upTo draws a duration in [0, d).
 func (w *World) upTo(d time.Duration) time.Duration {
