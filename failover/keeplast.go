@@ -31,7 +31,8 @@ func (c *Core) keepsLast(now vrrp.Instant, r *router) (keeps bool, again vrrp.In
 	}
 	t := c.trackers[Tracker{TrackCheck, r.cfg.Anycast.KeepLast}]
 	settle := r.cfg.Anycast.Settle
-	if r.fsm.State() == vrrp.Active {
+	// One that goes on where another life stood serves, too: to look for settle first would leave nobody.
+	if r.fsm.State() == vrrp.Active || r.inherits != nil && r.inherits.resume {
 		if !t.known || !t.ok {
 			return true, 0
 		}
