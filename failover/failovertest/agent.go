@@ -26,6 +26,7 @@ type agent struct {
 	read      []any         // the one before, whose memory is used again
 	wake      func()        // what happens at wakeAt
 	results   vrrp.Instant  // when the last result arrives: results do not overtake each other
+	pending   int           // how many results are on their way
 	wakeAt    vrrp.Instant  // Never: not planned
 	frozen    bool
 	since     vrrp.Instant  // when it started, froze or thawed last
@@ -62,10 +63,12 @@ type state struct {
 	active vrrp.Instant // when it became Active, or stopped being it
 	heard  vrrp.Instant // when an advertisement of at least its priority arrived last; -1: never
 	down   time.Duration
+	last   bool         // a service that is the last resort
 	rising bool         // it was a standby before it became Active, and has not told that its addresses are in
 	serves vrrp.Instant // until when it may serve without being Active, in an orderly handover; 0: it may not
 	// orderly: it has left its role in order, so that what it holds stays for a while after its routes are withdrawn.
 	orderly bool
+	leaving vrrp.Instant // since when
 
 	// was: it was Active before or during the batch that is looked at; left: it has stopped being it; farewell: it has said
 	// so; gained: it has become it.
@@ -134,6 +137,7 @@ func (h *Host) start() {
 		a.arrives(failover.InterfaceChanged{Interface: l.describe()})
 	}
 	a.beginChecks()
+	a.beginHealth()
 }
 
 // newAgent returns an agent that has done nothing yet, with the host's configuration file.
@@ -165,6 +169,7 @@ func (a *agent) observe() {
 		a.step(now, failover.InterfaceChanged{Interface: l.describe()})
 	}
 	a.observeChecks(now)
+	a.observeHealth(now)
 }
 
 // crash kills the agent, and whoever watches over it. The kernel keeps what it has; the speakers notice, and end.
@@ -255,7 +260,9 @@ func (a *agent) arrivesPacket(p packet) {
 func (a *agent) result(in failover.Input) {
 	w := a.world
 	a.results = max(a.results, w.now.Add(w.upTo(resultDelay)))
+	a.pending++
 	w.After(a.results.Sub(w.now), func() {
+		a.pending--
 		if a.host.agent == a {
 			a.arrives(in)
 		}
@@ -460,6 +467,9 @@ func (a *agent) perform() {
 				w.log(a.host, "%s", line)
 			}
 		}
+	}
+	if len(w.with) > 0 {
+		a.translate()
 	}
 	w.checker.batch(a)
 	for i := range fx.Adverts {

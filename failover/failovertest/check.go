@@ -74,7 +74,7 @@ func (c *checker) begin() {
 			entitled: make(map[failover.AddressKey]vrrp.Instant), gone: make(map[failover.AddressKey]loss), slow: -1, hurt: -1,
 		})
 		for _, r := range c.w.config(h.Config).Routers {
-			if !slices.Contains(c.keys, r.VRRP.Key) {
+			if r.Anycast == nil && !slices.Contains(c.keys, r.VRRP.Key) {
 				c.keys = append(c.keys, r.VRRP.Key)
 				c.lans = append(c.lans, lanView{none: c.w.now, two: vrrp.Never})
 			}
@@ -176,7 +176,11 @@ func (c *checker) transition(a *agent, e *failover.Event) {
 	if (st.word == "MASTER") != (e.To == "MASTER") {
 		st.active = c.w.now
 	}
-	st.serves, st.orderly = c.mayServe(a, st, e), c.inOrder(a, st, e)
+	orderly := c.inOrder(a, st, e)
+	if orderly && (!st.orderly || e.From == "MASTER") {
+		st.leaving = c.w.now
+	}
+	st.serves, st.orderly = c.mayServe(a, st, e), orderly
 	st.word, st.rising = e.To, e.From == "BACKUP" && e.To == "MASTER"
 	st.was, st.gained, st.left = st.was || e.To == "MASTER", st.gained || e.To == "MASTER", st.left || e.From == "MASTER"
 }
@@ -186,6 +190,8 @@ func (c *checker) transition(a *agent, e *failover.Event) {
 func (c *checker) mayServe(a *agent, st *state, e *failover.Event) vrrp.Instant {
 	stops := a.stopAt != vrrp.Never && e.To == "INIT"
 	switch {
+	case e.Key == serviceKey && e.From == "MASTER" && e.To == "BACKUP":
+		return c.w.now.Add(serviceDrain)
 	case e.From == "MASTER" && e.To == "BACKUP":
 		return c.w.now.Add(failover.HandoverRouteGrace)
 	case e.From == "MASTER" && stops:
@@ -205,7 +211,7 @@ func (c *checker) inOrder(a *agent, st *state, e *failover.Event) bool {
 	case e.To == "INIT" && a.stopAt == vrrp.Never && e.Reason != "removed from the configuration" && e.Reason != "restarted with another configuration":
 		return false
 	case e.From != "MASTER":
-		return st.orderly
+		return st.orderly || st.serves != 0 // for the life before
 	}
 	r := router(a.core.Config(), e.Key)
 	return r == nil || r.VRRP.Priority != wire.PriorityOwner || e.To == "INIT"
@@ -213,7 +219,11 @@ func (c *checker) inOrder(a *agent, st *state, e *failover.Event) bool {
 
 // linger is the longest time that an orderly stop waits for a successor and what it programs.
 func (c *checker) linger() time.Duration {
-	return min(c.interval+failover.HandoverMargin, failover.HandoverStopBound) + failover.HandoverRouteGrace + failover.DefaultWithdrawGrace
+	d := min(c.interval+failover.HandoverMargin, failover.HandoverStopBound) + failover.HandoverRouteGrace
+	if c.w.has("anycast") {
+		d = max(d, serviceDrain)
+	}
+	return d + failover.DefaultWithdrawGrace
 }
 
 // serving reports whether a router of an agent hands its role over.

@@ -30,6 +30,9 @@ func (c *checker) resumes(a *agent) {
 // writes into its log where it goes on is not a change of state.
 func (c *checker) upgraded(a *agent) {
 	fx := &a.fx
+	if len(c.w.with) > 0 {
+		a.translate()
+	}
 	runs := !slices.ContainsFunc(a.states, func(s *state) bool { return s.word == "FAULT" }) // one that does not may do so now
 	if runs && len(fx.Adverts)+len(fx.Announcements) > 0 ||
 		slices.ContainsFunc(fx.Notifications, func(n failover.Notification) bool { return c.retold(a, n) }) {

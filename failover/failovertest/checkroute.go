@@ -32,6 +32,12 @@ func (c *checker) route(a *agent, s *Speaker, want bgp.Route) {
 	for i := range cfg.Routers {
 		r := &cfg.Routers[i]
 		for _, x := range r.Announce {
+			if r.Anycast != nil {
+				if x.Speaker == s.cfg.Name && equal(x.Route, want) && c.serviceRoute(a, r, &x) {
+					return
+				}
+				continue
+			}
 			if x.Speaker == s.cfg.Name && equal(x.Route, want) && c.inRole(a, r, x.When) ||
 				x.Speaker == s.cfg.Name && x.When == failover.RoleActive && equal(lastResort(x.Route), want) && c.serving(a, r.VRRP.Key) {
 				return
@@ -106,7 +112,7 @@ func (c *checker) removing(a *agent, k failover.AddressKey) {
 			}
 			c.attracted(a, r, k)
 			for _, x := range r.Announce {
-				if s := a.speaker(x.Speaker); s != nil && x.When == failover.RoleActive &&
+				if s := a.speaker(x.Speaker); s != nil && x.When != failover.RoleBackup &&
 					(c.leadsAstray(a, s, x.Route) || c.leadsAstray(a, s, lastResort(x.Route))) {
 					c.fail("ORDER", "%s removes %s while %s announces %s", a.host.Name, k, s.cfg.Name, x.Route)
 				}

@@ -206,30 +206,35 @@ func (c *checker) weighed(a *agent, k vrrp.Key, p *wire.Packet) {
 	}
 }
 
-// checkFails makes one of the checks fail for a while: one time out of four because it cannot look.
+// checkFails makes one of the checks fail for a while, or two of them: one time out of four because they cannot look.
 func (s *scenario) checkFails(h *Host, f *Fault, r *rand.Rand) {
 	if !s.has("checks") {
 		return
 	}
-	i, blind := r.IntN(len(checkNames)), r.IntN(4) == 0
+	c := s.w.checker
+	fails, blind := r.Perm(len(checkNames))[:Choose(r, 1, 2)], r.IntN(4) == 0
 	set := func(by int) {
-		h.sensors.failing[i] += by
-		if blind {
-			h.sensors.blind[i] += by
+		for _, i := range fails {
+			h.sensors.failing[i] += by
+			if blind {
+				h.sensors.blind[i] += by
+			}
+			s.w.log(h, "%d faults make %s fail", h.sensors.failing[i], checkNames[i])
+			c.touch(h)
+			h.looked(i)
 		}
-		s.w.log(h, "%d faults make %s fail", h.sensors.failing[i], checkNames[i])
-		s.w.checker.touch(h)
-		h.looked(i)
 	}
-	fit := s.w.checker.fit(h, s.w.checker.keys[0])
-	if h.idle() && fit && h.sensors.failing[i] == 0 && h.agent.evidence.up() == needed(s.w.checker.stricter(h.agent)) {
-		s.w.checker.expectOf(h, true, func(k vrrp.Key) bool { return k.VRID == firstVRID }, resultDelay+loopDelay)
+	fit := c.fit(h, c.keys[0])
+	lost := fit && h.idle() && h.agent.evidence.complete() && !slices.ContainsFunc(fails, func(i int) bool { return h.sensors.failing[i] > 0 }) &&
+		h.agent.evidence.up()-len(fails) < needed(c.stricter(h.agent))
+	if lost {
+		c.expectOf(h, true, func(k vrrp.Key) bool { return k.VRID == firstVRID }, 2*resultDelay+loopDelay)
 	} else {
-		s.w.checker.disturb()
+		c.disturb()
 	}
 	set(1)
 	s.later(f.For, func() {
-		s.w.checker.disturb()
+		c.disturb()
 		set(-1)
 	})
 }

@@ -129,6 +129,9 @@ func init() {
 		"side_link":    {(*scenario).sideLinkDown, aWhile},
 		"another_rule": {(*scenario).anotherRule, nil},
 
+		"web_fails":     {(*scenario).webFails, aTrouble},
+		"drain_service": {(*scenario).drainService, aWhile},
+
 		"object_deleted": {(*scenario).objectDeleted, nil},
 		"object_fails":   {(*scenario).objectFails, aWhile},
 		"without_routes": {(*scenario).withoutRoutes, nil},

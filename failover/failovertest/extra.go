@@ -29,6 +29,10 @@ var extras = []extra{
 		name: "objects", router: routedRouter, second: secondRouted, rest: staticObjects, begin: (*Host).addObjects, heal: (*Host).objectsWork,
 		faults: []string{"object_deleted", "object_deleted", "object_fails", "without_routes", "kill", "upgrade"},
 	},
+	{
+		name: "anycast", rest: anycastService, begin: (*Host).beginService, heal: (*Host).serveAgain,
+		faults: []string{"web_fails", "web_fails", "web_fails", "web_fails", "drain_service", "kill", "upgrade", "session_lost"},
+	},
 }
 
 func extraNamed(name string) *extra {

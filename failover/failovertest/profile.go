@@ -118,7 +118,11 @@ func (p *Profile) config(host int, v variant) string {
 		fmt.Fprintf(&b, "garp_interval %v\nna_interval %v\n", p.pacing, p.pacing)
 	}
 	if !v.noSpeaker {
-		b.WriteString("speaker EDGE allow 198.51.100.0/24 allow 198.51.101.0/24\n")
+		b.WriteString("speaker EDGE allow 198.51.100.0/24 allow 198.51.101.0/24")
+		if p.has("anycast") {
+			b.WriteString(" allow 198.51.102.0/24")
+		}
+		b.WriteString("\n")
 		if p.core {
 			b.WriteString("speaker CORE allow 198.51.100.0/24 allow 198.51.101.0/24\n")
 		}

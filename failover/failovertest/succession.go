@@ -158,7 +158,7 @@ func (a *agent) follow(e *succession) {
 func (a *agent) heirs(e *succession, until vrrp.Instant) {
 	for _, x := range e.will.Heirs {
 		for _, r := range a.core.Config().Routers {
-			if r.VRRP.Key.String() != x.Key {
+			if r.Anycast == nil && r.VRRP.Key.String() != x.Key || r.Anycast != nil && r.Kind()+" "+r.Name != x.Key {
 				continue
 			}
 			st := a.state(r.VRRP.Key)
@@ -201,7 +201,7 @@ func (a *agent) adopt(kept []*Speaker) {
 // upgrade lets another agent go on where this one stands, if it may. Everything that is handed over is text on the way.
 func (h *Host) upgrade() {
 	a, w := h.agent, h.world
-	if !h.idle() || h.Config != a.text || slices.ContainsFunc(h.Kernel.links, func(l *kernelLink) bool { return l.told }) {
+	if !h.idle() || len(w.with) > 0 && a.pending > 0 || h.Config != a.text || slices.ContainsFunc(h.Kernel.links, func(l *kernelLink) bool { return l.told }) {
 		return // what it is about to learn may change everything
 	}
 	b := h.newAgent(a.offset)

@@ -58,6 +58,7 @@ type Host struct {
 	succession *succession    // what is to become of the roles of an agent that was killed; nil: nothing
 	deaths     []vrrp.Instant // that count
 	sensors    sensors        // of the extra "checks"
+	health     health         // of the extra "anycast"
 	mood       mood
 }
 

@@ -39,7 +39,8 @@ func TestSeedsVisitEverything(t *testing.T) {
 		"log transition A: INIT > MASTER (address owner)", "preempted a lower priority", "released the role", "equal priority from a higher address heard",
 		"removed from the configuration", "this process stood still", "log hold A: waiting", "log hold A: over", "log rival", "log restored",
 		"log address failed", "log late", "faults make c", "log tracker track_check two: failed", "log tracker track_check two: unknown", "log priority A", "kernel: eth1 up false",
-		"kernel: add rule from", "kernel: remove route 10.51.0.0/24 table 100 by its owner", "log object restored", "log object failed", "agent is killed", "resume true", "resume false", "releases the roles", "a: upgrade", "routes CORE", "startup_delay", "nopreempt", "unicast", "eth0/6/52",
+		"kernel: add rule from", "kernel: remove route 10.51.0.0/24 table 100 by its owner", "log object restored", "log transition S: ANNOUNCED > LAST", "log transition S: LAST > FAULT", "log transition S: FAULT > LAST",
+		"log transition S: ANNOUNCED > DRAINING", "log object failed", "agent is killed", "resume true", "resume false", "releases the roles", "a: upgrade", "routes CORE", "startup_delay", "nopreempt", "unicast", "eth0/6/52",
 	} {
 		if !strings.Contains(all.String(), want) {
 			t.Errorf("500 seeds have no %q", want)
