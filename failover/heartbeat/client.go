@@ -6,7 +6,7 @@ const window = 32
 
 // Client is what a sender of requests remembers of one partner. It is not safe for concurrent use.
 type Client struct {
-	boot      uint64 // constant
+	boot      uint64 // constant but for Succeed
 	keys      keyring
 	challenge challenge       // of the newest request that was answered
 	answered  uint64          // its ID

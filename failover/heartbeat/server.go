@@ -10,7 +10,7 @@ const ChallengeLife = 10 * time.Second
 
 // Server is what a receiver of requests remembers. It is not safe for concurrent use.
 type Server struct {
-	boot    uint64 // constant
+	boot    uint64 // constant but for Succeed
 	about   string // constant
 	keys    keyring
 	senders senders
