@@ -125,7 +125,7 @@ func (c *Core) mayHold(s *site) bool {
 // isolated says why r must not run for want of authority.
 func (c *Core) isolated(now vrrp.Instant, r *router) hindrance {
 	s := c.region.site
-	if s == nil || r.cfg.Region.Site != s.cfg.Name {
+	if s == nil || r.cfg.Region.Site != s.cfg.Name || c.awaiting { // it comes with the turn
 		return hindrance{}
 	}
 	switch word, why := c.authority(now, s); word {

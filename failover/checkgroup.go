@@ -197,6 +197,7 @@ func (c *Core) concludeGroup(now vrrp.Instant, g *CheckGroupConfig) (news bool) 
 		news, t.reason = true, o.reason
 	}
 	t.unknown, t.sinceAt = unknown, o.since
+	t.goOn()
 	return news
 }
 

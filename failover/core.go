@@ -45,9 +45,10 @@ type Core struct {
 	local      map[netip.Addr]int    // on how many interfaces an address is
 	links      map[LinkID]LinkChanged
 
-	speakers map[string]*speaker
-	routes   uint64       // generation of the newest desired routes of any speaker
-	railsDue vrrp.Instant // a rail that holds a route back lets go of it then
+	speakers    map[string]*speaker
+	routes      uint64       // generation of the newest desired routes of any speaker
+	speakersDue vrrp.Instant // a speaker that goes on must have been reached then
+	railsDue    vrrp.Instant // a rail that holds a route back lets go of it then
 
 	addresses  DesiredAddresses // as last asked for
 	lease      time.Duration    // the shortest among them
@@ -103,7 +104,7 @@ func New(cfg *Config, now vrrp.Instant) (*Core, error) {
 	}
 	c := &Core{
 		cfg: cfg, started: now, routers: routers, stopAt: vrrp.Never, renewAt: vrrp.Never, leaseEnds: vrrp.Never,
-		drainEnds: vrrp.Never, railsDue: vrrp.Never,
+		drainEnds: vrrp.Never, railsDue: vrrp.Never, speakersDue: vrrp.Never,
 		interfaces: make(map[string]*Interface), local: make(map[netip.Addr]int), links: make(map[LinkID]LinkChanged),
 		speakers: make(map[string]*speaker),
 		dirty:    true,
@@ -285,7 +286,7 @@ func (c *Core) Step(now vrrp.Instant, in Input, fx *Effects) {
 
 // Deadline returns when Expire wants to be called.
 func (c *Core) Deadline() vrrp.Instant {
-	d := min(c.sched.next(), c.renewAt, c.stopAt, c.nextLull(), c.region.due, c.drainEnds, c.railsDue)
+	d := min(c.sched.next(), c.renewAt, c.stopAt, c.nextLull(), c.region.due, c.drainEnds, c.railsDue, c.speakersDue)
 	for _, p := range c.pacers {
 		d = min(d, p.due())
 	}
@@ -297,6 +298,7 @@ func (c *Core) Expire(now vrrp.Instant, fx *Effects) {
 	c.awake(now, fx)
 	c.lastingLinks(now, fx)
 	c.expireDrains(now, fx)
+	c.expireSpeakers(now, fx)
 	c.settleGroups(now, fx) // the inputs of the batch
 	for c.sched.next() <= now {
 		r := c.sched[0]

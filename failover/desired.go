@@ -51,6 +51,9 @@ func (c *Core) flushRoutes(now vrrp.Instant, s *speaker, fx *Effects) {
 		}
 	}
 	want = c.govern(now, s, want, fx)
+	if s.unsaid && !c.undecided(s) {
+		s.unsaid, s.stale = false, true
+	}
 	announce, withdraw := bgp.Diff(s.desired.Routes, want)
 	until := c.routesUntil(guarded)
 	if len(announce) == 0 && len(withdraw) == 0 && !s.stale {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"failoverd/vrrp"
 )
@@ -13,11 +14,17 @@ import (
 // stands, and what has been said of it, so that nothing is said twice. Both live on one machine under one boot, so that
 // an Instant means the same to both.
 type Legacy struct {
-	Routers []LegacyRouter
+	// At is when the program before did nothing any more; LeaseEnds is when the kernel may let go of its addresses, vrrp.Never or 0:
+	// it does not.
+	At        vrrp.Instant
+	LeaseEnds vrrp.Instant
+	Routers   []LegacyRouter
 	// Told holds the last state that the scripts of a router were told of which does not run, by its key.
 	Told map[string]string `json:",omitempty"`
 	// Groups holds the last state that each sync group was told of, by its name.
 	Groups map[string]string `json:",omitempty"`
+	// Region is what is known of other sites; nil: the node knows none.
+	Region *LegacyRegion `json:",omitempty"`
 }
 
 // LegacyRouter is one router that runs.
@@ -40,6 +47,11 @@ type LegacyRouter struct {
 	RivalLast vrrp.Instant
 	Quiet     vrrp.Instant
 	Counters  RouterCounters
+	// Clean is when something was not all right last. Silence, Quorum and ActiveDown are those of a takeover that has not
+	// happened yet.
+	Clean           vrrp.Instant
+	Silence, Quorum vrrp.Instant
+	ActiveDown      time.Duration
 }
 
 // HandoverBar says why the roles cannot be handed over to another program now; empty: they can.
@@ -47,8 +59,6 @@ func (c *Core) HandoverBar() string {
 	switch {
 	case c.stopping:
 		return "the agent is about to stop"
-	case c.region.site != nil || len(c.region.watches) > 0 || len(c.region.partners) > 0 || c.cfg.WitnessServer != nil:
-		return "the authority of a site, and what partners were told, cannot be handed over: they have to be asked for again"
 	case len(c.cfg.Devices()) > 0 || len(c.cfg.NotAccepted()) > 0:
 		return "the interfaces and the packet filter of use_vmac and no_accept end with their process"
 	case len(c.leaving) > 0:
@@ -69,9 +79,9 @@ func (c *Core) HandoverBar() string {
 	return ""
 }
 
-// Legacy returns that of this moment. What it holds is the caller's.
-func (c *Core) Legacy() *Legacy {
-	l := &Legacy{Groups: maps.Clone(c.groupsTold)}
+// Legacy returns that of this moment, after which nothing may be done any more. What it holds is the caller's.
+func (c *Core) Legacy(now vrrp.Instant) *Legacy {
+	l := &Legacy{At: now, LeaseEnds: c.leaseEnds, Groups: maps.Clone(c.groupsTold), Region: c.legacyRegion()}
 	for _, r := range c.routers {
 		if r.fsm.State() == vrrp.Initialize {
 			l.tell(r.cfg.heirKey(), r.told)
@@ -82,6 +92,7 @@ func (c *Core) Legacy() *Legacy {
 			Key: r.cfg.heirKey(), Standing: r.fsm.Standing(), Since: r.since, Why: r.why, Told: r.told, HoldUntil: r.holdUntil,
 			Second: g.second, Settled: g.settled, LetGo: g.letGo, Refresh: g.refresh, Rival: g.rival, RivalLast: g.rivalAgain, Quiet: g.quiet,
 			Counters: r.counters,
+			Clean:    r.clean, Silence: r.takeover.silence, Quorum: r.takeover.quorum, ActiveDown: r.takeover.activeDown,
 		}
 		for i, p := range r.presence {
 			if k := r.cfg.Addresses[i].Key(); p == announced && !c.awaitsTurn(r, k) {
@@ -116,7 +127,24 @@ func (c *Core) Unready(now vrrp.Instant) string {
 			return r.cfg.Name + ": " + h.reason
 		}
 	}
+	if c.regional() {
+		return c.untested()
+	}
 	return ""
+}
+
+// untested names a health check that has no result yet: whoever goes on with the votes of the program before has to have one.
+func (c *Core) untested() string {
+	name := ""
+	for id, t := range c.trackers {
+		if id.Kind == TrackCheck && !t.known && (name == "" || id.Name < name) {
+			name = id.Name
+		}
+	}
+	if name == "" {
+		return ""
+	}
+	return "health_check " + name + " has no result yet"
 }
 
 // ErrLegacy says that what was handed over makes no sense.
@@ -125,7 +153,14 @@ var ErrLegacy = errors.New("what was handed over makes no sense")
 // TakeUp ends Await with what the program before has handed over. Routers that can run go on where they stood; one that
 // was Active and cannot run gives its role away when a fault of it is known, as in Inherit. Nothing is changed when the
 // error is not nil, which wraps ErrLegacy.
+//
+// After a switch that took too long nothing is taken up: the kernel may have let go of the addresses, or somebody else may
+// serve by now. Every router starts anew, and a site asks for its authority, as after a pause.
 func (c *Core) TakeUp(now vrrp.Instant, l *Legacy, fx *Effects) error {
+	if err := l.check(now); err != nil {
+		return err
+	}
+	late := l.LeaseEnds != 0 && now >= l.LeaseEnds || l.Region != nil && now.Sub(l.At) > switchBound
 	heirs := make(map[string]*LegacyRouter, len(l.Routers))
 	for i := range l.Routers {
 		h := &l.Routers[i]
@@ -136,7 +171,9 @@ func (c *Core) TakeUp(now vrrp.Instant, l *Legacy, fx *Effects) error {
 	}
 	for _, r := range c.routers {
 		if h := heirs[r.cfg.heirKey()]; h != nil {
-			c.leaveTo(now, r, h)
+			if !late {
+				c.leaveTo(now, r, h)
+			}
 			delete(heirs, h.Key)
 		}
 	}
@@ -148,6 +185,15 @@ func (c *Core) TakeUp(now vrrp.Instant, l *Legacy, fx *Effects) error {
 	}
 	c.awaiting, c.started, c.unasked, c.regroup, c.dirty = false, now, true, true, true
 	c.groupsTold = maps.Clone(l.Groups)
+	if l.Region != nil {
+		c.takeUpRegion(now, l.Region)
+	}
+	if late {
+		c.forgetAuthority(now)
+		for _, w := range c.region.watches {
+			w.contactSince = vrrp.Never
+		}
+	}
 	for _, r := range c.routers {
 		r.told = l.Told[r.cfg.heirKey()]
 	}
@@ -158,9 +204,20 @@ func (c *Core) TakeUp(now vrrp.Instant, l *Legacy, fx *Effects) error {
 	return nil
 }
 
+// check says what makes no sense in l as a whole.
+func (l *Legacy) check(now vrrp.Instant) error {
+	if l.At > now {
+		return fmt.Errorf("%w: it is of %d, and now is %d", ErrLegacy, l.At, now)
+	}
+	if l.Region != nil {
+		return l.Region.check(l.At)
+	}
+	return nil
+}
+
 // leaveTo prepares r for going on as h says.
 func (c *Core) leaveTo(now vrrp.Instant, r *router, h *LegacyRouter) {
-	r.legacy, r.untested, r.priority = h, r.notYetKnown(c), h.Standing.Priority
+	r.legacy, r.untested, r.priority, r.clean = h, r.notYetKnown(c), h.Standing.Priority, h.Clean
 	r.fsm.SetPriority(r.priority)
 	if h.Standing.State == vrrp.Active {
 		r.attracting = true // its routes are out
@@ -176,6 +233,7 @@ func (c *Core) goOn(now vrrp.Instant, r *router, h *LegacyRouter, fx *Effects) {
 	r.fsm.SetPriority(r.priority) // what is tracked may have been weighed anew
 	c.apply(now, r, e, fx)
 	r.since, r.why, r.counters, r.holdUntil = h.Since, h.Why, h.Counters, h.HoldUntil
+	r.clean, r.takeover.silence, r.takeover.quorum, r.takeover.activeDown = h.Clean, h.Silence, h.Quorum, h.ActiveDown
 	r.gratuitous = gratuitous{
 		first: vrrp.Never, second: h.Second, settled: h.Settled, letGo: h.LetGo, refresh: h.Refresh, rival: h.Rival, rivalAgain: h.RivalLast, quiet: h.Quiet,
 	}

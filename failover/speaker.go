@@ -26,6 +26,12 @@ type speaker struct {
 	// time.
 	doubt  vrrp.Instant
 	others bool
+	// After an upgrade: reached is until when the sessions are believed that the program before has left (0: they need not be),
+	// and early what was reported meanwhile by who has not reached the process yet. unsaid: it may still announce what the
+	// program before has asked for.
+	reached vrrp.Instant
+	early   *bgp.Report
+	unsaid  bool
 }
 
 // acknowledged reports whether the speaker's table reflects what was asked for up to a generation; a speaker that is
@@ -56,6 +62,10 @@ func (c *Core) speakerReported(now vrrp.Instant, rep *bgp.Report, fx *Effects) {
 	if s == nil {
 		return // news of a speaker that a reload removed
 	}
+	if s.notReached(now, rep) {
+		return
+	}
+	c.reach(now, s)
 	c.dirty = true
 	old := s.report
 	s.report, s.reported = *rep, true

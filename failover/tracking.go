@@ -25,6 +25,8 @@ type tracked struct {
 	// verdict began, as the newest report has it.
 	unknown bool
 	sinceAt vrrp.Instant
+	// down is since when a program before this one has had evidence for the same verdict "down"; 0: it had none.
+	down vrrp.Instant
 	// noNumber: a file counts as 0 because there is no number in it.
 	noNumber bool
 	// turned is when it was reported last that it is ok, and was not before; looking is since when it has been able to look,
@@ -131,6 +133,20 @@ func (t *tracked) turn(now vrrp.Instant, ok, unknown bool) {
 	}
 }
 
+// saysDown reports whether it is a verdict that a vote can be.
+func (t *tracked) saysDown() bool { return t.known && !t.ok && !t.unknown }
+
+// goOn extends the evidence for "down" by that of the program before, for as long as the verdict has not changed.
+func (t *tracked) goOn() {
+	switch {
+	case t.down == 0:
+	case t.saysDown():
+		t.sinceAt = min(t.sinceAt, t.down)
+	default:
+		t.down = 0
+	}
+}
+
 // looks reports whether there is a result that is more than a guess.
 func (t *tracked) looks() bool { return t.known && !t.unknown }
 
@@ -158,6 +174,7 @@ func (c *Core) trackerReported(now vrrp.Instant, rep *TrackerReport, fx *Effects
 		news, t.reason = true, rep.Reason
 	}
 	t.unknown, t.sinceAt, t.noNumber = unknown, now.Add(-max(rep.Since, 0)), rep.NoNumber
+	t.goOn()
 	t.warned(now, rep, fx)
 	if news {
 		c.trackerChanged(now, rep.Tracker, t, fx)

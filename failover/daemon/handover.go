@@ -81,7 +81,7 @@ func (l *loop) handOver() error {
 	}
 	w, _ := l.will()
 	if bar == "" {
-		legacy, err := json.Marshal(l.core.Legacy())
+		legacy, err := json.Marshal(l.core.Legacy(now))
 		w.Build, w.Legacy = l.up.version, legacy
 		if err = errors.Join(err, l.heirs.conclude(w)); err != nil {
 			bar = err.Error()

@@ -211,7 +211,7 @@ func (h *Host) upgrade() {
 		w.log(h, "no upgrade: %q, %q", bar, why)
 		return
 	}
-	text, err := json.Marshal(a.core.Legacy())
+	text, err := json.Marshal(a.core.Legacy(b.local()))
 	var l failover.Legacy
 	if err == nil {
 		err = json.Unmarshal(text, &l)

@@ -70,7 +70,7 @@ func (s *script) await(config string) (err error) {
 // upgrade hands over. What is handed over is text on the way.
 func (s *script) upgrade() error {
 	s.say("unready: %q, bar: %q", s.core.Unready(s.now), s.old.HandoverBar())
-	text, err := json.Marshal(s.old.Legacy())
+	text, err := json.Marshal(s.old.Legacy(s.now))
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,7 @@ type agent struct {
 	results vrrp.Instant // when the last result arrives: results do not overtake each other
 	wakeAt  vrrp.Instant // on the machine's clock; Never: not planned
 
+	yielded    bool // another program is to take its place, and it does nothing
 	frozen     bool
 	frozenAt   vrrp.Instant
 	thaw       []func() // what its threads do when it thaws
@@ -115,7 +116,7 @@ func (a *agent) result(in failover.Input) {
 
 // arm plans the next batch.
 func (a *agent) arm() {
-	if a.frozen || !a.current() {
+	if a.frozen || a.yielded || !a.current() {
 		return
 	}
 	n := a.node
@@ -135,7 +136,7 @@ func (a *agent) arm() {
 	}
 	a.wakeAt = at
 	n.at(at, func() {
-		if a.wakeAt == at && a.current() && !a.frozen {
+		if a.wakeAt == at && a.current() && !a.frozen && !a.yielded {
 			a.wakeAt = vrrp.Never
 			a.batch()
 			a.arm()

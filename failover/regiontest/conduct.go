@@ -53,7 +53,12 @@ func (r *rules) transition(a *agent, e *failover.Event) {
 	v, now := &a.view, a.node.local()
 	r.w.note(a.node, "%s -> %s (%s)", e.From, e.To, e.Reason)
 	r.changed = r.w.Now()
+	was := v.word
 	v.word = e.To
+	if e.Reason == vrrp.CauseUpgrade.String() {
+		r.wentOn(a, was)
+		return
+	}
 	switch {
 	case e.To == "MASTER":
 		v.draining, v.grace = false, never

@@ -70,6 +70,19 @@ func Draw(seed uint64) Course {
 		c.Faults = append(c.Faults, f)
 		at += choosePause(r, &s)
 	}
+	return drawUpgrade(c)
+}
+
+// drawUpgrade adds an upgrade to every third course, often while something else goes on.
+func drawUpgrade(c Course) Course {
+	r := rand.New(rand.NewPCG(c.Seed, 0x0b6a))
+	if r.IntN(3) > 0 {
+		return c
+	}
+	last := c.Faults[len(c.Faults)-1]
+	f := Fault{Kind: "upgrade", Target: failovertest.Choose(r, kinds["upgrade"].targets...), N: r.IntN(upgradeWays)}
+	f.At = (warmUp + time.Duration(r.Int64N(int64(last.At+last.For-warmUp)+1))).Truncate(time.Millisecond)
+	c.Faults = append(c.Faults, f)
 	return c
 }
 
@@ -114,6 +127,8 @@ type Result struct {
 	// Recovered is how long after the loss of the mainland the other site's router had the route; 0: it did not come to that.
 	Recovered time.Duration
 	Takeovers int
+	// Upgrades is how often another program has taken over.
+	Upgrades int
 }
 
 // Err returns what was broken with the course that broke it.
@@ -130,11 +145,13 @@ func Play(c Course, m Mutation, trace io.Writer, only ...string) Result {
 	w := newWorld(c.Seed, m, trace)
 	r := &w.rules
 	r.only = only
-	r.faults = len(c.Faults)
 	last := warmUp
 	for _, f := range c.Faults {
+		if f.noticed() {
+			r.faults++
+		}
 		r.paused = r.paused || f.Kind == "pause"
-		r.hangs = r.hangs || slices.Contains([]string{"hang", "stall", "late"}, f.Kind)
+		r.hangs = r.hangs || slices.Contains([]string{"hang", "stall", "late"}, f.Kind) || f.Kind == "upgrade" && f.noticed()
 		r.orders = r.orders || slices.Contains([]string{"drain", "handover", "restart"}, f.Kind)
 		last = max(last, f.At+f.For)
 	}
@@ -150,7 +167,7 @@ func Play(c Course, m Mutation, trace io.Writer, only ...string) Result {
 	}
 	w.run(vrrp.Instant(last))
 	w.settle(c.Seed%patient == 0)
-	return Result{r.broken, r.address.worst, r.route.worst, w.history, r.recovered, r.takeovers}
+	return Result{r.broken, r.address.worst, r.route.worst, w.history, r.recovered, r.takeovers, r.upgrades}
 }
 
 // patient is one course in how many that goes on for as long as anything might take, although everything is right. The others

@@ -15,7 +15,7 @@ type Fault struct {
 	// witnesses), or * (all others).
 	Target string
 	For    time.Duration
-	// N is which effect of a batch a hang follows (0: none), or how much of 100 packets a bad path loses.
+	// N is which effect of a batch a hang follows (0: none), how much of 100 packets a bad path loses, or how an upgrade goes.
 	N int
 }
 
@@ -84,6 +84,7 @@ func init() {
 
 		"reload":    {(*World).reload, (*World).reload, agents},
 		"restart":   {(*World).stop, (*World).startAgain, agents},
+		"upgrade":   {(*World).upgrade, nothing, append(all, "m1", "m1", "k", "k")},
 		"drain":     {(*World).drain, (*World).undrain, []string{"m1", "m1", "M", "k"}},
 		"handover":  {(*World).switchover, nothing, []string{"m1", "k", "m2"}},
 		"unchecked": {(*World).blind, (*World).unblind, []string{"k", "w1"}},

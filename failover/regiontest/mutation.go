@@ -25,13 +25,16 @@ const (
 	NoTerms                    // heartbeats say nothing of terms
 	GracefulRestart            // the router keeps the route of a dead session
 	Unguarded                  // the watcher has no guard: VRRP decides
+	SwitchRenews               // an upgrade counts as an acknowledgement
+	SwitchObserves             // whoever takes over believes that a watcher has been in contact all the time, and has heard nobody
+	SwitchForgets              // an upgrade forgets the terms
 
 	numMutations
 )
 
 var mutationNames = [numMutations]string{
 	"faithful", "no dead man", "no contiguity", "deaf to sessions", "fence if announcing", "fence after take", "single check",
-	"no self-fence", "no terms", "graceful restart", "unguarded",
+	"no self-fence", "no terms", "graceful restart", "unguarded", "a switch renews", "a switch observes", "a switch forgets",
 }
 
 // String returns the mutation in words.
@@ -75,6 +78,33 @@ func (m Mutation) unanswered(a *agent, id uint64, partner string) {
 		}
 		a.arrives(failover.HeartbeatReplied{Partner: partner, Reply: reply})
 	})
+}
+
+// handed changes what a program leaves to the other.
+func (m Mutation) handed(l *failover.Legacy) {
+	if l.Region == nil {
+		return
+	}
+	switch m {
+	case SwitchRenews:
+		if s := l.Region.Site; s != nil && s.Sent != 0 {
+			s.Sent = l.At
+		}
+	case SwitchObserves:
+		for i := range l.Region.Watches {
+			l.Region.Watches[i].ContactSince, l.Region.Watches[i].Advert = 1, 0
+		}
+		for i := range l.Region.Partners {
+			p := &l.Region.Partners[i]
+			p.SilentAt = min(p.SilentAt, 1)
+		}
+		for i := range l.Region.Down {
+			l.Region.Down[i].Since = 1
+		}
+		l.Region.Seen = nil
+	case SwitchForgets:
+		l.Region.Terms = nil
+	}
 }
 
 // effects changes what a batch asks for before it is carried out.

@@ -34,6 +34,7 @@ type node struct {
 	speaker *speaker
 	// stopping: the agent was asked to stop; again: it is to be started when it has.
 	stopping, again bool
+	upgrading       bool // another program is about to take its place
 	probe           probe
 	// silence is that of the mainland, as heard by the server of this node.
 	silence  silence
@@ -150,7 +151,7 @@ func (n *node) cutPower() {
 	n.power++
 	n.kernel.forget()
 	n.speaker.vanish()
-	n.agent, n.stopping = nil, false
+	n.agent, n.stopping, n.upgrading = nil, false, false
 }
 
 // boot gives it power again, and starts its agent some time later.

@@ -11,6 +11,7 @@ import (
 // answers. Three failures in a row make the site "down", two successes "up".
 type probe struct {
 	node    *node
+	staged  *upgrade // whose next agent it is for; nil: it is for the agent of the node
 	running bool
 	known   bool
 	ok      bool
@@ -41,7 +42,7 @@ func (p *probe) restart() {
 
 func (p *probe) next() {
 	p.node.world.After(probeInterval, func() {
-		if p.node.agent == nil {
+		if p.node.agent == nil || p.staged != nil && (p.staged.ended || p.node.agent != p.staged.old) {
 			p.running = false
 			return
 		}
@@ -53,7 +54,7 @@ func (p *probe) next() {
 // sees is one look: a request, and its answer.
 func (p *probe) sees() bool {
 	w, n := p.node.world, p.node
-	if p.broken > 0 || n.off || n.paused || !n.kernel.up {
+	if n.probe.broken > 0 || n.off || n.paused || !n.kernel.up {
 		return false
 	}
 	for _, m := range []*node{w.m1, w.m2} {
@@ -98,6 +99,11 @@ func (p *probe) report() {
 	}
 	if !p.ok {
 		rep.Reason = "timed out after 1s"
+	}
+	if p.staged != nil {
+		a = p.staged.next
+		a.core.Step(p.node.local(), failover.TrackerReported{Report: rep}, &a.fx)
+		return
 	}
 	a.result(failover.TrackerReported{Report: rep})
 }

@@ -30,6 +30,7 @@ type rules struct {
 	recovered      time.Duration
 	released       bool // the watcher took over what was released
 	takeovers      int  // of the watcher
+	upgrades       int
 }
 
 // overlap is a time in which both sites have something that one may have.

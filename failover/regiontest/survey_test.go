@@ -23,7 +23,7 @@ func TestSurvey(t *testing.T) {
 	}
 	counts, first := make(map[string]int), make(map[string]uint64)
 	var address, route, recovered time.Duration
-	takeovers, only := 0, strings.Fields(*onlyFlag)
+	upgrades, takeovers, only := 0, 0, strings.Fields(*onlyFlag)
 	for seed := *firstFlag; seed < *firstFlag+*seedsFlag; seed++ {
 		r := Play(Draw(seed), Faithful, nil, only...)
 		rule := ruleOf(r.Broken)
@@ -35,8 +35,9 @@ func TestSurvey(t *testing.T) {
 		}
 		address, route, recovered = max(address, r.Address), max(route, r.Route), max(recovered, r.Recovered)
 		takeovers += r.Takeovers
+		upgrades += r.Upgrades
 	}
-	fmt.Printf("longest: both have the address %v, the route %v, recovery %v; takeovers %d\n", address, route, recovered, takeovers)
+	fmt.Printf("longest: both have the address %v, the route %v, recovery %v; takeovers %d, upgrades %d\n", address, route, recovered, takeovers, upgrades)
 	for _, rule := range slices.Sorted(maps.Keys(counts)) {
 		if rule == "" {
 			continue

@@ -37,6 +37,8 @@ type speaker struct {
 	frozen  bool // it does not run (SIGSTOP)
 	fenced  bool // it has withdrawn everything because its agent was silent
 	died    uint64
+	adopted int          // how often another program has gone on with it
+	keeps   bool         // what it announces stays, although the agent has not asked for anything yet
 	lapses  vrrp.Instant // when the worker looks whether the right to announce has ended
 
 	near, far bool // the session is established, as each end sees it
@@ -75,6 +77,39 @@ func (s *speaker) launch(within time.Duration) {
 	})
 }
 
+// adoptedGrace is how long what a speaker announces stays without anybody asking for it (gobgp.AdoptedGrace).
+const adoptedGrace = 2 * time.Second
+
+// goOn makes another program's agent that of the process. That one does not know what the one before has asked for, and reaches
+// the process within a while; at times it says before that it has not.
+func (s *speaker) goOn(a *agent) {
+	if s == nil || s.agent == nil {
+		return
+	}
+	w := s.node.world
+	s.adopted++
+	s.agent, s.want, s.applied, s.planned, s.lapses, s.died = a, bgp.Desired{Routes: s.table}, 0, false, 0, 0
+	s.keeps = true
+	adopted := s.adopted
+	reach := w.upTo(20 * time.Millisecond)
+	if w.happens(0.2) {
+		a.result(failover.SpeakerReported{Report: bgp.Report{Speaker: speakerName, Err: "not reached"}})
+		reach = w.upTo(1500 * time.Millisecond)
+	}
+	s.do(reach, func() {
+		if s.adopted == adopted {
+			s.report()
+			s.kick()
+		}
+	})
+	s.do(adoptedGrace, func() {
+		if s.adopted == adopted && s.keeps {
+			s.want, s.keeps = bgp.Desired{}, false
+			s.kick()
+		}
+	})
+}
+
 // do has something done by the process later, if it is still there.
 func (s *speaker) do(d time.Duration, do func()) {
 	life := s.life
@@ -87,7 +122,7 @@ func (s *speaker) do(d time.Duration, do func()) {
 
 // set takes a newer desired state from the worker in the agent.
 func (s *speaker) set(d bgp.Desired) {
-	s.want = d
+	s.want, s.keeps = d, false
 	s.kick()
 }
 
@@ -115,6 +150,10 @@ func (s *speaker) apply(life int) {
 		routes = nil // the right to announce them has ended
 	} else if until != 0 && len(routes) > 0 {
 		s.lapse(until)
+	}
+	if s.keeps {
+		s.planned = false
+		return
 	}
 	refresh := s.applied == s.want.Generation && len(routes) == len(s.table)
 	s.table, s.applied = routes, s.want.Generation

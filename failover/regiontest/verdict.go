@@ -2,6 +2,7 @@ package regiontest
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"failoverd/vrrp"
@@ -16,7 +17,7 @@ func wallClock(now vrrp.Instant, off time.Duration) time.Time {
 func (r *rules) expectRecovery(c Course, f Fault) {
 	w := r.w
 	lost := f.Target == "M" && (f.Kind == "power" || f.Kind == "uplink")
-	if !lost || len(c.Faults) > 1 {
+	if !lost || slices.ContainsFunc(c.Faults, func(o Fault) bool { return o != f && o.noticed() }) {
 		return
 	}
 	at, by := w.Now(), w.Now().Add(w.recovery())

@@ -15,6 +15,7 @@ type view struct {
 	draining bool         // it hands its role over, and has told so
 	grace    vrrp.Instant // until when it serves beside a better router that it has yielded to
 	stopping bool
+	upgraded string // what the program before was when it handed over
 
 	sent    []sent
 	acked   vrrp.Instant // when the newest acknowledged request was sent

@@ -13,7 +13,7 @@ var Formats = map[string]int{
 	"link":       1, // messages between the supervisor and the agent (message.go)
 	"will":       1, // Will and Store
 	"supervisor": 1, // handed
-	"legacy":     1, // failover.Legacy
+	"legacy":     2, // failover.Legacy, and what else the daemon hands over with it
 	"speaker":    1, // how an agent goes on with a speaker process (bgp/speaker)
 }
 
