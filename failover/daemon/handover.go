@@ -6,13 +6,21 @@ import (
 	"fmt"
 	"time"
 
+	"failoverd/failover"
 	"failoverd/failover/supervisor"
+	"failoverd/failover/witness"
 	"failoverd/vrrp"
 )
 
 // ErrHandedOver is the end of an agent whose place another program has taken: nothing was released, and whoever runs it
 // must end at once, without a word.
 var ErrHandedOver = errors.New("another program has taken over")
+
+// handedOver is what one program hands over to the other.
+type handedOver struct {
+	failover.Legacy
+	Channel witness.Memory
+}
 
 // answerTime is how long an agent that has handed over stays for the sake of its answer.
 const answerTime = 30 * time.Millisecond
@@ -81,7 +89,7 @@ func (l *loop) handOver() error {
 	}
 	w, _ := l.will()
 	if bar == "" {
-		legacy, err := json.Marshal(l.core.Legacy(now))
+		legacy, err := json.Marshal(handedOver{*l.core.Legacy(now), l.witness.Leave()})
 		w.Build, w.Legacy = l.up.version, legacy
 		if err = errors.Join(err, l.heirs.conclude(w)); err != nil {
 			bar = err.Error()
@@ -95,6 +103,7 @@ func (l *loop) handOver() error {
 		}
 	}
 	if bar != "" {
+		l.witness.Return()
 		l.heirs.goOn(now)
 		if err := link.Refuse(bar); err != nil { // otherwise GoOn follows; the supervisor stops waiting in any case
 			l.agent.log.Error("upgrade: the refusal was not heard", "reason", bar, "err", err)
@@ -125,11 +134,13 @@ func (l *loop) await(link *supervisor.Link) error {
 				l.upgraded(nil)
 				return ErrHandedOver
 			case supervisor.GoOn:
+				l.witness.Return()
 				l.heirs.goOn(l.now())
 				l.upgraded(errors.New(o.Why))
 				return nil
 			}
 		case <-link.Lost():
+			l.witness.Return()
 			l.upgraded(errors.New("the supervisor has died"))
 			return nil
 		}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"failoverd/failover"
 	"failoverd/failover/status"
 	"failoverd/failover/supervisor"
 )
@@ -91,9 +90,10 @@ func (l *loop) takeUp() error {
 	if err == nil && len(w.Legacy) == 0 {
 		err = errors.New("it hands nothing over")
 	}
-	legacy := new(failover.Legacy)
+	var h handedOver
+	legacy := &h.Legacy
 	if err == nil {
-		err = json.Unmarshal(w.Legacy, legacy)
+		err = json.Unmarshal(w.Legacy, &h)
 	}
 	if err == nil {
 		err = l.core.TakeUp(l.now(), legacy, &l.fx)
@@ -101,6 +101,9 @@ func (l *loop) takeUp() error {
 	if err != nil {
 		err = fmt.Errorf("nothing is taken over from the program before: %w", err)
 		return errors.Join(err, link.Refuse(err.Error()))
+	}
+	if err := l.witness.Succeed(l.now().Sub(h.At), &h.Channel); err != nil {
+		l.agent.log.Warn("upgrade: the channel between sites begins anew", "err", err)
 	}
 	link.Store().Refresh()
 	l.speakers.goOn(link, true)

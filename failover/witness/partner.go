@@ -18,10 +18,10 @@ type partner struct {
 	// constant
 	exchange *Exchange
 	id       string
-	life     uint64
 	tally    *tally
 
 	// owned by the exchange
+	life    uint64
 	cfg     failover.Partner
 	socket  *socket // nil: not open
 	openErr string

@@ -36,7 +36,7 @@ const retryGap = time.Second
 type Exchange struct {
 	// constant
 	log   *slog.Logger
-	epoch time.Time // of the servers' clock
+	epoch time.Time // of the servers' clock; constant from the first socket on
 
 	ready   chan struct{}             // closed when deliver is set
 	deliver func(failover.Input) bool // constant from then on
@@ -50,6 +50,7 @@ type Exchange struct {
 	missing   bool // something is to be opened
 	retryAt   time.Time
 	closed    bool
+	left      bool // another exchange has the listeners
 }
 
 // New returns an exchange with nobody.
@@ -161,7 +162,7 @@ func realmsOf(cfg *failover.Config) map[netip.AddrPort][]realm {
 func (x *Exchange) OpenMissing() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if !x.missing || x.closed || time.Now().Before(x.retryAt) {
+	if !x.missing || x.closed || x.left || time.Now().Before(x.retryAt) {
 		return
 	}
 	x.missing, x.retryAt = false, time.Now().Add(retryGap)
