@@ -143,9 +143,10 @@ func (u *upgradeLab) upgrade(a *agent, path string) {
 		return err == nil && exe == path
 	})
 	for _, pid := range []int{main, after.PID} {
-		if name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); err != nil || strings.TrimSpace(string(name)) != filepath.Base(path) {
-			t.Errorf("%s: the name of process %d is %q, %v", a.node.Name(), pid, name, err)
-		}
+		waitFor(t, 3*time.Second, "the process to have its program's name", func() bool {
+			name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+			return err == nil && strings.TrimSpace(string(name)) == filepath.Base(path)
+		})
 	}
 	if !exists(fmt.Sprintf("/proc/%d", speaker)) {
 		t.Errorf("%s: the speaker's process is another one", a.node.Name())

@@ -59,6 +59,8 @@ type Options struct {
 	// Adopted says that the first server was configured like this by a life before this one, which has died. Its sessions
 	// stay as they are, and so do its routes until Set is called for the first time, or for AdoptedGrace.
 	Adopted bool
+	// Bar is held while the server is asked for anything; nil: nobody wants to keep the client from it.
+	Bar sync.Locker
 	// TLS is used for a target that is not a Unix socket; nil: plain text. bgp.External has its own.
 	TLS *tls.Config
 }

@@ -93,7 +93,7 @@ func (s *session) run(ctx context.Context) error {
 	defer cancel()
 	// Whatever is going on when ctx ends, and the orderly end after it, have so long and no longer.
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(s.opts.StopWithin, cancel) })()
-	if err := s.adopt(); err != nil {
+	if err := s.barred(s.adopt); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -101,13 +101,22 @@ func (s *session) run(ctx context.Context) error {
 	s.mu.Unlock()
 	s.again = time.NewTimer(time.Hour)
 	defer s.again.Stop()
-	if err := s.start(); err != nil {
+	if err := s.barred(s.start); err != nil {
 		return err
 	}
 	s.connected = true
 	s.log.Info("BGP speaker connected", "target", s.target, "ours", s.ours)
 	s.tell(true)
 	return s.loop(ctx)
+}
+
+// barred does something that nobody may keep it from meanwhile (Options.Bar).
+func (s *session) barred(do func() error) error {
+	if s.opts.Bar != nil {
+		s.opts.Bar.Lock()
+		defer s.opts.Bar.Unlock()
+	}
+	return do()
 }
 
 // adopt finds out whose server this is, and configures it when it is nobody's.
@@ -208,17 +217,17 @@ func (s *session) loop(ctx context.Context) error {
 		case err = <-s.broken:
 			return fmt.Errorf("connection to BGP speaker: %w", err)
 		case <-s.mail:
-			err = s.apply()
+			err = s.barred(s.apply)
 		case <-s.again.C:
-			err = s.apply()
+			err = s.barred(s.apply)
 		case <-lapse.C:
-			err = s.lapse()
+			err = s.barred(s.lapse)
 		case <-s.events:
-			err = s.readNeighbors()
+			err = s.barred(s.readNeighbors)
 		case <-kick.C:
-			err = s.kickDue(time.Now())
+			err = s.barred(func() error { return s.kickDue(time.Now()) })
 		case <-resync.C:
-			err = s.resync()
+			err = s.barred(s.resync)
 		}
 		if err != nil {
 			return err

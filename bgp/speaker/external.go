@@ -22,7 +22,9 @@ type ExternalConfig struct {
 	// Communication is said to the neighbors at the orderly end, at most 128 octets; empty: "failoverd stops". An
 	// operator's gobgpd keeps its sessions.
 	Communication string
-	Log           *slog.Logger
+	// Bar is held while gobgpd is asked for anything; nil: nobody wants to keep the speaker from it.
+	Bar sync.Locker
+	Log *slog.Logger
 }
 
 // External is a bgp.Speaker on a gobgpd that runs by itself. Set, Reconfigure, Seen and Touch may be called from any
@@ -46,7 +48,7 @@ func NewExternal(cfg ExternalConfig) (*External, error) {
 	e := &External{lease: cfg.Lease}
 	var err error
 	e.client, err = gobgp.New(cfg.Speaker, "", cfg.Log, gobgp.Options{
-		Alive: e.alive, Silent: silentReason(cfg.Lease), Communication: cfg.Communication,
+		Alive: e.alive, Silent: silentReason(cfg.Lease), Communication: cfg.Communication, Bar: cfg.Bar,
 	})
 	if err != nil {
 		return nil, err

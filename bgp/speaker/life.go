@@ -111,6 +111,8 @@ func (s *Supervised) liveOnThread(ctx context.Context) error {
 			return fmt.Errorf("prepare the thread: %w", err)
 		}
 	}
+	release := s.bar()
+	defer release()
 	if err := dropPrivileges(s.cfg.Speaker.ListenPort > 0 && s.cfg.Speaker.ListenPort < 1024); err != nil {
 		s.cfg.Log.Debug("the speaker process keeps privileges that it does not need", "err", err)
 	}
@@ -125,6 +127,7 @@ func (s *Supervised) liveOnThread(ctx context.Context) error {
 		return err
 	}
 	s.keep(cmd.Process.Pid, stderr)
+	release()
 	s.setBirth(time.Now())
 	s.pid.Store(int64(cmd.Process.Pid))
 	defer s.pid.Store(0)
@@ -137,6 +140,15 @@ func (s *Supervised) liveOnThread(ctx context.Context) error {
 	}()
 	s.client.Wake()
 	return s.attend(ctx, cmd.Process, gone)
+}
+
+// bar holds Config.Bar until release is called, which may be done more than once.
+func (s *Supervised) bar() (release func()) {
+	if s.cfg.Bar == nil {
+		return func() {}
+	}
+	s.cfg.Bar.Lock()
+	return sync.OnceFunc(s.cfg.Bar.Unlock)
 }
 
 // start executes the command with the reading end of the lease pipe as descriptor 3, and the rails as descriptor 4.
@@ -197,9 +209,14 @@ func (s *Supervised) attend(ctx context.Context, p *os.Process, gone <-chan erro
 				return kill()
 			}
 		case <-check.C:
-			if why := late.check(s.client.Answers(), s.client.Debt()); why != "" {
-				return fmt.Errorf("%s: %w", why, kill())
+			release := s.bar() // a process that nobody may ask owes no answer
+			why := late.check(s.client.Answers(), s.client.Debt())
+			if why != "" {
+				err := kill()
+				release()
+				return fmt.Errorf("%s: %w", why, err)
 			}
+			release()
 		}
 	}
 }

@@ -56,6 +56,8 @@ type Config struct {
 	Setup func() error
 	// Keeper lets the process outlive this one, if this one dies without a word; nil: they die together.
 	Keeper Keeper
+	// Bar is held while the process is started, asked for anything, or killed; nil: nobody wants to keep the speaker from it.
+	Bar sync.Locker
 	// Adopt is a process of the life before to go on with, instead of starting one; nil: there is none.
 	Adopt *Process
 	Log   *slog.Logger
@@ -130,6 +132,7 @@ func New(cfg Config) (*Supervised, error) {
 		Watched:       true,
 		Adopted:       cfg.Adopt != nil,
 		Ended:         func() { s.ended() },
+		Bar:           cfg.Bar,
 		Communication: cfg.Communication,
 	})
 	if err != nil {

@@ -43,6 +43,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -117,6 +118,10 @@ type Agent struct {
 	published atomic.Pointer[published]
 	lock      atomic.Pointer[io.Closer] // of the network namespace; nil: not yet
 	lost      atomic.Uint64             // packets dropped because the loop was behind
+
+	// writes is held for reading by whoever changes anything outside of this process but the loop, and by the loop from its
+	// last word on: what another program has taken over is not to be changed by this one (handover.go).
+	writes sync.RWMutex
 
 	loop *loop // owned by Run
 }
@@ -244,6 +249,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		err = a.loop.run(ctx)
 	}
 	if errors.Is(err, ErrHandedOver) {
+		a.loop.notifier.Leave()
 		time.Sleep(answerTime) // whoever asked for it is to hear of it; everything else is another program's by now
 		return err
 	}
@@ -354,6 +360,13 @@ func (a *Agent) start(ctx context.Context) error {
 	l.told = make(chan struct{})
 	go func() {
 		defer close(l.told)
+		if l.staged { // FIFOs and their readers are the other program's
+			select {
+			case <-a.turn:
+			case <-ctx.Done():
+				return
+			}
+		}
 		if err := l.notifier.Run(ctx); err != nil {
 			a.log.Error("notifications did not end", "err", err)
 		}

@@ -25,11 +25,13 @@ type handedOver struct {
 // answerTime is how long an agent that has handed over stays for the sake of its answer.
 const answerTime = 30 * time.Millisecond
 
-// yieldPatience is how long the loop waits at most for a moment at which nothing is due for a while; in advertisement
-// intervals, if there are any, and never longer than yieldWorst.
+// yieldPatience is how long the loop waits at most for a moment at which nothing is due for a while and nothing is being
+// written; in advertisement intervals, if there are any, and never longer than yieldWorst. A bad moment is followed by
+// another look after yieldLook.
 const (
 	yieldPatience = 2
 	yieldWorst    = 1500 * time.Millisecond
+	yieldLook     = 5 * time.Millisecond
 )
 
 // handingOver is the part of the loop that is about an upgrade. The zero value: there is none.
@@ -38,11 +40,12 @@ type handingOver struct {
 	outcome chan<- error // nil: it has; holds one element
 	wanted  bool         // the successor is ready
 	latest  vrrp.Instant // no moment better than this is waited for
+	again   vrrp.Instant // the moment is looked at again then
 }
 
 func (h *handingOver) at() vrrp.Instant {
 	if h.wanted {
-		return h.latest
+		return min(h.latest, h.again)
 	}
 	return vrrp.Never
 }
@@ -52,8 +55,11 @@ func (l *loop) obey(o supervisor.Order) {
 	switch {
 	case o.What == supervisor.Yield && l.up.outcome != nil:
 		now := l.now()
-		patience := min(yieldPatience*l.core.Testament().Interval, yieldWorst)
-		l.up.wanted, l.up.latest = true, now.Add(patience)
+		patience := yieldWorst
+		if interval := l.core.Testament().Interval; interval > 0 {
+			patience = min(yieldPatience*interval, yieldWorst)
+		}
+		l.up.wanted, l.up.latest, l.up.again = true, now.Add(patience), vrrp.Never
 	case o.What == supervisor.GoOn:
 		l.upgraded(errors.New(o.Why))
 	}
@@ -73,52 +79,81 @@ func (l *loop) handOver() error {
 	if !l.up.wanted {
 		return nil
 	}
-	now := l.now()
-	t := l.core.Testament()
-	if l.core.Deadline().Sub(now) < t.Interval/2 && now < l.up.latest {
+	now, t := l.now(), l.core.Testament()
+	last := now >= l.up.latest
+	if !last && l.core.Deadline().Sub(now) < t.Interval/2 {
 		return nil
 	}
-	link := l.agent.opts.Supervisor
-	bar := l.core.HandoverBar()
-	within := switchTime(now, l.core.Deadline(), t.Interval)
-	if bar == "" {
-		bar = hasty(within, t.Interval)
-	}
-	if bar == "" {
-		bar = l.unkept()
-	}
-	w, _ := l.will()
-	if bar == "" {
-		legacy, err := json.Marshal(handedOver{*l.core.Legacy(now), l.witness.Leave()})
-		w.Build, w.Legacy = l.up.version, legacy
-		if err = errors.Join(err, l.heirs.conclude(w)); err != nil {
-			bar = err.Error()
+	quiet := l.agent.barWrites()
+	bar := l.handoverBar(now, t.Interval, quiet)
+	switch {
+	case bar == "":
+		bar = l.lastWord(t.Interval)
+	case !last:
+		l.up.again = now.Add(yieldLook)
+		if quiet {
+			l.agent.admitWrites()
 		}
+		return nil
 	}
 	l.up.wanted = false
 	if bar == "" {
-		l.agent.log.Info("upgrade: handing over", "roles", len(w.Heirs), "to", l.up.version)
-		if err := link.Yielded(within); err != nil {
-			bar = err.Error()
+		if err := l.await(l.agent.opts.Supervisor); err != nil {
+			return err // and nobody writes any more
 		}
-	}
-	if bar != "" {
+	} else {
 		l.witness.Return()
 		l.heirs.goOn(now)
-		if err := link.Refuse(bar); err != nil { // otherwise GoOn follows; the supervisor stops waiting in any case
+		if err := l.agent.opts.Supervisor.Refuse(bar); err != nil { // otherwise GoOn follows; the supervisor stops waiting in any case
 			l.agent.log.Error("upgrade: the refusal was not heard", "reason", bar, "err", err)
 		}
-		return nil
 	}
-	return l.await(link)
+	if quiet {
+		l.agent.admitWrites()
+	}
+	return nil
 }
 
-// unkept says what has not been written yet that the successor reads from the disk; empty: nothing.
+// handoverBar says why this is no moment to hand over; empty: it is. quiet: nobody writes.
+func (l *loop) handoverBar(now vrrp.Instant, interval time.Duration, quiet bool) string {
+	if bar := l.core.HandoverBar(); bar != "" {
+		return bar
+	}
+	if bar := hasty(switchTime(now, l.core.Deadline(), interval), interval); bar != "" {
+		return bar
+	}
+	if bar := l.unkept(); bar != "" || quiet {
+		return bar
+	}
+	return "addresses, routes or what BGP speakers announce are being changed; try again"
+}
+
+// lastWord says everything that the successor has to know, and how long it may take. It returns why it could not; empty: it
+// has.
+func (l *loop) lastWord(interval time.Duration) (bar string) {
+	w, _ := l.will()
+	legacy, err := json.Marshal(handedOver{*l.core.Legacy(l.now()), l.witness.Leave()})
+	w.Build, w.Legacy = l.up.version, legacy
+	if err = errors.Join(err, l.heirs.conclude(w)); err != nil {
+		return err.Error()
+	}
+	within := switchTime(l.now(), l.core.Deadline(), interval)
+	l.agent.log.Info("upgrade: handing over", "roles", len(w.Heirs), "to", l.up.version, "within", within.String())
+	if err := l.agent.opts.Supervisor.Yielded(within); err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+// unkept says what has not been written yet that the successor reads from the disk, or told; empty: nothing.
 func (l *loop) unkept() string {
 	for _, k := range []*keeper{l.drains.keeper, l.takes.keeper} {
 		if !k.clean() {
 			return fmt.Sprintf("%s have not been written yet; try again", k.what)
 		}
+	}
+	if untold := l.notifier.Untold(); untold != "" {
+		return untold + "; try again"
 	}
 	return ""
 }

@@ -105,7 +105,7 @@ func newLoop(a *Agent, cfg *failover.Config) (*loop, error) {
 	if l.alarm, err = newAlarm(); err != nil {
 		return nil, err
 	}
-	if l.kernel, err = kernel.New(a.log, kernel.Options{Configured: configured(cfg)}); err != nil {
+	if l.kernel, err = kernel.New(a.log, kernel.Options{Configured: configured(cfg), Bar: a.writes.RLocker()}); err != nil {
 		l.alarm.close()
 		return nil, err
 	}
@@ -116,6 +116,7 @@ func newLoop(a *Agent, cfg *failover.Config) (*loop, error) {
 	listed := newDirectory()
 	l.health = health.New(health.Options{Log: a.log, Lookup: listed.seen})
 	l.notifier, l.witness = notify.New(a.log), witness.New(a.log)
+	l.notifier.Bar = a.writes.RLocker()
 	l.configure(cfg)
 	l.links = newLinks(a, cfg)
 	l.speakers = newSpeakers(a, &l.crew, listed)
@@ -128,12 +129,13 @@ func newLoop(a *Agent, cfg *failover.Config) (*loop, error) {
 
 // openKernel opens what else of the kernel is written to.
 func (l *loop) openKernel() (err error) {
-	if l.objects, err = kernel.NewObjects(l.agent.log, kernel.ObjectOptions{}); err != nil {
+	if l.objects, err = kernel.NewObjects(l.agent.log, kernel.ObjectOptions{Bar: l.agent.writes.RLocker()}); err != nil {
 		return err
 	}
 	if l.devices, err = kernel.NewDevices(l.agent.log); err != nil {
 		return errors.Join(err, l.objects.Close())
 	}
+	l.devices.Bar = l.agent.writes.RLocker()
 	return nil
 }
 

@@ -130,10 +130,10 @@ func (a *Agent) speak(ctx context.Context, name string, sp backend) {
 // temporary files serves.
 func (s *speakers) build(c *bgp.SpeakerConfig, lease time.Duration) (backend, error) {
 	if c.External != nil {
-		return speaker.NewExternal(speaker.ExternalConfig{Speaker: *c, Lease: lease, Log: s.agent.log})
+		return speaker.NewExternal(speaker.ExternalConfig{Speaker: *c, Lease: lease, Log: s.agent.log, Bar: s.agent.writes.RLocker()})
 	}
 	cfg := speaker.Config{
-		Speaker: *c, Command: s.agent.opts.SpeakerArgv, RunDir: s.agent.dir, Lease: lease, Log: s.agent.log,
+		Speaker: *c, Command: s.agent.opts.SpeakerArgv, RunDir: s.agent.dir, Lease: lease, Log: s.agent.log, Bar: s.agent.writes.RLocker(),
 	}
 	if link := s.agent.opts.Supervisor; link != nil {
 		cfg.Keeper = speakerKeeper{link, c.Name}

@@ -35,6 +35,9 @@ import (
 // Set may be called from any goroutine, Run once. Everything happens in the network namespace of the thread that called
 // NewDevices, where no other Devices may run.
 type Devices struct {
+	// Bar is held while something is read or written; nil: nobody wants to keep Devices from it. It is set before Run.
+	Bar sync.Locker
+
 	log    *slog.Logger
 	ns     *namespace
 	links  *netlink.Handle
@@ -119,7 +122,7 @@ func (d *Devices) Run(ctx context.Context, report func(failover.DevicesReported)
 			// A role has changed: the filter opens or closes the interface at once.
 		case <-timer.C:
 		}
-		timer.Reset(w.step(time.Now()))
+		timer.Reset(behind(d.Bar, w.step))
 	}
 }
 

@@ -18,6 +18,8 @@ const DefaultObjectResync = 30 * time.Second
 type ObjectOptions struct {
 	// Resync is the period of full comparisons with the kernel; 0: DefaultObjectResync.
 	Resync time.Duration
+	// Bar is held while something is read or written; nil: nobody wants to keep Objects from it.
+	Bar sync.Locker
 }
 
 // Objects carries out DesiredObjects: it keeps the policy routes and rules of virtual_routes, virtual_rules,
@@ -39,6 +41,7 @@ type ObjectOptions struct {
 type Objects struct {
 	log    *slog.Logger
 	resync time.Duration
+	bar    sync.Locker
 	host   objectHost
 	box    objectBox
 }
@@ -57,7 +60,7 @@ func newObjects(log *slog.Logger, o ObjectOptions, host objectHost) *Objects {
 	if o.Resync <= 0 {
 		o.Resync = DefaultObjectResync
 	}
-	return &Objects{log: log, resync: o.Resync, host: host, box: objectBox{signal: make(chan struct{}, 1)}}
+	return &Objects{log: log, resync: o.Resync, bar: o.Bar, host: host, box: objectBox{signal: make(chan struct{}, 1)}}
 }
 
 // Close releases the sockets. It must be called after Run has returned. It removes no route and no rule.
@@ -88,14 +91,14 @@ func (o *Objects) Run(ctx context.Context, report func(failover.ObjectReport)) e
 		select {
 		case <-ctx.Done():
 			if o.box.waiting() {
-				r.step(time.Now())
+				behind(o.bar, r.step)
 			}
 			return nil
 		case <-o.box.signal:
 		case <-feed.changed():
 		case <-timer.C:
 		}
-		timer.Reset(r.step(time.Now()))
+		timer.Reset(behind(o.bar, r.step))
 	}
 }
 

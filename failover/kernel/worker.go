@@ -24,6 +24,8 @@ type Options struct {
 	Configured []failover.AddressKey
 	// Resync is the period of full comparisons with the kernel; 0: DefaultResync.
 	Resync time.Duration
+	// Bar is held while something is read or written; nil: nobody wants to keep the worker from it.
+	Bar sync.Locker
 }
 
 // Worker carries out DesiredAddresses and watches the kernel. Set may be called from any goroutine; Run and Watch are
@@ -110,14 +112,14 @@ func (w *Worker) Run(ctx context.Context, report func(failover.AddressReport)) e
 		select {
 		case <-ctx.Done():
 			if w.box.waiting() {
-				r.step(time.Now())
+				behind(w.options.Bar, r.step)
 			}
 			return nil
 		case <-w.box.signal:
 		case <-feed.changed():
 		case <-timer.C:
 		}
-		timer.Reset(r.step(time.Now()))
+		timer.Reset(behind(w.options.Bar, r.step))
 	}
 }
 

@@ -27,6 +27,7 @@ type fifo struct {
 	want  failover.FIFOConfig
 	lines backlog
 	left  bool // leaving is closed
+	stuck bool // as full
 
 	// Owned by the loop.
 	pipe    *pipe // nil: not open
@@ -35,7 +36,7 @@ type fifo struct {
 	line    []byte    // the whole of it
 	readers []*reader // the last one reads; those before it are ending
 	failure string    // what was wrong last
-	full    bool      // that was logged
+	full    bool      // there was no room for a line, which was logged
 }
 
 func newFIFO(n *Notifier, c *failover.FIFOConfig) *fifo {
@@ -78,7 +79,9 @@ func (f *fifo) loop() {
 	backoff := f.n.settings.firstBackoff
 	for {
 		pause := f.n.settings.look
-		if err := f.prepare(); err != nil {
+		var err error
+		f.n.barred(func() { err = f.prepare() })
+		if err != nil {
 			f.complain(err)
 			pause, backoff = backoff, min(2*backoff, f.n.settings.lastBackoff)
 		} else {
@@ -179,9 +182,16 @@ func (f *fifo) write(until time.Time) {
 		if !until.IsZero() && step.After(until) {
 			step = until
 		}
-		n, err := f.pipe.write(f.rest, step)
+		var n int
+		var err error
+		if f.full { // nobody knows how long it takes, and whoever goes on without this one would lose it
+			n, err = f.pipe.write(f.rest, step)
+		} else {
+			f.n.barred(func() { n, err = f.pipe.write(f.rest, step) })
+		}
 		if f.rest = f.rest[n:]; len(f.rest) == 0 {
-			f.line, f.full = f.line[:0], false
+			f.line = f.line[:0]
+			f.setFull(false)
 			continue
 		}
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -189,7 +199,7 @@ func (f *fifo) write(until time.Time) {
 			return
 		}
 		if !f.full {
-			f.full = true
+			f.setFull(true)
 			f.log.Warn("FIFO is full, nobody reads it; what is told now waits")
 		}
 		if f.interrupted(until) {
@@ -200,6 +210,14 @@ func (f *fifo) write(until time.Time) {
 			return
 		}
 	}
+}
+
+// setFull notes whether there is room.
+func (f *fifo) setFull(full bool) {
+	f.full = full
+	f.n.mu.Lock()
+	f.stuck = full
+	f.n.mu.Unlock()
 }
 
 // interrupted reports whether there is something else to do than to wait for room.

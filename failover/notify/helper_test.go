@@ -41,8 +41,15 @@ type world struct {
 
 func start(t *testing.T, s settings, cfg *failover.Config) *world {
 	t.Helper()
+	return startBehind(t, s, nil, cfg)
+}
+
+// startBehind is start with a bar.
+func startBehind(t *testing.T, s settings, bar sync.Locker, cfg *failover.Config) *world {
+	t.Helper()
 	w := &world{t: t, dir: openDir(t), log: new(logText), ended: make(chan error, 1)}
 	w.Notifier = newNotifier(slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})), s)
+	w.Bar = bar
 	w.Configure(cfg)
 	ctx, cancel := context.WithCancel(context.Background())
 	w.cancel = cancel

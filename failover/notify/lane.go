@@ -170,7 +170,7 @@ func (l *lane) attempt(t *turn, c call, log *slog.Logger) error {
 	done := make(chan error, 1)
 	go func() {
 		r, err := script.Run(t.ctx, *c.command, policy, script.Exec{
-			Extra: c.extra, Timeout: l.n.settings.timeout, Kill: t.dead,
+			Extra: c.extra, Timeout: l.n.settings.timeout, Kill: t.dead, Bar: l.n.Bar,
 			Output: func(line string) { log.Info("notify script says", "line", line) },
 		})
 		logResult(log, r, err)

@@ -57,10 +57,16 @@ type settings struct {
 
 // Notifier runs scripts and writes to FIFOs. Its methods may be called from any goroutine; Run once.
 type Notifier struct {
+	// Bar is held while a script is started or a FIFO is worked on; nil: nobody wants to keep the notifier from it. It is
+	// constant once Run runs.
+	Bar sync.Locker
+
 	settings settings
 	log      *slog.Logger
 	slots    chan struct{} // as many as scripts may run at the same time
 	hurry    chan struct{} // closed at the end: then no script waits for a slot
+	reading  context.Context
+	leave    context.CancelFunc // ends reading, in which FIFOs have readers
 	crew     sync.WaitGroup
 
 	mu     sync.Mutex // guards the following
@@ -99,10 +105,41 @@ func newNotifier(log *slog.Logger, s settings) *Notifier {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Notifier{
+	n := &Notifier{
 		settings: s, log: log, slots: make(chan struct{}, s.parallel), hurry: make(chan struct{}),
 		lanes: make(map[subject]*lane), fifos: make(map[string]*fifo),
 	}
+	n.reading, n.leave = context.WithCancel(context.Background())
+	return n
+}
+
+// Untold says what is being told, or waits to be told; empty: everybody knows. A FIFO that is full does not count: nobody
+// reads it.
+func (n *Notifier) Untold() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for key := range n.lanes {
+		return "a notify script of " + key.name + " has not ended"
+	}
+	for path, f := range n.fifos {
+		if len(f.lines.items) > 0 && !f.stuck {
+			return "what is told through " + path + " has not been written"
+		}
+	}
+	return ""
+}
+
+// Leave asks the readers of FIFOs to end, because another program goes on with the FIFOs and has readers of its own. What they
+// have not read stays in the FIFOs. It does not wait, and nothing is told afterwards.
+func (n *Notifier) Leave() { n.leave() }
+
+// barred does something that nobody may keep the notifier from meanwhile.
+func (n *Notifier) barred(do func()) {
+	if n.Bar != nil {
+		n.Bar.Lock()
+		defer n.Bar.Unlock()
+	}
+	do()
 }
 
 // Configure makes the FIFOs and the policy for scripts those of cfg; nil: none. FIFOs whose path stays are left as they

@@ -24,7 +24,7 @@ type reader struct {
 
 // startReader starts a script for a FIFO, when the one before it has ended; nil: there was none.
 func startReader(f *fifo, c *failover.Command, before *reader) *reader {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(f.n.reading)
 	r := &reader{
 		n: f.n, path: f.path, command: *c, log: f.log.With("script", program(c)), cancel: cancel,
 		quit: make(chan struct{}), dead: make(chan struct{}), gone: make(chan struct{}),
@@ -67,7 +67,7 @@ func (r *reader) loop(ctx context.Context) {
 		r.n.mu.Unlock()
 		begun := time.Now()
 		result, err := script.Run(ctx, r.command, policy, script.Exec{
-			Extra: []string{r.path}, Kill: r.dead, Output: func(line string) { r.log.Info("FIFO script says", "line", line) },
+			Extra: []string{r.path}, Kill: r.dead, Bar: r.n.Bar, Output: func(line string) { r.log.Info("FIFO script says", "line", line) },
 		})
 		select {
 		case <-r.quit:

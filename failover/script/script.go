@@ -20,6 +20,7 @@ package script
 import (
 	"context"
 	"fmt"
+	"sync"
 	"syscall"
 	"time"
 
@@ -48,6 +49,8 @@ type Exec struct {
 	Grace time.Duration
 	// Kill ends the command with SIGKILL, and without any grace, when it is closed; nil: nothing does.
 	Kill <-chan struct{}
+	// Bar is held while the command is started; nil: nobody wants to keep it from that.
+	Bar sync.Locker
 	// Output is called with each line that the command writes to its output or error output, without its end, from one
 	// goroutine that is not the caller's. Lines are cut at MaxLine octets, and what comes too fast is dropped, except
 	// for the last line. It is not called any more when Run has returned, unless one call takes longer than a second.
@@ -129,7 +132,7 @@ func Run(ctx context.Context, cmd failover.Command, p Policy, x Exec) (Result, e
 	if err != nil {
 		return Result{}, fmt.Errorf("run %s: %w", prog.path, err)
 	}
-	child, err := launch(prog, append(cmd.Args[1:len(cmd.Args):len(cmd.Args)], x.Extra...), out)
+	child, err := x.launch(prog, append(cmd.Args[1:len(cmd.Args):len(cmd.Args)], x.Extra...), out)
 	out.begin()
 	if err != nil {
 		out.end()
@@ -141,4 +144,12 @@ func Run(ctx context.Context, cmd failover.Command, p Policy, x Exec) (Result, e
 		return r, fmt.Errorf("run %s: %w", prog.path, err)
 	}
 	return r, nil
+}
+
+func (x *Exec) launch(prog program, args []string, out *capture) (*group, error) {
+	if x.Bar != nil {
+		x.Bar.Lock()
+		defer x.Bar.Unlock()
+	}
+	return launch(prog, args, out)
 }
