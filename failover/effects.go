@@ -110,6 +110,7 @@ const (
 	EventOrigin                          // the RPKI validity of a prefix changed; Speaker, Object names it, From, To, Reason
 	EventCache                           // an RPKI cache came or went; Speaker, Object names it, To, Reason
 	EventHeld                            // max_changes holds a change back, or lets it go; Speaker, Object names the prefix, To, Reason
+	EventLeftover                        // a gobgpd does not withdraw what nobody wants (To "stays"), or has after all ("withdrawn"), or had it from an earlier life ("swept"); Speaker, Object names the prefixes, Reason
 	EventClockSkew                       // the clock of a sender is about to leave the window of auth_hmac; Peer, To, Reason
 	EventNamesakes                       // several nodes go by one site and router_id; Object names it, Peer, Reason
 	EventStart                           // the agent has started; To the hash of its configuration, Object the file, Reason its version

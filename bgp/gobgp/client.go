@@ -59,6 +59,11 @@ type Options struct {
 	// Adopted says that the first server was configured like this by a life before this one, which has died. Its sessions
 	// stay as they are, and so do its routes until Set is called for the first time, or for AdoptedGrace.
 	Adopted bool
+	// Known is asked once, when Run begins, for the paths of the allow list that a life before this one has put into the server's
+	// table. Placed is told of all that may be there whenever that changes, before one is added; nil: nobody keeps them. Both are
+	// called from Run's goroutine.
+	Known  func() []Placed
+	Placed func([]Placed)
 	// Bar is held while the server is asked for anything; nil: nobody wants to keep the client from it.
 	Bar sync.Locker
 	// TLS is used for a target that is not a Unix socket; nil: plain text. bgp.External has its own.
@@ -74,6 +79,7 @@ type Client struct {
 	answers atomic.Uint64
 	view    atomic.Pointer[view] // for Seen
 	mail    chan struct{}        // one place: desired, Alive, blame or next changed
+	dead    atomic.Bool          // nobody of this host listened when an external gobgpd was dialled last
 
 	mu     sync.Mutex
 	cfg    bgp.SpeakerConfig // written by Run only, which reads it without mu
@@ -91,6 +97,7 @@ type Client struct {
 	connected  bool
 	live       api.GobgpApiClient // of the newest connection
 	born       time.Time          // constant
+	placed     []Placed           // what we have put, or may have put, into a gobgpd's table
 	configured bool               // a server, by this Client; it may have been replaced since
 	reported   bgp.Report
 	report     func(bgp.Report)
@@ -120,9 +127,9 @@ func New(cfg bgp.SpeakerConfig, target string, log *slog.Logger, opts Options) (
 	if opts.Ended == nil {
 		opts.Ended = func() {}
 	}
-	setDefault(&opts.Timeout, 2*time.Second)
+	setDefault(&opts.Timeout, defaultTimeout)
 	setDefault(&opts.Resync, time.Second)
-	setDefault(&opts.StopWithin, 1200*time.Millisecond)
+	setDefault(&opts.StopWithin, StopWithin)
 	opts.Communication = Communication(opts.Communication)
 	return &Client{
 		cfg: cfg, target: target, log: log.With("speaker", cfg.Name), opts: opts,
@@ -131,6 +138,12 @@ func New(cfg bgp.SpeakerConfig, target string, log *slog.Logger, opts Options) (
 		configured: opts.Adopted, born: time.Now(),
 	}, nil
 }
+
+// StopWithin is the default of Options.StopWithin.
+const StopWithin = 1200 * time.Millisecond
+
+// defaultTimeout is that of Options.Timeout.
+const defaultTimeout = 2 * time.Second
 
 // AdoptedGrace is how long the routes of a server that goes on stay without anybody asking for them. A router that resumes
 // its role asks for them when the kernel has told that its addresses are there.
@@ -210,6 +223,9 @@ func (c *Client) SetTarget(target string) {
 func (c *Client) Run(ctx context.Context, report func(bgp.Report)) error {
 	defer context.AfterFunc(ctx, c.wantNothing)()
 	c.report = report
+	if c.opts.Known != nil {
+		c.placed = c.opts.Known()
+	}
 	const shortest, reading, longest = 20 * time.Millisecond, 100 * time.Millisecond, 500 * time.Millisecond
 	wait := shortest
 	for ctx.Err() == nil {
@@ -232,8 +248,12 @@ func (c *Client) Run(ctx context.Context, report func(bgp.Report)) error {
 			wait = min(2*wait, longest)
 		}
 	}
-	c.opts.Ended()
+	c.wantNothing()
 	c.connected = false
+	if c.opts.Watched {
+		c.insist()
+	}
+	c.opts.Ended()
 	c.table, c.err = nil, "stopped"
 	for i := range c.neighbors {
 		c.neighbors[i].forget(time.Now())
@@ -261,6 +281,14 @@ func (c *Client) lost(err error) {
 
 // connect dials and lives one session with the server.
 func (c *Client) connect(ctx context.Context) error {
+	return c.dialled(func(s *session) error {
+		c.live = s.api
+		return s.run(ctx)
+	})
+}
+
+// dialled has f do something over a connection of its own.
+func (c *Client) dialled(f func(*session) error) error {
 	creds := insecure.NewCredentials()
 	if c.opts.TLS != nil {
 		creds = credentials.NewTLS(c.opts.TLS)
@@ -276,9 +304,7 @@ func (c *Client) connect(ctx context.Context) error {
 		return fmt.Errorf("dial %s: %w", target, err)
 	}
 	defer c.hangUp(conn)
-	s := &session{Client: c, target: target, api: api.NewGobgpApiClient(conn)}
-	c.live = s.api
-	return s.run(ctx)
+	return f(&session{Client: c, target: target, api: api.NewGobgpApiClient(conn)})
 }
 
 // hangUp closes a connection. With a server that does not read any more, gRPC takes up to five seconds over its

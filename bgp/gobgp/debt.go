@@ -2,6 +2,7 @@ package gobgp
 
 import (
 	"net/netip"
+	"time"
 
 	"failoverd/bgp"
 )
@@ -12,6 +13,7 @@ type owing struct {
 	life    uint64 // counts servers: how many are gone
 	held    map[netip.Prefix]bool
 	nothing bool         // nothing is wanted any more, whatever was Set
+	limit   time.Time    // of the orderly end; zero: it has not begun
 	prefix  netip.Prefix // one that is held and not wanted; zero: there is none
 	number  uint64       // counts debts
 }
@@ -40,23 +42,20 @@ func (c *Client) Gone() {
 	c.Wake()
 }
 
-// wantNothing is the end of all wishes.
+// wantNothing is the end of all wishes. From the first call on, the orderly end has StopWithin.
 func (c *Client) wantNothing() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.owing.nothing = true
+	if !c.owing.nothing {
+		c.owing.nothing, c.owing.limit = true, time.Now().Add(c.opts.StopWithin)
+	}
 	c.reckon()
 }
 
 // reckon looks for a debt after something changed. c.mu is held.
 func (c *Client) reckon() {
 	o := &c.owing
-	wanted := map[netip.Prefix]bool{}
-	if d := c.desired.Load(); d != nil && !o.nothing && len(o.held) > 0 && !over(d) {
-		for _, r := range d.Routes {
-			wanted[r.Prefix] = c.next == nil || c.next.Allow.Permits(r.Prefix)
-		}
-	}
+	wanted := c.wanted()
 	if o.held[o.prefix] && !wanted[o.prefix] {
 		return // still the same
 	}
@@ -68,6 +67,18 @@ func (c *Client) reckon() {
 			return
 		}
 	}
+}
+
+// wanted returns which of the prefixes that are held are to stay. c.mu is held.
+func (c *Client) wanted() map[netip.Prefix]bool {
+	o := &c.owing
+	wanted := map[netip.Prefix]bool{}
+	if d := c.desired.Load(); d != nil && !o.nothing && len(o.held) > 0 && !over(d) {
+		for _, r := range d.Routes {
+			wanted[r.Prefix] = c.next == nil || c.next.Allow.Permits(r.Prefix)
+		}
+	}
+	return wanted
 }
 
 // hold notes that the server may announce routes, from the moment before they are announced. Those of a server that is

@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	api "github.com/osrg/gobgp/v3/api"
@@ -82,10 +81,11 @@ func (c *Client) dial(ctx context.Context, e *bgp.External) (net.Conn, error) {
 		network, address = "unix", path
 	}
 	conn, err := new(net.Dialer).DialContext(ctx, network, address)
-	refused := errors.Is(err, syscall.ECONNREFUSED)
-	if !refused && (!e.Local() || !errors.Is(err, syscall.ENOENT)) {
+	if err == nil || !nobody(err, e) {
+		c.dead.Store(false)
 		return conn, err
 	}
+	c.dead.Store(e.Loopback())
 	c.mu.Lock()
 	held := len(c.owing.held) > 0
 	c.mu.Unlock()

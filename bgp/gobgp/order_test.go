@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"failoverd/bgp"
 	"failoverd/bgp/gobgp"
@@ -34,7 +35,38 @@ type fake struct {
 	table map[string]*api.Path
 	peers []*api.Peer
 
+	clock    atomic.Int64 // stamps paths, in seconds
 	requests atomic.Int64 // all of them, also those that calls does not have
+	frozen   atomic.Pointer[chan struct{}]
+}
+
+// freeze makes f answer nothing, like a process that is stopped, until thaw.
+func (f *fake) freeze() (thaw func()) {
+	c := make(chan struct{})
+	f.frozen.Store(&c)
+	return sync.OnceFunc(func() {
+		f.frozen.Store(nil)
+		close(c)
+	})
+}
+
+func (f *fake) wait() {
+	f.requests.Add(1)
+	if c := f.frozen.Load(); c != nil {
+		<-*c
+	}
+}
+
+// has reports whether a prefix is in f's table.
+func (f *fake) has(p netip.Prefix) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for key := range f.table {
+		if strings.Contains(key, p.Addr().String()) {
+			return true
+		}
+	}
+	return false
 }
 
 // serveFake runs f on a socket.
@@ -48,11 +80,11 @@ func serveFake(t *testing.T, f *fake) (target string) {
 	}
 	s := grpc.NewServer(
 		grpc.UnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, h grpc.UnaryHandler) (any, error) {
-			f.requests.Add(1)
+			f.wait()
 			return h(ctx, req)
 		}),
 		grpc.StreamInterceptor(func(srv any, s grpc.ServerStream, _ *grpc.StreamServerInfo, h grpc.StreamHandler) error {
-			f.requests.Add(1)
+			f.wait()
 			return h(srv, s)
 		}))
 	api.RegisterGobgpApiServer(s, f)
@@ -112,6 +144,11 @@ func (f *fake) SetPolicyAssignment(_ context.Context, r *api.SetPolicyAssignment
 	return &emptypb.Empty{}, f.called("SetPolicyAssignment", a.GetDirection().String(), a.GetDefaultAction().String())
 }
 
+// ListPolicyAssignment has no policies, as an operator's gobgpd.
+func (f *fake) ListPolicyAssignment(*api.ListPolicyAssignmentRequest, api.GobgpApi_ListPolicyAssignmentServer) error {
+	return nil
+}
+
 func (f *fake) AddPeer(_ context.Context, r *api.AddPeerRequest) (*emptypb.Empty, error) {
 	if err := f.called("AddPeer", r.GetPeer().GetConf().GetNeighborAddress()); err != nil {
 		return nil, err
@@ -144,7 +181,9 @@ func (f *fake) AddPath(_ context.Context, r *api.AddPathRequest) (*api.AddPathRe
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if !f.forget {
-		f.table[r.GetPath().GetNlri().String()] = r.GetPath()
+		p := r.GetPath()
+		p.Age = timestamppb.New(time.Unix(f.clock.Load(), 0))
+		f.table[p.GetNlri().String()] = p
 	}
 	return &api.AddPathResponse{}, nil
 }

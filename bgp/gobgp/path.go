@@ -101,7 +101,8 @@ func withdrawal(p netip.Prefix) *api.DeletePathRequest {
 // learned is a path with everything that we read from one.
 type learned struct {
 	bgp.BestPath
-	local bool // originated here, not received
+	local bool  // originated here, not received
+	stamp int64 // when the server took it, in seconds since 1970 by its clock
 }
 
 // decodePath reads a path of gobgp. Attributes that we do not use are passed over.
@@ -121,6 +122,7 @@ func decodePath(p *api.Path) (learned, error) {
 	}
 	l.Prefix = netip.PrefixFrom(addr, int(n.PrefixLen))
 	l.Withdrawn = p.GetIsWithdraw()
+	l.stamp = p.GetAge().GetSeconds()
 	// A path of our own has no source, which gobgp prints as "<nil>".
 	from, err := netip.ParseAddr(p.GetNeighborIp())
 	l.Neighbor, l.local = from, err != nil

@@ -1,8 +1,10 @@
 package gobgp
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -199,40 +201,100 @@ func (s *session) kickDue(now time.Time) error {
 
 // leave is the orderly end: withdrawals first, then CEASE with the communication, both on the same ordered queue of
 // each session, then wait until the sessions are down.
-func (s *session) leave() {
+func (s *session) leave() error {
+	s.wantNothing()
 	var errs []error
-	for _, r := range s.table {
-		_, err := invoke(s, s.api.DeletePath, withdrawal(r.Prefix))
+	for _, p := range s.announced() {
+		_, err := invoke(s, s.api.DeletePath, withdrawal(p))
 		errs = append(errs, err)
 	}
 	if err := s.readTable(); err == nil {
-		s.tell(false) // who waits for the withdrawal need not wait for the sessions
+		if s.connected {
+			s.tell(false) // who waits for the withdrawal need not wait for the sessions
+		}
 	} else {
 		errs = append(errs, err)
 	}
 	if s.ours {
 		errs = append(errs, s.close())
 	}
-	if err := errors.Join(errs...); err != nil {
-		s.log.Warn("orderly end of the BGP sessions", "err", err)
+	return errors.Join(errs...)
+}
+
+// announced returns what the server has, or may have, in its table of ours.
+func (s *session) announced() (prefixes []netip.Prefix) {
+	for i := range s.table {
+		prefixes = append(prefixes, s.table[i].Prefix)
 	}
+	for _, p := range s.Owed() { // nothing is wanted any more
+		if !slices.Contains(prefixes, p) {
+			prefixes = append(prefixes, p)
+		}
+	}
+	return prefixes
+}
+
+// insist goes on withdrawing from a gobgpd that has not confirmed it, over one connection after another, until the time for the
+// end is over. A process of ours needs no such care: it ends.
+func (c *Client) insist() {
+	c.mu.Lock()
+	limit := c.owing.limit
+	c.mu.Unlock()
+	ctx, cancel := context.WithDeadline(context.Background(), limit)
+	defer cancel()
+	for wait := 10 * time.Millisecond; ctx.Err() == nil && len(c.Owed()) > 0; wait = min(2*wait, 100*time.Millisecond) {
+		err := c.dialled(func(s *session) error {
+			s.ctx = ctx
+			return s.part()
+		})
+		if err == nil && len(c.Owed()) == 0 {
+			return
+		}
+		c.log.Debug("withdraw once more", "err", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+	}
+}
+
+// part leaves a server that was configured over another connection, or by its operator.
+func (s *session) part() error {
+	s.mu.Lock()
+	s.life = s.owing.life
+	s.mu.Unlock()
+	r, err := invoke(s, s.api.GetBgp, &api.GetBgpRequest{})
+	switch as := r.GetGlobal().GetAsn(); {
+	case err != nil:
+		return err
+	case as == 0:
+		s.Gone() // it was started again, without a table
+		s.placed = nil
+		return nil
+	case as != s.cfg.LocalAS:
+		return fmt.Errorf("gobgp at %s runs as AS %d, the configuration says %d", s.target, as, s.cfg.LocalAS)
+	}
+	if !s.cfg.OperatorOwned() {
+		if s.ours, err = s.configuredByUs(); err != nil {
+			return err
+		}
+	}
+	if err := s.readTable(); err != nil {
+		return err
+	}
+	return s.leave()
 }
 
 // close ends the sessions of a server of ours, and then the server's BGP.
 func (s *session) close() error {
 	var errs []error
-	for i := range s.neighbors {
-		n := &s.neighbors[i]
-		if n.status.State != bgp.Established {
-			continue
-		}
-		_, err := invoke(s, s.api.DisablePeer, &api.DisablePeerRequest{
-			Address: n.cfg.Address.String(), Communication: s.opts.Communication,
-		})
+	// The state that was read last may be older than a session.
+	for _, addr := range s.established() {
+		_, err := invoke(s, s.api.DisablePeer, &api.DisablePeerRequest{Address: addr, Communication: s.opts.Communication})
 		errs = append(errs, err)
 	}
 	// StopBgp right away would overtake the message and send CEASE 6/3 without a word instead.
-	for s.anyEstablished() {
+	for len(s.established()) > 0 {
 		select {
 		case <-s.ctx.Done():
 			return errors.Join(append(errs, s.ctx.Err())...)
@@ -243,18 +305,18 @@ func (s *session) close() error {
 	return errors.Join(append(errs, err)...)
 }
 
-// anyEstablished asks the server; one that does not answer has no sessions that we could wait for.
-func (s *session) anyEstablished() bool {
+// established asks the server which sessions are up; one that does not answer has none that we could wait for.
+func (s *session) established() (neighbors []string) {
 	answers, err := list(s, s.api.ListPeer, &api.ListPeerRequest{})
 	if err != nil {
-		return false
+		return nil
 	}
 	for _, a := range answers {
-		if a.GetPeer().GetState().GetSessionState() == api.PeerState_ESTABLISHED {
-			return true
+		if p := a.GetPeer(); p.GetState().GetSessionState() == api.PeerState_ESTABLISHED {
+			neighbors = append(neighbors, p.GetConf().GetNeighborAddress())
 		}
 	}
-	return false
+	return neighbors
 }
 
 // Communication cuts s to what fits into an administrative shutdown, at a character, and replaces what is not UTF-8

@@ -212,7 +212,9 @@ func (s *session) loop(ctx context.Context) error {
 		var err error
 		select {
 		case <-ctx.Done():
-			s.leave()
+			if err := s.leave(); err != nil {
+				s.log.Warn("orderly end of the BGP sessions", "err", err)
+			}
 			return nil
 		case err = <-s.broken:
 			return fmt.Errorf("connection to BGP speaker: %w", err)
@@ -333,6 +335,7 @@ func (s *session) change(announce []bgp.Route, withdraw []netip.Prefix) (refused
 		}
 	}
 	s.hold(announce)
+	s.place(announce)
 	for _, r := range announce {
 		if !s.entitled() {
 			break
@@ -363,11 +366,26 @@ func (s *session) entitled() bool { return s.opts.Alive() && !s.lapsed() }
 // readTable reads which of our routes the server holds. Only prefixes of the allow list are looked at: nothing else
 // can be ours, and an external gobgpd may hold a full table.
 func (s *session) readTable() error {
+	paths, err := s.local(s.cfg.Allow)
+	if err != nil {
+		return fmt.Errorf("read table: %w", err)
+	}
+	table := make([]bgp.Route, len(paths))
+	for i := range paths {
+		table[i] = paths[i].route()
+	}
+	s.table, s.tableLife = table, s.life
+	s.confirm(table)
+	s.recognize(paths)
+	return nil
+}
+
+// local reads the paths that the server holds for prefixes and that came from no neighbor, sorted.
+func (s *session) local(prefixes []netip.Prefix) (table []learned, err error) {
 	lookup := map[bool][]*api.TableLookupPrefix{}
-	for _, p := range s.cfg.Allow {
+	for _, p := range prefixes {
 		lookup[p.Addr().Is4()] = append(lookup[p.Addr().Is4()], &api.TableLookupPrefix{Prefix: p.String()})
 	}
-	var table []bgp.Route
 	for is4, prefixes := range lookup {
 		family := familyV6
 		if is4 {
@@ -377,22 +395,20 @@ func (s *session) readTable() error {
 			TableType: api.TableType_GLOBAL, Family: family, Prefixes: prefixes,
 		})
 		if err != nil {
-			return fmt.Errorf("read table: %w", err)
+			return nil, err
 		}
 		for _, a := range answers {
 			for _, p := range a.GetDestination().GetPaths() {
 				l, err := decodePath(p)
 				if err != nil {
-					return err
+					return nil, err
 				}
 				if l.local {
-					table = append(table, l.route())
+					table = append(table, l)
 				}
 			}
 		}
 	}
-	slices.SortFunc(table, func(a, b bgp.Route) int { return a.Prefix.Compare(b.Prefix) })
-	s.table, s.tableLife = table, s.life
-	s.confirm(table)
-	return nil
+	slices.SortFunc(table, func(a, b learned) int { return a.Prefix.Compare(b.Prefix) })
+	return table, nil
 }

@@ -22,15 +22,30 @@ type ExternalConfig struct {
 	// Communication is said to the neighbors at the orderly end, at most 128 octets; empty: "failoverd stops". An
 	// operator's gobgpd keeps its sessions.
 	Communication string
+	// Known and Placed remember which paths of gobgpd's table are ours: see gobgp.Options.
+	Known  func() []gobgp.Placed
+	Placed func([]gobgp.Placed)
+	// Leftover is told of routes that gobgpd does not withdraw, and that they are gone after all; nil: nobody is. It may be called from two
+	// goroutines at once.
+	Leftover func(Leftover)
 	// Bar is held while gobgpd is asked for anything; nil: nobody wants to keep the speaker from it.
 	Bar sync.Locker
 	Log *slog.Logger
 }
 
+// Leftover is what a gobgpd may still announce though nobody wants it.
+type Leftover struct {
+	Speaker  string
+	Prefixes []netip.Prefix // sorted
+	// Gone: gobgpd does not announce them any more.
+	Gone   bool
+	Reason string
+}
+
 // External is a bgp.Speaker on a gobgpd that runs by itself. Set, Reconfigure, Seen and Touch may be called from any
 // goroutine, Run once.
 type External struct {
-	lease   time.Duration
+	cfg     ExternalConfig
 	client  *gobgp.Client
 	touched atomic.Int64 // boot clock, the last Touch; 0: none yet
 }
@@ -45,10 +60,13 @@ func NewExternal(cfg ExternalConfig) (*External, error) {
 	if cfg.Communication == "" {
 		cfg.Communication = defaultCommunication
 	}
-	e := &External{lease: cfg.Lease}
+	if cfg.Leftover == nil {
+		cfg.Leftover = func(Leftover) {}
+	}
+	e := &External{cfg: cfg}
 	var err error
 	e.client, err = gobgp.New(cfg.Speaker, "", cfg.Log, gobgp.Options{
-		Alive: e.alive, Silent: silentReason(cfg.Lease), Communication: cfg.Communication, Bar: cfg.Bar,
+		Alive: e.alive, Silent: silentReason(cfg.Lease), Communication: cfg.Communication, Known: cfg.Known, Placed: cfg.Placed, Bar: cfg.Bar,
 	})
 	if err != nil {
 		return nil, err
@@ -71,13 +89,13 @@ func (e *External) Seen(ctx context.Context, prefix netip.Prefix) (bgp.Sighting,
 func (e *External) Touch() {
 	now := int64(boottime())
 	before := e.touched.Swap(now)
-	if e.lease != 0 && (before == 0 || now-before > int64(e.lease)) {
+	if e.cfg.Lease != 0 && (before == 0 || now-before > int64(e.cfg.Lease)) {
 		e.client.Wake() // nothing was announced meanwhile
 	}
 }
 
 // alive reports whether the lease still runs.
-func (e *External) alive() bool { return leaseRuns(e.lease, &e.touched) }
+func (e *External) alive() bool { return leaseRuns(e.cfg.Lease, &e.touched) }
 
 // leaseRuns reports whether a lease that touched renews still runs.
 func leaseRuns(lease time.Duration, touched *atomic.Int64) bool {
@@ -89,22 +107,57 @@ func leaseRuns(lease time.Duration, touched *atomic.Int64) bool {
 }
 
 // Run implements bgp.Speaker. At the end of ctx it withdraws everything, and closes the sessions if they are ours, within two
-// seconds. A gobgpd that is not there is reported and waited for; the error is always nil.
+// seconds; what gobgpd has not confirmed by then is told to Leftover. A gobgpd that is not there is reported and waited for; the
+// error is always nil.
 func (e *External) Run(ctx context.Context, report func(bgp.Report)) error {
 	watching, stop := context.WithCancel(ctx)
 	var wg sync.WaitGroup
-	if e.lease > 0 {
+	if e.cfg.Lease > 0 {
 		wg.Go(func() { e.watch(watching) })
 	}
+	wg.Go(func() { e.watchDebt(watching) })
 	err := e.client.Run(ctx, report)
 	stop()
 	wg.Wait()
+	if left := e.client.Left(); len(left) > 0 {
+		e.leftover(left, false, "gobgpd has not confirmed that they are withdrawn, and this speaker has ended")
+	}
 	return err
+}
+
+func (e *External) leftover(prefixes []netip.Prefix, gone bool, reason string) {
+	e.cfg.Leftover(Leftover{Speaker: e.cfg.Speaker.Name, Prefixes: prefixes, Gone: gone, Reason: reason})
+}
+
+// watchDebt tells of withdrawals that gobgpd does not confirm in time, until ctx ends: it cannot be killed for that, as a
+// process of ours is.
+func (e *External) watchDebt(ctx context.Context) {
+	tick := time.NewTicker(checkEvery)
+	defer tick.Stop()
+	var late patience
+	var told []netip.Prefix
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		debt := e.client.Debt()
+		unpaid := late.owes(debt, gobgp.StopWithin)
+		switch {
+		case unpaid && told == nil:
+			told = e.client.Owed()
+			e.leftover(told, false, fmt.Sprintf("gobgpd has not confirmed within %v that they are withdrawn; it is asked again and again", gobgp.StopWithin))
+		case debt == 0 && told != nil:
+			e.leftover(told, true, "")
+			told = nil
+		}
+	}
 }
 
 // watch has the client withdraw as soon as the lease lapses.
 func (e *External) watch(ctx context.Context) {
-	tick := time.NewTicker(max(e.lease/10, time.Millisecond))
+	tick := time.NewTicker(max(e.cfg.Lease/10, time.Millisecond))
 	defer tick.Stop()
 	alive := e.alive()
 	for {

@@ -234,18 +234,24 @@ func (p *patience) check(answers, debt uint64) string {
 	if answers != p.answers {
 		p.answers, p.silent = answers, 0
 	}
-	p.unpaid++
-	if debt != p.debt {
-		p.debt, p.unpaid = debt, 0
-	}
+	unpaid := p.owes(debt, confirms)
 	switch {
 	case p.silent > int(hangs/checkEvery):
 		return fmt.Sprintf("did not answer for %v", hangs)
-	case debt != 0 && p.unpaid >= int(confirms/checkEvery):
+	case unpaid:
 		return fmt.Sprintf("did not confirm a withdrawal within %v", confirms)
 	default:
 		return ""
 	}
+}
+
+// owes is check for the debt alone: it reports whether it has been there for so long.
+func (p *patience) owes(debt uint64, long time.Duration) bool {
+	p.unpaid++
+	if debt != p.debt {
+		p.debt, p.unpaid = debt, 0
+	}
+	return debt != 0 && p.unpaid >= int(long/checkEvery)
 }
 
 // died is the end of a process in words.

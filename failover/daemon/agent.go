@@ -21,7 +21,9 @@
 //	  that has caches)
 //	status server        answers from the published snapshot         Agent.Reload and Agent.Command only
 //	metrics              answers from the published snapshot         nobody
-//	drains, takeovers    remember those on disk                      nobody
+//	drains, takeovers,   remember those on disk                      nobody
+//	  gobgpd paths
+//	gobgpd leftovers     sweeps external gobgpds                     event log, log
 //	event log            writes events to a file                     nobody; full = drop and count
 //	recording            writes what the core is told to a file      nobody; full = the recording ends
 //	last will            writes it to memory that outlives us        nobody; the newest counts
@@ -356,6 +358,8 @@ func (a *Agent) start(ctx context.Context) error {
 		l.crew.spawn("last will", func() { l.heirs.write(ctx, a.log) })
 	}
 	l.crew.spawn("drains", func() { l.drains.run(ctx) })
+	l.crew.spawn("gobgpd paths", func() { l.left.run(ctx) })
+	l.crew.spawn("gobgpd leftovers", func() { l.left.sweep(ctx) })
 	l.crew.spawn("takeovers", func() { l.takes.run(ctx) })
 	l.told = make(chan struct{})
 	go func() {

@@ -49,6 +49,7 @@ var eventLog = map[failover.EventKind]struct {
 	failover.EventOrigin:         {slog.LevelInfo, "rpki validity of an own prefix"},
 	failover.EventCache:          {slog.LevelWarn, "rpki cache"},
 	failover.EventHeld:           {slog.LevelWarn, "max_changes"},
+	failover.EventLeftover:       {slog.LevelError, "routes left in a gobgpd"},
 	failover.EventClockSkew:      {slog.LevelWarn, "the clock of another router is about to be too far from ours"},
 	failover.EventNamesakes:      {slog.LevelWarn, "several nodes have one router_id"},
 	failover.EventStart:          {slog.LevelInfo, "started"},
@@ -62,10 +63,13 @@ const (
 )
 
 // tell logs an event of the agent's own life, and enters it into the journal.
-func (l *loop) tell(e failover.Event) {
+func (l *loop) tell(e failover.Event) { l.agent.note(e) }
+
+// note is tell for any goroutine.
+func (a *Agent) note(e failover.Event) {
 	e.At = monotonic()
-	logEvent(l.agent.log, &e)
-	l.agent.journal.put([]failover.Event{e})
+	logEvent(a.log, &e)
+	a.journal.put([]failover.Event{e})
 }
 
 // started describes an agent that has started with cfg.
@@ -101,6 +105,8 @@ func logEvent(log *slog.Logger, e *failover.Event) {
 		how.level = slog.LevelWarn
 	case (e.Kind == failover.EventSpeaker || e.Kind == failover.EventCache) && e.To == "up":
 		how.level = slog.LevelInfo
+	case e.Kind == failover.EventLeftover && e.To != leftStays:
+		how.level = slog.LevelWarn
 	case e.Kind == failover.EventHold && e.To == "expired", e.Kind == failover.EventHandover && e.To == "failed":
 		how.level = slog.LevelWarn
 	case e.Kind == failover.EventTracker && e.To != "failed" && e.To != "unknown" && e.To != "warning", e.Kind == failover.EventDevice && e.Reason == "":

@@ -40,8 +40,9 @@ type journal struct {
 	quit   chan struct{}
 	ended  chan struct{}
 
-	seq  uint64 // of the last event; owned by the loop
-	lost atomic.Uint64
+	putting sync.Mutex
+	seq     uint64 // of the last event; putting guards it
+	lost    atomic.Uint64
 
 	mu    sync.Mutex
 	paths []string // the first one that can be opened is used
@@ -102,8 +103,10 @@ func (j *journal) stop() {
 	}
 }
 
-// put hands events over, in order. Only the loop calls it; it never waits.
+// put hands events over, in order, and never waits for the disk. Any goroutine may call it.
 func (j *journal) put(events []failover.Event) {
+	j.putting.Lock()
+	defer j.putting.Unlock()
 	wall := wallClock()
 	for i := range events {
 		j.seq++

@@ -63,6 +63,7 @@ type loop struct {
 	orders   orders
 	drains   drainKeeper
 	takes    *takeoverKeeper
+	left     *leftovers
 	up       handingOver
 	staged   bool // another program has the roles until takeUp
 	stopping bool
@@ -95,6 +96,7 @@ func newLoop(a *Agent, cfg *failover.Config) (*loop, error) {
 		agent: a, core: core, loaded: loadState{at: time.Now()},
 		readyAt: now.Add(readyAfter), partAt: vrrp.Never, watchdogAt: vrrp.Never,
 		drains:    newDrainKeeper(a.drainDir(), a.log),
+		left:      newLeftovers(a.drainDir(), a.log, a.note),
 		takes:     newTakeoverKeeper(a.drainDir(), kernel.BootID(), a.log),
 		publisher: publisher{bootID: kernel.BootID()}, heirs: newTestator(a.opts.Supervisor),
 	}
@@ -183,6 +185,7 @@ func (l *loop) run(ctx context.Context) error {
 	}
 	roles := l.inherit()
 	l.heirs.soon(l.now())
+	l.left.load()
 	for _, r := range l.speakers.adopt(l.core.Config()) {
 		l.step(r)
 	}
@@ -471,6 +474,10 @@ func (l *loop) close() error {
 	l.caches.endAll()
 	l.crew.spawn("links", l.links.close) // to leave a multicast group takes a lock of the kernel's
 	late := l.crew.wait(ctx)
+	if len(late) == 0 { // what the speakers have said at their end
+		l.crew.spawn("gobgpd paths", l.left.write)
+		late = l.crew.wait(ctx)
+	}
 	if l.stopped {
 		l.heirs.leaveNothing(l.agent.log)
 	}

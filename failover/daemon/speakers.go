@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"failoverd/bgp"
+	"failoverd/bgp/gobgp"
 	"failoverd/bgp/speaker"
 	"failoverd/failover"
 )
@@ -67,6 +68,7 @@ func (s *speakers) adopt(cfg *failover.Config) (reports []failover.SpeakerReport
 			before[name] = s.end(name)
 		}
 	}
+	s.agent.loop.left.adopt(cfg.Speakers)
 	for i := range cfg.Speakers {
 		c := &cfg.Speakers[i]
 		if s.running[c.Name] != nil {
@@ -103,6 +105,9 @@ func (s *speakers) start(c *bgp.SpeakerConfig, lease time.Duration, before <-cha
 			<-before
 		}
 		s.agent.speak(ctx, c.Name, sp)
+		if c.External != nil {
+			s.agent.loop.left.end(c)
+		}
 	})
 	return nil
 }
@@ -130,7 +135,7 @@ func (a *Agent) speak(ctx context.Context, name string, sp backend) {
 // temporary files serves.
 func (s *speakers) build(c *bgp.SpeakerConfig, lease time.Duration) (backend, error) {
 	if c.External != nil {
-		return speaker.NewExternal(speaker.ExternalConfig{Speaker: *c, Lease: lease, Log: s.agent.log, Bar: s.agent.writes.RLocker()})
+		return s.buildExternal(*c, lease)
 	}
 	cfg := speaker.Config{
 		Speaker: *c, Command: s.agent.opts.SpeakerArgv, RunDir: s.agent.dir, Lease: lease, Log: s.agent.log, Bar: s.agent.writes.RLocker(),
@@ -150,6 +155,17 @@ func (s *speakers) build(c *bgp.SpeakerConfig, lease time.Duration) (backend, er
 		}
 	}
 	return sp, err
+}
+
+// buildExternal makes a speaker on a gobgpd that outlives us: what it has of ours is remembered.
+func (s *speakers) buildExternal(c bgp.SpeakerConfig, lease time.Duration) (backend, error) {
+	left := s.agent.loop.left
+	return speaker.NewExternal(speaker.ExternalConfig{
+		Speaker: c, Lease: lease, Log: s.agent.log, Bar: s.agent.writes.RLocker(),
+		Known:    func() []gobgp.Placed { return left.begin(&c) },
+		Placed:   func(p []gobgp.Placed) { left.note(&c, p) },
+		Leftover: func(l speaker.Leftover) { s.agent.note(leftBehind(l)) },
+	})
 }
 
 // end stops a speaker in order; it withdraws and says goodbye to its neighbors. It does not wait.

@@ -66,8 +66,8 @@ var eventKinds = map[failover.EventKind]string{
 	failover.EventObjectRestored: "object_restored", failover.EventDevice: "device", failover.EventWatch: "watched_site",
 	failover.EventAuthority: "authority", failover.EventTerm: "term", failover.EventDrain: "drain",
 	failover.EventHandover: "handover", failover.EventTakeover: "takeover", failover.EventClockSkew: "clock_skew",
-	failover.EventNamesakes: "namesakes",
-	failover.EventStart:     "start", failover.EventStop: "stop",
+	failover.EventNamesakes: "namesakes", failover.EventLeftover: "route_left",
+	failover.EventStart: "start", failover.EventStop: "stop",
 	failover.EventOrigin: "rpki_origin", failover.EventCache: "rpki_cache", failover.EventHeld: "max_changes",
 }
 
