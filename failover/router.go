@@ -236,7 +236,7 @@ func (c *Core) apply(now vrrp.Instant, r *router, e vrrp.Effect, fx *Effects) {
 
 // transition records a change of state and what follows from it at once. Addresses and routes follow in Flush.
 func (c *Core) transition(now vrrp.Instant, r *router, e vrrp.Effect, fx *Effects) {
-	from, since := r.word, r.since
+	from, since, resumed := r.word, r.since, r.resumed
 	r.since, r.why, r.word, r.resumed = now, e.Cause.String(), r.stateWord(), false
 	switch {
 	case e.Cause == vrrp.CauseShutdown:
@@ -270,6 +270,9 @@ func (c *Core) transition(now vrrp.Instant, r *router, e vrrp.Effect, fx *Effect
 		r.fromLive = e.Cause == vrrp.CausePreempt || e.Cause == vrrp.CauseRelease
 	case e.From == vrrp.Active:
 		r.counters.ReleasedMaster++
+		if resumed {
+			c.outdate(r)
+		}
 		c.leave(now, r, e.Cause, fx)
 	case e.To == vrrp.Initialize && !c.stopping:
 		c.abandon(now, r, r.why, r.retired, fx)
