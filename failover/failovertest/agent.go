@@ -120,12 +120,10 @@ func (h *Host) start() {
 	a := h.newAgent(time.Duration(w.rand.Int64N(1e15)))
 	w.checker.touch(h)
 	h.agent = a
-	goesOn := false
 	if e := h.succession; e != nil {
-		goesOn = e.resume
 		a.follow(e)
 	}
-	a.beginObjects(goesOn)
+	a.beginObjects(a.objects.goesOn)
 	if !a.core.Inheriting() {
 		a.worker.set(failover.DesiredAddresses{})
 	}

@@ -307,7 +307,7 @@ func (c *checker) shared(a *agent, r *failover.RouterConfig, name string) bool {
 // objectGone: an agent that goes on where another one stood takes nothing away that it then puts back (R3).
 func (c *checker) objectGone(h *Host, name string, by remover) {
 	a := h.agent
-	if a == nil || by != byOwner || a.objects.swept || !a.objects.goesOn {
+	if a == nil || by != byOwner || a.objects.swept || !a.objects.goesOn || a.stopAt != vrrp.Never {
 		return
 	}
 	now := a.core.Snapshot(a.local(), wall)

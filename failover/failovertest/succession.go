@@ -137,6 +137,7 @@ func (a *agent) follow(e *succession) {
 		a.adopt(e.kept)
 		return
 	}
+	a.objects.goesOn = e.resume
 	resume, died := e.resume, e.died
 	if w.mutation == Usurper { // the answer of the supervisor does not count
 		resume, died = true, w.now
