@@ -35,6 +35,8 @@ type agent struct {
 	spins   int // batches in a row after which more was due
 	channel channel
 	view    view // what an observer knows
+
+	willPlanned bool // the supervisor is about to learn what is to be sent if it dies
 }
 
 type packet struct {
@@ -174,6 +176,9 @@ func (a *agent) perform() {
 		a.trace()
 	}
 	w.rules.batch(a, &a.fx)
+	if len(a.fx.Events) > 0 {
+		a.writeWill()
+	}
 	if a.hangAfter == 0 {
 		a.carryOut(&a.fx, func(do func()) { do() })
 		a.fx.Reset()

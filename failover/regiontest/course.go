@@ -73,15 +73,18 @@ func Draw(seed uint64) Course {
 	return drawUpgrade(c)
 }
 
-// drawUpgrade adds an upgrade to every third course, often while something else goes on.
+// drawUpgrade adds an upgrade to every fourth course, often while something else goes on. In some there is nothing else.
 func drawUpgrade(c Course) Course {
 	r := rand.New(rand.NewPCG(c.Seed, 0x0b6a))
-	if r.IntN(3) > 0 {
+	if r.IntN(4) > 0 {
 		return c
 	}
 	last := c.Faults[len(c.Faults)-1]
 	f := Fault{Kind: "upgrade", Target: failovertest.Choose(r, kinds["upgrade"].targets...), N: r.IntN(upgradeWays)}
 	f.At = (warmUp + time.Duration(r.Int64N(int64(last.At+last.For-warmUp)+1))).Truncate(time.Millisecond)
+	if r.IntN(20) == 0 {
+		c.Faults = nil
+	}
 	c.Faults = append(c.Faults, f)
 	return c
 }
@@ -94,6 +97,9 @@ func choosePause(r *rand.Rand, s *settings) time.Duration {
 
 func drawFault(r *rand.Rand, s *settings) Fault {
 	f := Fault{Kind: failovertest.Choose(r, weighted...), N: r.IntN(12)}
+	if f.Kind == "crash" && f.N%2 > 0 {
+		f.Kind = "kill" // every other time the supervisor outlives the agent
+	}
 	f.Target = failovertest.Choose(r, kinds[f.Kind].targets...)
 	// What is over before anybody takes over tells as much as what lasts, and the edges are where mistakes are.
 	least := failovertest.Choose(r, 100*time.Millisecond, 100*time.Millisecond, s.lease, s.fence, s.take-s.fence, s.take, s.take+s.fence)
@@ -112,7 +118,7 @@ func drawFault(r *rand.Rand, s *settings) Fault {
 // weighted are the kinds to draw from.
 var weighted = []string{
 	"cut", "cut", "split", "split", "bad", "uplink", "uplink", "one-way", "one-way", "flap", "session", "session", "speaker",
-	"power", "power", "power", "crash", "hang", "hang", "hang", "stall", "stall", "late", "late", "pause", "slow", "wall",
+	"power", "power", "power", "crash", "crash", "hang", "hang", "hang", "stall", "stall", "late", "late", "pause", "slow", "wall",
 	"reload", "restart", "drain", "drain", "handover", "handover", "unchecked",
 }
 
@@ -151,6 +157,7 @@ func Play(c Course, m Mutation, trace io.Writer, only ...string) Result {
 			r.faults++
 		}
 		r.paused = r.paused || f.Kind == "pause"
+		w.supervised = w.supervised || f.Kind == "kill"
 		r.hangs = r.hangs || slices.Contains([]string{"hang", "stall", "late"}, f.Kind) || f.Kind == "upgrade" && f.noticed()
 		r.orders = r.orders || slices.Contains([]string{"drain", "handover", "restart"}, f.Kind)
 		last = max(last, f.At+f.For)
@@ -163,6 +170,7 @@ func Play(c Course, m Mutation, trace io.Writer, only ...string) Result {
 		w.After(f.At, func() {
 			w.impose(f)
 			r.expectRecovery(c, f)
+			r.expectSuccession(c, f)
 		})
 	}
 	w.run(vrrp.Instant(last))

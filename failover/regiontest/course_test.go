@@ -80,7 +80,7 @@ func TestCoursesHaveEverything(t *testing.T) {
 		}
 	}
 	for name, k := range kinds {
-		if alone[name] < 50 {
+		if alone[name] < 30 {
 			t.Errorf("%s is alone in %d courses", name, alone[name])
 		}
 		for _, target := range k.targets {

@@ -69,6 +69,7 @@ func init() {
 		"bad":   {targets: ways},
 		"power": {(*World).cutPower, (*World).boot, append(all, "M", "M", "K", "W", "*")},
 		"crash": {(*World).crash, (*World).start, append(all, "m1", "M", "*")},
+		"kill":  {(*World).kill, nothing, append(all, "m1", "M", "*")},
 		"hang":  {(*World).hang, (*World).goOn, append(all, "m1", "m1", "k", "M")},
 		"stall": {(*World).stall, (*World).goOn, []string{"m1", "m2", "k", "m1"}},
 		"late":  {(*World).hangWrite, (*World).goOn, []string{"m1", "m1", "m2", "k"}},

@@ -28,6 +28,7 @@ const (
 	SwitchRenews               // an upgrade counts as an acknowledgement
 	SwitchObserves             // whoever takes over believes that a watcher has been in contact all the time, and has heard nobody
 	SwitchForgets              // an upgrade forgets the terms
+	HeirlessWill               // the supervisor has nothing to send when the agent dies
 
 	numMutations
 )
@@ -35,6 +36,7 @@ const (
 var mutationNames = [numMutations]string{
 	"faithful", "no dead man", "no contiguity", "deaf to sessions", "fence if announcing", "fence after take", "single check",
 	"no self-fence", "no terms", "graceful restart", "unguarded", "a switch renews", "a switch observes", "a switch forgets",
+	"heirless will",
 }
 
 // String returns the mutation in words.

@@ -10,6 +10,7 @@ var noticedBy = map[Mutation][]string{
 	NoDeadMan: {"S5", "S6"}, NoContiguity: {"L6", "S6"}, DeafToSessions: {"S9"}, FenceIfAnnouncing: {"S14"}, FenceAfterTake: {"S6", "S7"},
 	SingleCheck: {"S15"}, NoSelfFence: {"S6", "S7"}, NoTerms: {"S6", "S7", "L4"}, GracefulRestart: {"S7"}, Unguarded: {"S6", "S7"},
 	SwitchRenews: {"S4", "S14", "S15"}, SwitchObserves: {"L6"}, SwitchForgets: {"S8"},
+	HeirlessWill: {"L2"},
 }
 
 // TestMutations breaks one rule at a time on purpose: somebody has to notice within some courses.

@@ -36,6 +36,7 @@ type node struct {
 	stopping, again bool
 	upgrading       bool // another program is about to take its place
 	probe           probe
+	supervisor      supervisor
 	// silence is that of the mainland, as heard by the server of this node.
 	silence  silence
 	started  vrrp.Instant  // on its clock, when an agent started last

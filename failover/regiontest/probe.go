@@ -71,9 +71,11 @@ func (w *World) lost(p *path) bool { return p.bad != nil && w.happens(p.bad.loss
 
 func (p *probe) result(ok bool) {
 	now := p.node.world.Now()
-	if ok {
-		p.silence.breaks(now)
-	}
+	defer func() {
+		if ok && p.ok { // a single answer in between says nothing
+			p.silence.breaks(now)
+		}
+	}()
 	switch {
 	case !p.known:
 		p.known, p.ok, p.streak, p.began = true, ok, 0, now

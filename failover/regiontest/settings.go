@@ -49,6 +49,9 @@ const (
 	interval    = time.Second            // of advertisements
 )
 
+// backupPriority is that of m2.
+const backupPriority = 150
+
 var (
 	service = netip.MustParsePrefix("198.51.100.0/24")
 	vip     = netip.MustParsePrefix("198.51.100.10/32")
@@ -143,7 +146,7 @@ var keys = [][]byte{[]byte("a key that everybody in this world has")}
 func (w *World) home(n *node, cfg *failover.Config) {
 	r := w.router(n, 200)
 	if n == w.m2 {
-		r.VRRP.Priority = 150
+		r.VRRP.Priority = backupPriority
 	}
 	r.VRRP.Watchers = []vrrp.Peer{{Address: w.k.address}}
 	r.Region = failover.RegionConfig{

@@ -41,12 +41,15 @@ func TestSameCourse(t *testing.T) {
 // TestWallClock: steps of wall clocks change nothing (M5).
 func TestWallClock(t *testing.T) {
 	for seed := uint64(1); seed <= 50; seed++ {
-		c := Draw(seed)
-		without := Play(c, Faithful, nil)
-		for i, target := range []string{"m1", "m2", "k", "w1"} {
-			c.Faults = append(c.Faults, Fault{At: time.Duration(3+4*i) * time.Second, Kind: "wall", Target: target, For: time.Second, N: 7 * i})
+		steps := func(hours func(i int) int) Course {
+			c := Draw(seed)
+			for i, target := range []string{"m1", "m2", "k", "w1"} {
+				c.Faults = append(c.Faults, Fault{At: time.Duration(3+4*i) * time.Second, Kind: "wall", Target: target, For: time.Second, N: 50 + hours(i)})
+			}
+			return c
 		}
-		if with := Play(c, Faithful, nil); with != without {
+		without := Play(steps(func(int) int { return 0 }), Faithful, nil) // as long a course
+		if with := Play(steps(func(i int) int { return 7*i - 50 }), Faithful, nil); with != without {
 			t.Errorf("seed %d: %+v, and with steps of the wall clock %+v", seed, without, with)
 		}
 	}

@@ -33,6 +33,23 @@ func (r *rules) expectRecovery(c Course, f Fault) {
 	}})
 }
 
+// askAgain is the least time between two rounds of heartbeats.
+const askAgain = 100 * time.Millisecond
+
+// expectSuccession: when nothing but the death of the Active router's agent happens, the other node of its site takes the
+// role over as soon as the supervisor has released it, and it has asked whether it may (L2).
+func (r *rules) expectSuccession(c Course, f Fault) {
+	w := r.w
+	if f.Kind != "kill" || f.Target != "m1" || len(c.Faults) > 1 || w.m2.agent == nil || w.m2.agent.view.word != "BACKUP" {
+		return
+	}
+	skew := (256 - backupPriority) * interval / 256
+	by := w.Now().Add(skew + skew*drift/1e6 + askAgain + 2*lanDelay + 2*wanDelay + 8*loopDelay)
+	r.expected = append(r.expected, expectation{rule: "L2", by: by, why: "m2 has not taken over from m1, whose agent was killed", so: func() bool {
+		return w.m2.agent != nil && w.m2.agent.view.word == "MASTER"
+	}})
+}
+
 // quiet is how long everything must have been right for a verdict.
 const quiet = 5 * time.Second
 

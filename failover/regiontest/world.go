@@ -27,6 +27,8 @@ type World struct {
 	rules    rules
 	trace    io.Writer // nil: nobody listens
 	history  uint64    // of what was done, as a hash
+	// supervised: agents are killed whose supervisors live, so that there have to be wills.
+	supervised bool
 }
 
 // Sites of nodes. A witness belongs to none.
