@@ -485,6 +485,7 @@ func (a *agent) perform() {
 		}
 	}
 	if fx.Objects != nil {
+		a.sound = false
 		a.objects.set(*fx.Objects)
 	}
 	a.objects.sweep()

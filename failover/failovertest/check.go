@@ -337,7 +337,6 @@ func (c *checker) settled(a *agent, stopped bool) {
 	}
 	c.routes(a)
 	c.tracked(a)
-	c.rightful(a)
 	for _, s := range a.speakers {
 		if a.stopAt != vrrp.Never && c.w.now.Sub(max(a.stopAt.Add(c.linger()), a.since.Add(failover.HandoverRouteGrace))) > c.slack(a.host) && len(a.desired[s.cfg.Name].Routes) > 0 {
 			c.fail("S14", "%s stops, and still wants %s", a.host.Name, describeRoutes(a.desired[s.cfg.Name].Routes))

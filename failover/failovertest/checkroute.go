@@ -9,7 +9,7 @@ import (
 	"failoverd/vrrp"
 )
 
-// routes looks at all routes that an agent wants, if they may be wrong.
+// routes looks at all routes that an agent wants, those in its kernel included, if they may be wrong.
 func (c *checker) routes(a *agent) {
 	if a.sound {
 		return
@@ -20,6 +20,7 @@ func (c *checker) routes(a *agent) {
 			c.route(a, s, r)
 		}
 	}
+	c.rightful(a)
 	a.sound = c.graced == graced
 }
 

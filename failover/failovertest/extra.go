@@ -47,7 +47,7 @@ func extraNamed(name string) *extra {
 func (p *Profile) has(name string) bool { return slices.Contains(p.with, name) }
 
 // oneIn is how many courses there are for each that has extras.
-const oneIn = 4
+const oneIn = 8
 
 // drawExtras gives a course extras with faults of their own. They are drawn from a source of their own, so that the courses
 // of all seeds are what they would be without.

@@ -238,8 +238,11 @@ func (c *checker) rightful(a *agent) {
 	right := c.rightfulObjects(a, func(r *failover.RouterConfig) bool {
 		st := a.state(r.VRRP.Key)
 		// Who resumes has what the life before had, until the kernel says what that was.
-		resumes := st.word == "MASTER" && st.resumes > 0 && c.w.now.Sub(a.since) <= c.slack(a.host)
-		return resumes || c.inRole(a, r, failover.RoleActive) || c.serving(a, r.VRRP.Key)
+		if st.word == "MASTER" && st.resumes > 0 && c.w.now.Sub(a.since) <= c.slack(a.host) {
+			c.graced++
+			return true
+		}
+		return c.inRole(a, r, failover.RoleActive) || c.serving(a, r.VRRP.Key)
 	})
 	for _, cfg := range a.configs { // also one that a reload has removed or made another router of
 		for i := range cfg.Routers {
