@@ -152,31 +152,35 @@ func (g *CheckGroupConfig) conclude(members []opinion) (o opinion) {
 	return o
 }
 
-// words says how many members are up, and what is wrong with the others.
+// words says what is wrong with members, those that are down first, and then how many are up.
 func (g *CheckGroupConfig) words(members []opinion, up int) string {
-	s := fmt.Sprintf("%d of %d up, %d needed", up, len(members), g.Need())
-	var others []string
+	count := fmt.Sprintf("%d of %d up, %d needed", up, len(members), g.Need())
+	var down, others []string
 	for i := range members {
 		m := &members[i]
-		if m.verdict == heartbeat.Up {
-			continue
-		}
 		text := g.Members[i].String() + ": " + m.verdict.String()
 		if m.reason != "" {
 			text = g.Members[i].String() + ": " + m.reason
 		}
-		others = append(others, text)
+		switch m.verdict {
+		case heartbeat.Up:
+		case heartbeat.Down:
+			down = append(down, text)
+		default:
+			others = append(others, text)
+		}
 	}
-	if len(others) > 0 {
-		s += " (" + strings.Join(others, "; ") + ")"
+	wrong := strings.Join(append(down, others...), "; ")
+	if wrong == "" {
+		return count
 	}
-	if len(s) > longestWords {
-		s = strings.ToValidUTF8(s[:longestWords], "") + "..."
+	if len(wrong) > longestWords {
+		wrong = strings.ToValidUTF8(wrong[:longestWords], "") + "..."
 	}
-	return s
+	return wrong + " (" + count + ")"
 }
 
-// longestWords bounds what is said of a group: the words of groups inside of groups are in it.
+// longestWords bounds what is said of the members of a group: the words of groups inside of groups are in it.
 const longestWords = 500
 
 // concludeGroup takes over the verdict of a group as what its members say now makes it, and reports whether it is news.

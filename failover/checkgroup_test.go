@@ -2,6 +2,7 @@ package failover_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -87,6 +88,29 @@ func TestGroupEvidence(t *testing.T) {
 		g := core.Snapshot(now, func(i vrrp.Instant) time.Time { return time.Unix(0, int64(i)) }).CheckGroups[0]
 		if g.Since == nil || g.Since.UnixNano() != int64(tt.want) {
 			t.Errorf("%s, all up %v: since %v, want %v", tt.rule, tt.up, g.Since, tt.want)
+		}
+	}
+}
+
+// TestGroupReasonStartsWithWhatIsDown: whoever reads the first words of a group's reason reads what is down, however many members
+// are only unknown, and how many are up is never cut off.
+func TestGroupReasonStartsWithWhatIsDown(t *testing.T) {
+	cfg := failovertest.MustParseConfig("check_group g all check m1 check m2 check m3\nrouter A eth0/4/1\naddress 192.0.2.1/24 eth0\ntrack check g\n")
+	for _, tt := range []struct{ name, unknown, want string }{
+		{"short", "no route", "track_check m2: refused; track_check m1: no route (1 of 3 up, 3 needed)"},
+		{"long", strings.Repeat("x", 1000), "track_check m2: refused; track_check m1: " + strings.Repeat("x", 459) + "... (1 of 3 up, 3 needed)"},
+	} {
+		core, err := failover.New(cfg, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, r := range []failover.TrackerReport{{Unknown: true, Reason: tt.unknown}, {Reason: "refused"}, {OK: true}} {
+			r.Tracker = failover.Tracker{Kind: failover.TrackCheck, Name: fmt.Sprint("m", i+1)}
+			core.Step(0, failover.TrackerReported{Report: r}, new(failover.Effects))
+		}
+		g := core.Snapshot(0, func(vrrp.Instant) time.Time { return time.Time{} }).CheckGroups[0]
+		if g.Reason != tt.want {
+			t.Errorf("%s: %q, want %q", tt.name, g.Reason, tt.want)
 		}
 	}
 }
