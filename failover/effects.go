@@ -89,7 +89,7 @@ const (
 	EventRoutes                          // the set announced for a router changed; To "announced" or "withdrawn", Reason
 	EventRival                           // another router that believed to be Active was heard; Peer
 	EventSession                         // a BGP session changed; Speaker, Peer, From, To, Reason
-	EventSpeaker                         // a speaker's process came or went; Speaker, To, Reason
+	EventSpeaker                         // a speaker's process came (To "up") or went ("down"), or one that is there has another error ("trouble"); Speaker, Reason
 	EventRefused                         // the rails refused a route; Speaker, Reason
 	EventHold                            // a returning router waits for its upstream session, or stops waiting; To, Reason
 	EventInterval                        // another advertisement interval was adopted; From, To

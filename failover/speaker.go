@@ -73,11 +73,11 @@ func (c *Core) speakerReported(now vrrp.Instant, rep *bgp.Report, fx *Effects) {
 	trouble := rep.Err != "" && rep.Err != old.Err
 	if old.Connected != rep.Connected || trouble && s.trouble(netip.Addr{}).allows(now) {
 		to, reason := "down", rep.Err
-		if rep.Connected {
-			to = "up"
-		}
-		if rep.Connected && !old.Connected {
-			reason = "" // why it was down is no reason to be up
+		switch {
+		case rep.Connected && old.Connected:
+			to = "trouble" // it is there all the time
+		case rep.Connected:
+			to, reason = "up", "" // why it was down is no reason to be up
 		}
 		fx.event(Event{Kind: EventSpeaker, At: now, Speaker: rep.Speaker, To: to, Reason: reason})
 	}

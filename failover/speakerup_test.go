@@ -38,11 +38,16 @@ func TestSpeakerEventReason(t *testing.T) {
 	s.cfg = &bgp.SpeakerConfig{Name: "EDGE"}
 	c := &Core{speakers: map[string]*speaker{"EDGE": s}}
 	for _, step := range []struct {
-		connected bool
-		to, want  string
-	}{{true, "up", ""}, {false, "down", "EOF"}, {true, "up", ""}} {
+		connected     bool
+		err, to, want string
+	}{
+		{true, "EOF", "up", ""},
+		{false, "EOF", "down", "EOF"},
+		{true, "EOF", "up", ""},
+		{true, "DeadlineExceeded", "trouble", "DeadlineExceeded"}, // it was up all the time
+	} {
 		var fx Effects
-		c.speakerReported(0, &bgp.Report{Speaker: "EDGE", Connected: step.connected, Err: "EOF"}, &fx)
+		c.speakerReported(0, &bgp.Report{Speaker: "EDGE", Connected: step.connected, Err: step.err}, &fx)
 		if len(fx.Events) != 1 || fx.Events[0].To != step.to || fx.Events[0].Reason != step.want {
 			t.Errorf("events %+v, want %q with the reason %q", fx.Events, step.to, step.want)
 		}

@@ -117,6 +117,7 @@ func TestEventAttributes(t *testing.T) {
 			Kind: failover.EventRestored, Address: failover.AddressKey{Interface: "lo", Prefix: netip.MustParsePrefix("192.0.2.10/32")},
 		}, "level=WARN msg=\"address removed by somebody else, put back\" address=\"192.0.2.10/32 dev lo\"\n"},
 		{"speaker down", failover.Event{Kind: failover.EventSpeaker, Speaker: "EDGE", To: "down"}, "level=WARN msg=\"bgp speaker\" speaker=EDGE to=down\n"},
+		{"speaker in trouble", failover.Event{Kind: failover.EventSpeaker, Speaker: "EDGE", To: "trouble", Reason: "R"}, "level=WARN msg=\"bgp speaker\" speaker=EDGE to=trouble reason=R\n"},
 		{"speaker up", failover.Event{Kind: failover.EventSpeaker, Speaker: "EDGE", To: "up"}, "level=INFO msg=\"bgp speaker\" speaker=EDGE to=up\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
