@@ -86,12 +86,12 @@ func (h *handler) command(w http.ResponseWriter, r *http.Request, verb Verb, bod
 	d.DisallowUnknownFields()
 	var q CommandRequest
 	err := d.Decode(&q)
-	if err == io.EOF && verb == Drain {
-		// All that this node does would end; whoever wants that can say so.
+	if err == io.EOF {
+		// It would be meant for all that this node does; whoever wants that can say so.
 		fail(w, http.StatusBadRequest, "%s: the body is empty: want a JSON object, {\"router\": NAME}, or {} for all", r.URL.Path)
 		return
 	}
-	if err != nil && err != io.EOF {
+	if err != nil {
 		fail(w, http.StatusBadRequest, "read the %s request: %s", verb, err)
 		return
 	}

@@ -29,7 +29,9 @@ func TestCommands(t *testing.T) {
 	}{
 		{"drain all", "drain", `{}`, two, &Command{Verb: Drain, By: me}, 200, "{}"},
 		{"without a body", "drain", "", two, nil, 400, "or {} for all"},
-		{"without a body, harmless", "undrain", "", two, &Command{Verb: Undrain, By: me}, 200, "{}"},
+		{"undrain without a body", "undrain", "", two, nil, 400, "or {} for all"},
+		{"switchover without a body", "switchover", "", one, nil, 400, "or {} for"},
+		{"undrain all", "undrain", `{}`, two, &Command{Verb: Undrain, By: me}, 200, "{}"},
 		{
 			"drain one", "drain", `{"router": "DB", "reason": "new kernel", "for": "90m"}`, two,
 			&Command{Verb: Drain, Router: "DB", By: me, Reason: "new kernel", For: 90 * time.Minute}, 200, "{}",
@@ -76,7 +78,7 @@ func peerOf(t *testing.T) (name string) {
 	t.Helper()
 	src := &fakeSource{command: func(q *Command) (*CommandAnswer, error) { name = q.By; return new(CommandAnswer), nil }}
 	src.snapshot.Store(&failover.Snapshot{Routers: []failover.RouterStatus{{Name: "A"}}})
-	if code, _, body := request(t, serve(t, src), http.MethodPost, "/v1/undrain", nil); code != 200 || name == "" {
+	if code, _, body := request(t, serve(t, src), http.MethodPost, "/v1/undrain", strings.NewReader("{}")); code != 200 || name == "" {
 		t.Fatalf("%d by %q: %s", code, name, body)
 	}
 	return name
