@@ -179,7 +179,7 @@ func (c *Core) setSource(r *router, a netip.Addr) {
 }
 
 // Receive processes a packet that wire.Parse accepted, heard on a link. It reports what became of it: a refusal by a
-// router is counted there and changes nothing else; wire.DropVRID means that nobody is there for the packet. The
+// router is counted there, noted if it is not a peer's, and changes nothing else; wire.DropVRID means that nobody is there for the packet. The
 // packet is not kept.
 func (c *Core) Receive(now vrrp.Instant, link LinkID, p *wire.Packet, fx *Effects) wire.DropReason {
 	r, why := c.find(link, p)
@@ -196,6 +196,9 @@ func (c *Core) Receive(now vrrp.Instant, link LinkID, p *wire.Packet, fx *Effect
 		return wire.Accepted
 	}
 	e, why := r.fsm.Receive(now, p)
+	if why == wire.DropNotPeer {
+		r.strangers.note(now, p.Src)
+	}
 	if why != wire.Accepted {
 		return why
 	}

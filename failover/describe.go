@@ -68,6 +68,7 @@ func (c *Core) describe(now vrrp.Instant, r *router, wall func(vrrp.Instant) tim
 		Routes:            make([]RouteStatus, 0, len(r.cfg.Announce)),
 		Counters:          r.count(),
 		Takeover:          r.takeover.last,
+		Strangers:         r.strangers.describe(now),
 	}
 	st.Now = r.standing(now, st.Waiting)
 	st.Master, st.LastMaster = r.masters(now)

@@ -68,10 +68,11 @@ type router struct {
 	release    release
 	// handover: it has left the role and serves until its successor does; nil: it does not. planned is what the handover
 	// will be if it leaves the role in this call, and because why it does.
-	handover *handover
-	planned  *handover
-	because  string
-	drained  *Drain // a person keeps it out of the role; nil: nobody does
+	handover  *handover
+	planned   *handover
+	because   string
+	drained   *Drain // a person keeps it out of the role; nil: nobody does
+	strangers strangers
 	// inherits is what it takes over from another life of the agent as soon as it can run; nil: nothing.
 	inherits *inheritance
 	// legacy is what another program has handed over of it, until it runs; nil: nothing.

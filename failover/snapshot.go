@@ -139,6 +139,8 @@ type RouterStatus struct {
 	Objects   []ObjectStatus  `json:"kernel_objects,omitempty"`
 	Routes    []RouteStatus   `json:"routes"`
 	Counters  RouterCounters  `json:"counters"`
+	// Strangers are the newest sources of unicast advertisements that were dropped because they are not peers, at most 4.
+	Strangers []StrangerStatus `json:"strangers,omitempty"`
 	// HMAC is auth_hmac; nil: there is none.
 	HMAC *HMACStatus `json:"auth_hmac,omitempty"`
 
@@ -153,6 +155,13 @@ type RouterStatus struct {
 	Drained *DrainStatus `json:"drained,omitempty"`
 	// Takeover holds the stages of the last time that the router took the role.
 	Takeover []Phase `json:"last_takeover,omitempty"`
+}
+
+// StrangerStatus is a source of unicast advertisements that is not a peer. Anybody can make one up.
+type StrangerStatus struct {
+	Source  netip.Addr `json:"source"`
+	Packets uint64     `json:"packets"` // since it was remembered
+	MSAgo   float64    `json:"ms_ago"`  // the last one
 }
 
 // HMACStatus is the authentication of a router's advertisements by shared keys.

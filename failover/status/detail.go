@@ -44,6 +44,9 @@ func Detail(w io.Writer, s *failover.Snapshot, r *failover.RouterStatus, o Table
 	p.hmac(r.HMAC)
 	p.objects(r)
 	p.counters(&r.Counters)
+	if len(r.Strangers) > 0 {
+		p.text(yellow, label("not peers"), strangerWords(r.Strangers))
+	}
 	return p.err
 }
 
@@ -228,6 +231,15 @@ func (p *printer) counters(c *failover.RouterCounters) {
 	if d := drops(c.Checksums); d != "" {
 		p.field("checksums", "%s", d)
 	}
+}
+
+// strangerWords lists the sources of dropped unicast advertisements.
+func strangerWords(list []failover.StrangerStatus) string {
+	words := make([]string, len(list))
+	for i := range list {
+		words[i] = fmt.Sprintf("%s (%s, %s ago)", list[i].Source, times(list[i].Packets), millis(list[i].MSAgo))
+	}
+	return "advertisements were dropped from " + strings.Join(words, ", ")
 }
 
 func times(n uint64) string {

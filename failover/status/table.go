@@ -279,6 +279,9 @@ func routerNotes(r *failover.RouterStatus) []note {
 	if d := drops(r.Counters.Drops); d != "" {
 		notes = append(notes, note{plain, "dropped: " + d})
 	}
+	if len(r.Strangers) > 0 {
+		notes = append(notes, note{yellow, "not peers: " + strangerWords(r.Strangers)})
+	}
 	return notes
 }
 
