@@ -57,10 +57,11 @@ func refused(err error) bool {
 
 // echo pings an address.
 func (p *pinger) echo(ctx context.Context, a netip.Addr) (outcome, error) {
-	l, err := p.open(ctx, a.Unmap())
+	s, err := p.open(a.Unmap())
 	if err != nil {
 		return outcome{}, err
 	}
+	l := &eager{attempt: s, ctx: ctx}
 	defer l.Close()
 	p.seq++
 	request := echo{six: a.Unmap().Is6(), id: uint16(os.Getpid()), seq: p.seq, anyID: p.humble}
@@ -89,7 +90,7 @@ func (p *pinger) echo(ctx context.Context, a netip.Addr) (outcome, error) {
 }
 
 // open returns a socket that hears the replies of an address, and as little else as possible.
-func (p *pinger) open(ctx context.Context, a netip.Addr) (*link, error) {
+func (p *pinger) open(a netip.Addr) (attempt, error) {
 	kind, protocol := unix.SOCK_RAW, unix.IPPROTO_ICMP
 	if a.Is6() {
 		protocol = unix.IPPROTO_ICMPV6
@@ -97,7 +98,7 @@ func (p *pinger) open(ctx context.Context, a netip.Addr) (*link, error) {
 	if p.humble {
 		kind = unix.SOCK_DGRAM
 	}
-	return p.way.connect(ctx, kind, protocol, netip.AddrPortFrom(a, 0), func(fd int) error {
+	return p.way.begin(kind, protocol, netip.AddrPortFrom(a, 0), func(fd int) error {
 		if err := mayBroadcast(fd); err != nil || p.humble {
 			return err
 		}

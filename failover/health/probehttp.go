@@ -101,12 +101,13 @@ func (h *web) aim(u *url.URL) (err error) {
 // ask asks once.
 func (h *web) ask(ctx context.Context) outcome {
 	begun := time.Now()
-	l, err := h.connect(ctx)
-	if err != nil {
-		return h.failure(ctx, err)
+	var o outcome
+	var err error
+	if h.tls == nil && h.to.address.IsValid() {
+		o, err = h.hail(ctx)
+	} else {
+		o, err = h.call(ctx)
 	}
-	defer l.Close()
-	o, err := h.converse(ctx, l)
 	if err != nil {
 		return h.failure(ctx, err)
 	}
@@ -116,33 +117,45 @@ func (h *web) ask(ctx context.Context) outcome {
 	return o
 }
 
-// connect connects to the server. To an address without TLS the request is what waits for the connection, and has its errors.
-func (h *web) connect(ctx context.Context) (*link, error) {
-	switch {
-	case h.tls != nil:
-		// A reset could overtake what TLS has to say of a certificate, and the server would not know.
-		return h.way.dial(ctx, unix.SOCK_STREAM, &h.to, nil)
-	case !h.to.address.IsValid():
-		return h.way.dial(ctx, unix.SOCK_STREAM, &h.to, abrupt)
-	}
-	s, err := h.way.begin(unix.SOCK_STREAM, 0, netip.AddrPortFrom(h.to.address, h.to.port), abrupt)
+// hail asks an address without TLS, and waits for as little as possible.
+func (h *web) hail(ctx context.Context) (outcome, error) {
+	s, err := h.way.begin(unix.SOCK_STREAM, 0, netip.AddrPortFrom(h.to.address, h.to.port), talkative)
 	if err != nil {
-		return nil, err
+		return outcome{}, err
 	}
-	return s.open(ctx), nil
+	e := &eager{attempt: s, ctx: ctx}
+	defer e.Close()
+	if _, err := e.Write(h.text); err != nil {
+		return outcome{}, dialError(s.remote, err)
+	}
+	return h.hear(e)
+}
+
+// call connects to the server in order, and asks it.
+func (h *web) call(ctx context.Context) (outcome, error) {
+	end := abrupt
+	if h.tls != nil {
+		end = nil // a reset could overtake what TLS has to say of a certificate, and the server would not know
+	}
+	l, err := h.way.dial(ctx, unix.SOCK_STREAM, &h.to, end)
+	if err != nil {
+		return outcome{}, err
+	}
+	defer l.Close()
+	return h.converse(ctx, l)
 }
 
 // converse sends the request, and judges the answer.
 func (h *web) converse(ctx context.Context, l *link) (outcome, error) {
 	if h.tls == nil {
-		return h.speak(l, l.remote)
+		return h.speak(l)
 	}
 	c, err := h.tls.handshake(l)
 	if err != nil {
 		return outcome{}, err
 	}
 	state := c.ConnectionState()
-	speak := func() (outcome, error) { return h.speak(c, l.remote) }
+	speak := func() (outcome, error) { return h.speak(c) }
 	if h.probe.HTTP2 {
 		if state.NegotiatedProtocol != "h2" {
 			return outcome{cause: "the server does not speak HTTP/2"}, nil
@@ -154,11 +167,16 @@ func (h *web) converse(ctx context.Context, l *link) (outcome, error) {
 	return o, err
 }
 
-// speak speaks HTTP/1.1 with a server that has an address.
-func (h *web) speak(conn io.ReadWriter, remote netip.AddrPort) (outcome, error) {
+// speak speaks HTTP/1.1.
+func (h *web) speak(conn io.ReadWriter) (outcome, error) {
 	if _, err := conn.Write(h.text); err != nil {
-		return outcome{}, dialError(remote, err)
+		return outcome{}, err
 	}
+	return h.hear(conn)
+}
+
+// hear judges the answer that comes.
+func (h *web) hear(conn io.Reader) (outcome, error) {
 	r := readers.Get().(*reader)
 	defer r.release()
 	r.from(conn)

@@ -211,6 +211,13 @@ func abrupt(fd int) error {
 	return os.NewSyscallError("setsockopt", unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}))
 }
 
+// talkative is abrupt, for whoever writes as soon as it can: what it has to acknowledge goes with what it writes, the end of
+// the handshake with the request.
+func talkative(fd int) error {
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_QUICKACK, 0) // it saves packets, that is all
+	return abrupt(fd)
+}
+
 // connect begins to connect, and reports whether that goes on.
 func connect(fd int, a netip.AddrPort) (goesOn bool, err error) {
 	to, err := socketAddress(fd, a)
