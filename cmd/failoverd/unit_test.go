@@ -36,7 +36,7 @@ func TestUnit(t *testing.T) {
 		"MemoryDenyWriteExecute": "yes", "LockPersonality": "yes", "RestrictNamespaces": "yes",
 		"RestrictAddressFamilies": "AF_UNIX AF_INET AF_INET6 AF_NETLINK AF_PACKET", "SystemCallFilter": "@system-service",
 		"LimitRTPRIO": "50", "LimitMEMLOCK": "infinity",
-		"ExecStart": "/usr/sbin/failoverd run -f /etc/failoverd/failoverd.conf", "ExecReload": "/usr/sbin/failoverd reload",
+		"ExecStart": "/usr/sbin/failoverd run -f /etc/failoverd/failoverd.conf", "ExecReload": "/usr/sbin/failoverd upgrade --if-changed --reload",
 	} {
 		if got[key] != want {
 			t.Errorf("%s=%s, want %s", key, got[key], want)
