@@ -34,7 +34,7 @@ FILE:LINE:COLUMN: severity: message. Nothing is changed, and no privileges are n
 
 Exit status: 0 clean, or with warnings only; 1 with warnings when --strict is given; 5 with errors, or without
 a readable file; 64 wrong usage.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error { return p.check(&f, p.stderr) },
 	}
 	f.register(cmd.Flags())

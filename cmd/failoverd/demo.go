@@ -23,7 +23,7 @@ and ordinary users where user namespaces are allowed.
 Scenarios (the first is the default):
 ` + scenarioList() + `
 Exit status: 0 when every verdict holds, 1 when one does not, 130 when it was interrupted.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			// Further signals are swallowed until everything is cleaned up.
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)

@@ -58,7 +58,7 @@ stage of it took. They are read from the event log, also when no agent runs: the
 event_log in FILE, or ` + defaultEventDir + "/" + eventsFile + `.
 
 Exit status: 0, or 1 when there is no event log.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
@@ -148,7 +148,7 @@ type tail struct {
 func (t *tail) begin(n int) ([][]byte, error) {
 	f, err := os.Open(t.path)
 	if err != nil {
-		return nil, fmt.Errorf("open: %w", err)
+		return nil, err
 	}
 	t.f = f
 	lines, err := t.read()
@@ -178,7 +178,7 @@ func (t *tail) more() ([][]byte, error) {
 		return lines, nil
 	}
 	if err != nil {
-		return lines, fmt.Errorf("open: %w", err)
+		return lines, err
 	}
 	t.close()
 	t.f, t.rest = next, nil

@@ -72,20 +72,43 @@ func (p *program) execute(ctx context.Context, args []string) int {
 	root.SetArgs(args)
 	root.SetOut(p.stdout)
 	root.SetErr(p.stderr)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return 0
 	}
 	var e *exitError
 	if !errors.As(err, &e) {
 		// Only cobra returns other errors: an unknown command or flag, or a wrong number of arguments.
-		fmt.Fprintf(p.stderr, "failoverd: %v\ntry: failoverd --help\n", err)
+		fmt.Fprintf(p.stderr, "failoverd: %v\ntry: %s --help\n", err, cmd.CommandPath())
 		return exitUsage
 	}
 	if e.err != nil {
 		fmt.Fprintf(p.stderr, "failoverd: %v\n", e.err)
 	}
 	return e.status
+}
+
+// knownCommand refuses arguments that are no command, and names those that may have been meant.
+func knownCommand(cmd *cobra.Command, args []string) error {
+	err := cobra.NoArgs(cmd, args)
+	if err == nil {
+		return nil
+	}
+	if meant := cmd.SuggestionsFor(args[0]); len(meant) > 0 {
+		return fmt.Errorf("%w (did you mean %s?)", err, strings.Join(meant, " or "))
+	}
+	return err
+}
+
+// noArgs refuses arguments of a command that has options only: most often it is the name of a file.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if cmd.Flags().Lookup("file") != nil {
+		return fmt.Errorf("%s takes no argument such as %q; the configuration is named by -f FILE", cmd.Name(), args[0])
+	}
+	return fmt.Errorf("%s takes no argument such as %q", cmd.Name(), args[0])
 }
 
 // newRoot is the command without a subcommand: keepalived's command line.
@@ -102,7 +125,7 @@ one programs the addresses and announces them in BGP.
 It takes keepalived's command line as well: "failoverd -t -f FILE" is "failoverd check -f FILE", and with any
 other of its options "failoverd -f FILE ..." is "failoverd run -f FILE ..." - in the background, as keepalived,
 unless -n is given: it returns when the agent works, logs to the system log and writes ` + keepalivedPID + `.`,
-		Args:          cobra.NoArgs,
+		Args:          knownCommand,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -126,6 +149,7 @@ unless -n is given: it returns when the agent works, logs to the system log and 
 			return p.run(cmd.Context(), &f)
 		},
 	}
+	cmd.SuggestionsMinimumDistance = 2
 	cmd.CompletionOptions.HiddenDefaultCmd = true
 	f.register(cmd.Flags())
 	flags := cmd.Flags()

@@ -34,7 +34,7 @@ another one in -i is an error. With --against, another file takes the place of w
 files are read with -i.
 
 Exit status: 0; 1 when no agent answers; 2 when -i is not that of the agent; 5 when the configuration has errors, so that a reload would be refused.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.plan(cmd.Context(), &f) },
 	}
 	f.register(cmd.Flags())

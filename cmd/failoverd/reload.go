@@ -20,7 +20,7 @@ is refused and the agent goes on as before. Errors are what check calls so: an u
 run starts with it. Warnings about a configuration that is put in force go to standard error.
 
 Exit status: 0, 1 when no agent answers, 2 when the configuration is refused.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c := p.client(&f)
 			if err := p.sameFile(cmd.Context(), c, f.file); err != nil {

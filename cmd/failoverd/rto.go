@@ -30,7 +30,7 @@ Internet takes to follow the upstream is no part of it. No agent is asked, and n
 has the same numbers in status --json.
 
 Exit status: 0; 5 with errors in the file, or without a readable one; 64 wrong usage.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error { return p.rto(&f) },
 	}
 	f.register(cmd.Flags())

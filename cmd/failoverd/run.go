@@ -119,7 +119,7 @@ order (the role is released, the routes are withdrawn, the addresses removed), a
 
 Exit status: 0 after an orderly stop, 1 fatal error, 2 errors in the configuration, 4 a missing permission,
 6 no configuration file, 64 wrong usage.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := judgeKeepalived(cmd.Flags(), p.stderr); err != nil {
 				return err

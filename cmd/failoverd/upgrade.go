@@ -20,7 +20,7 @@ func (p *program) handoverVersionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:    "handover-version",
 		Short:  "Say what this program can take over (asked by upgrade)",
-		Args:   cobra.NoArgs,
+		Args:   noArgs,
 		Hidden: true,
 		RunE: func(*cobra.Command, []string) error {
 			return outputError(json.NewEncoder(p.stdout).Encode(daemon.Introduce(buildVersion())))
@@ -55,7 +55,7 @@ configuration is read again all the same.
 
 Exit status: 0, 1 when no agent answers, 2 when the upgrade or the configuration is refused, 3 when --reload has put the
 configuration in force and the upgrade was refused.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.upgrade(cmd.Context(), &f, &q) },
 	}
 	f.register(cmd.Flags())
