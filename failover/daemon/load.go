@@ -9,9 +9,11 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"os"
+	"os/user"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -41,7 +43,22 @@ type LoadError struct {
 }
 
 // Error implements error.
-func (e *LoadError) Error() string { return fmt.Sprintf("read configuration %s: %v", e.File, e.Err) }
+func (e *LoadError) Error() string {
+	text := fmt.Sprintf("read configuration %s: %v", e.File, e.Err)
+	if errors.Is(e.Err, fs.ErrPermission) {
+		text += " to user " + userName() + " (chgrp and chmod 640 let its group read the file, and nobody else)"
+	}
+	return text
+}
+
+// userName returns the name of this process's user, or its number if it has none.
+func userName() string {
+	number := strconv.Itoa(os.Geteuid())
+	if u, err := user.LookupId(number); err == nil {
+		return u.Username
+	}
+	return number
+}
 
 // Unwrap returns the reason.
 func (e *LoadError) Unwrap() error { return e.Err }
