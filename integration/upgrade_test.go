@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -18,16 +19,23 @@ import (
 // nextVersion is what the program of these labs says that it is.
 const nextVersion = "9.9.9-next"
 
-// buildNext builds another version of the program.
-func buildNext(t *testing.T) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "failoverd-next")
+// nextProgram builds another version of the program beside the one under test, once for all labs.
+var nextProgram = sync.OnceValues(func() (path string, err error) {
+	path = filepath.Join(filepath.Dir(binary), "failoverd-next")
 	cmd := exec.Command("go", "build", "-trimpath", "-tags", "grpcnotrace,nethttpomithttp2", "-ldflags", "-s -w -X main.version="+nextVersion,
 		"-o", path, "../cmd/failoverd")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
+		return "", fmt.Errorf("build: %w\n%s", err, out)
 	}
+	return path, nil
+})
+
+// buildNext returns another version of the program.
+func buildNext(t *testing.T) string {
+	t.Helper()
+	path, err := nextProgram()
+	must(t, err)
 	return path
 }
 
@@ -57,6 +65,10 @@ func TestUpgrade(t *testing.T) {
 	dir := buildImpostors(t, next, "other", "older", "dies")
 	must(t, os.WriteFile(filepath.Join(dir, "script"), []byte("#!/bin/sh\nexec "+next+` "$@"`+"\n"), 0o755))
 	must(t, os.WriteFile(filepath.Join(dir, "garbage"), []byte("\x7fELF, and then nothing"), 0o755))
+	foreign, err := os.ReadFile(filepath.Join(dir, "other"))
+	must(t, err)
+	foreign[18], foreign[19] = 0xf7, 0 // e_machine: BPF, which no kernel executes
+	must(t, os.WriteFile(filepath.Join(dir, "foreign"), foreign, 0o755))
 	for _, interval := range []string{"1", "0.1"} {
 		t.Run("advert_int "+interval, func(t *testing.T) {
 			t.Parallel()
@@ -85,6 +97,7 @@ func TestUpgrade(t *testing.T) {
 			u.refused(ma, filepath.Join(dir, "dies"), "exit status 3")
 			u.refused(ma, filepath.Join(dir, "script"), "is a script")
 			u.refused(ma, filepath.Join(dir, "garbage"), "exec format error")
+			u.refused(ma, filepath.Join(dir, "foreign"), "exec format error")
 			u.refused(ma, "/nonexistent", "no such file")
 			u.upgrade(ma, next)
 			u.upgrade(mb, next)

@@ -318,6 +318,9 @@ func (p *program) stateDir(namespace string) string {
 		d, _, _ = strings.Cut(p.getenv("RUNTIME_DIRECTORY"), ":")
 	}
 	if d != "" {
+		if start := p.getenv(startDirectory); start != "" && !filepath.IsAbs(d) {
+			d = filepath.Join(start, d) // where this process is now, in the background, is another place
+		}
 		if abs, err := filepath.Abs(d); err == nil {
 			d = abs
 		}

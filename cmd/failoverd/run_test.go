@@ -122,3 +122,18 @@ func TestRunWithoutPrivileges(t *testing.T) {
 		t.Errorf("said %q, want one line", text)
 	}
 }
+
+// A relative state directory begins where the process in the background was started, also for an agent that is started later.
+func TestStateDirInBackground(t *testing.T) {
+	for _, c := range []struct{ dir, start, want string }{
+		{"/run/x", "/home/u", "/run/x"},
+		{"x", "/home/u", "/home/u/x"},
+		{"../x", "/home/u", "/home/x"},
+	} {
+		env := map[string]string{"FAILOVERD_STATE_DIR": c.dir, startDirectory: c.start}
+		p := &program{getenv: func(k string) string { return env[k] }}
+		if got := p.stateDir(""); got != c.want {
+			t.Errorf("%s from %s: %s, want %s", c.dir, c.start, got, c.want)
+		}
+	}
+}
