@@ -35,6 +35,7 @@ type Capture struct {
 	once  sync.Once
 	lost  atomic.Uint64
 
+	taking sync.Mutex // held by the reader while a frame is neither in the socket nor in frames
 	mu     sync.Mutex
 	frames []Frame
 }
@@ -117,7 +118,10 @@ func (c *Capture) read() {
 			e     error
 		)
 		err := rc.Read(func(fd uintptr) bool {
-			n, on, _, from, e = unix.Recvmsg(int(fd), buf, oob, 0)
+			c.taking.Lock()
+			if n, on, _, from, e = unix.Recvmsg(int(fd), buf, oob, 0); e != nil {
+				c.taking.Unlock()
+			}
 			return e != unix.EAGAIN
 		})
 		switch {
@@ -135,7 +139,46 @@ func (c *Capture) read() {
 			At: at, Node: c.node.name, Interface: c.nic, Data: slices.Clone(buf[:n]),
 			Outgoing: ll != nil && ll.Pkttype == unix.PACKET_OUTGOING,
 		})
+		c.taking.Unlock()
 	}
+}
+
+// catchUp waits until what the kernel had put into the socket by now has been read, so that what was seen by other means can
+// be seen here as well.
+func (c *Capture) catchUp() {
+	rc, err := c.file.SyscallConn()
+	if err != nil {
+		return
+	}
+	for begin := time.Now(); !c.reaches(begin) && time.Since(begin) < readPatience; time.Sleep(readPause) {
+		more := false
+		err := rc.Control(func(fd uintptr) { more = readable(int(fd)) })
+		if err != nil || !more {
+			break
+		}
+	}
+	c.taking.Lock() // what is on its way from the socket
+	defer c.taking.Unlock()
+}
+
+// reaches reports whether the newest frame is younger than an instant.
+func (c *Capture) reaches(at time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.frames) > 0 && c.frames[len(c.frames)-1].At.After(at)
+}
+
+// How long those who read what a witness has seen wait for it to catch up with the kernel, and between two looks.
+const (
+	readPatience = 2 * time.Second
+	readPause    = time.Millisecond
+)
+
+// readable reports whether a socket has something to be read.
+func readable(fd int) bool {
+	p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	n, err := unix.Poll(p, 0)
+	return err == nil && n > 0 && p[0].Revents&unix.POLLIN != 0
 }
 
 func (c *Capture) add(f Frame) {
@@ -164,6 +207,7 @@ func timestamp(oob []byte) (time.Time, bool) {
 
 // Frames returns what has been seen so far, in the order of arrival.
 func (c *Capture) Frames() []Frame {
+	c.catchUp()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.frames)
@@ -171,6 +215,7 @@ func (c *Capture) Frames() []Frame {
 
 // FramesSince returns what has been seen after the first n frames, for a reader that follows.
 func (c *Capture) FramesSince(n int) []Frame {
+	c.catchUp()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.frames[min(n, len(c.frames)):])

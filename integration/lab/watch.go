@@ -78,6 +78,7 @@ type Watch struct {
 	up      map[int32]bool
 	present map[watchedAddress]bool
 
+	taking  sync.Mutex // held while a message is neither in the socket nor in changes, and while the socket is closed
 	mu      sync.Mutex
 	changes []Change
 	missed  int
@@ -109,7 +110,7 @@ func (n *Node) Watch(notify func(Change)) (*Watch, error) {
 	return w, nil
 }
 
-// pollInterval is how long a witness's blocking read lasts before it looks whether it should end.
+// pollInterval is how long a witness waits for news before it looks whether it should end.
 const pollInterval = 50 * time.Millisecond
 
 func monitorSocket() (int, error) {
@@ -118,12 +119,8 @@ func monitorSocket() (int, error) {
 		return -1, fmt.Errorf("open netlink socket: %w", err)
 	}
 	setReceiveBuffer(fd)
-	tv := unix.NsecToTimeval(int64(pollInterval))
-	err = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv)
-	if err == nil {
-		err = unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: unix.RTMGRP_LINK |
-			unix.RTMGRP_IPV4_IFADDR | unix.RTMGRP_IPV6_IFADDR | unix.RTMGRP_IPV4_ROUTE | unix.RTMGRP_IPV6_ROUTE})
-	}
+	err = unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: unix.RTMGRP_LINK |
+		unix.RTMGRP_IPV4_IFADDR | unix.RTMGRP_IPV6_IFADDR | unix.RTMGRP_IPV4_ROUTE | unix.RTMGRP_IPV6_ROUTE})
 	if err != nil {
 		unix.Close(fd)
 		return -1, fmt.Errorf("set up netlink socket: %w", err)
@@ -159,23 +156,46 @@ func (w *Watch) read() {
 	defer close(w.ended)
 	buf := make([]byte, 1<<16)
 	for !w.quit.Load() {
-		n, _, err := unix.Recvfrom(w.fd, buf, 0)
-		at := time.Now().Round(0) // wall clock only, to compare with the kernel's stamps
-		switch {
-		case errors.Is(err, unix.ENOBUFS):
-			w.mu.Lock()
-			w.missed++
-			w.mu.Unlock()
-		case err == nil:
-			msgs, err := syscall.ParseNetlinkMessage(buf[:n])
-			if err != nil {
-				continue
-			}
-			for _, m := range msgs {
-				w.message(at, m)
-			}
+		if _, err := unix.Poll([]unix.PollFd{{Fd: int32(w.fd), Events: unix.POLLIN}}, int(pollInterval/time.Millisecond)); err == nil {
+			w.take(buf)
 		}
 	}
+}
+
+// take reads what there is.
+func (w *Watch) take(buf []byte) {
+	w.taking.Lock()
+	defer w.taking.Unlock()
+	n, _, err := unix.Recvfrom(w.fd, buf, unix.MSG_DONTWAIT)
+	at := time.Now().Round(0) // wall clock only, to compare with the kernel's stamps
+	switch {
+	case errors.Is(err, unix.ENOBUFS):
+		w.mu.Lock()
+		w.missed++
+		w.mu.Unlock()
+	case err == nil:
+		msgs, err := syscall.ParseNetlinkMessage(buf[:n])
+		if err != nil {
+			return
+		}
+		for _, m := range msgs {
+			w.message(at, m)
+		}
+	}
+}
+
+// catchUp waits until what the kernel had told by now has been read.
+func (w *Watch) catchUp() {
+	for begin := time.Now(); w.behind() && time.Since(begin) < readPatience; {
+		time.Sleep(readPause)
+	}
+}
+
+// behind reports whether there is something to be read.
+func (w *Watch) behind() bool {
+	w.taking.Lock()
+	defer w.taking.Unlock()
+	return !w.quit.Load() && readable(w.fd)
 }
 
 func (w *Watch) message(at time.Time, m syscall.NetlinkMessage) {
@@ -292,6 +312,7 @@ func (w *Watch) linkChange(c *Change, m syscall.NetlinkMessage) bool {
 
 // Changes returns what has been seen so far, in order.
 func (w *Watch) Changes() []Change {
+	w.catchUp()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.changes)
@@ -310,6 +331,8 @@ func (w *Watch) Close() (err error) {
 		w.node.lab.disown(w)
 		w.quit.Store(true)
 		<-w.ended
+		w.taking.Lock()
+		defer w.taking.Unlock()
 		err = unix.Close(w.fd)
 	})
 	return err
