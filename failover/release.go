@@ -174,3 +174,26 @@ func (r *router) waitsToLetGo() string {
 	}
 	return "for its routes to be withdrawn before the addresses go"
 }
+
+// Fixtures returns the macvlan interfaces that are to be there, and the addresses that are not to be accepted (no_accept):
+// those of the configuration, and those of routers that a reload has removed and that still hold something.
+func (c *Core) Fixtures() (devices []Device, refused []AddressKey) {
+	devices, refused = c.cfg.Devices(), c.cfg.NotAccepted()
+	for _, r := range c.leaving {
+		old := Config{Routers: []RouterConfig{*r.cfg}}
+		for _, d := range old.Devices() {
+			if !slices.ContainsFunc(devices, func(o Device) bool { return o.Name == d.Name }) {
+				devices = append(devices, d)
+			}
+		}
+		for _, k := range old.NotAccepted() {
+			if !slices.Contains(refused, k) {
+				refused = append(refused, k)
+			}
+		}
+	}
+	return devices, refused
+}
+
+// Leaving returns how many routers a reload has removed that still hold something.
+func (c *Core) Leaving() int { return len(c.leaving) }

@@ -58,6 +58,8 @@ type loop struct {
 
 	askedAddresses, askedObjects bool // the core has asked for a set of them
 
+	leaving int // how many routers were leaving when setFixtures was called last
+
 	loaded   loadState
 	answer   chan<- error // of the reload in this batch
 	orders   orders
@@ -119,6 +121,7 @@ func newLoop(a *Agent, cfg *failover.Config) (*loop, error) {
 	l.health = health.New(health.Options{Log: a.log, Lookup: listed.seen})
 	l.notifier, l.witness = notify.New(a.log), witness.New(a.log)
 	l.notifier.Bar = a.writes.RLocker()
+	l.setFixtures()
 	l.configure(cfg)
 	l.links = newLinks(a, cfg)
 	l.speakers = newSpeakers(a, &l.crew, listed)
@@ -143,10 +146,16 @@ func (l *loop) openKernel() (err error) {
 
 // configure tells those that work by configuration, whatever the roles are.
 func (l *loop) configure(cfg *failover.Config) {
-	l.devices.Set(cfg.Devices(), cfg.NotAccepted(), cfg.NoAcceptCounters)
 	l.health.Configure(cfg)
 	l.notifier.Configure(cfg)
 	l.witness.Configure(cfg)
+}
+
+// setFixtures tells the worker of macvlan interfaces and of the packet filter what is to be there.
+func (l *loop) setFixtures() {
+	devices, refused := l.core.Fixtures()
+	l.devices.Set(devices, refused, l.core.Config().NoAcceptCounters)
+	l.leaving = l.core.Leaving()
 }
 
 // configured returns the keys of all addresses of a configuration.
@@ -278,6 +287,9 @@ func (l *loop) batch() {
 	}
 	l.core.Flush(now, &l.fx)
 	l.perform(now)
+	if l.core.Leaving() != l.leaving {
+		l.setFixtures()
+	}
 	l.housekeeping(now)
 	l.stopped = l.fx.Stopped
 	l.fx.Reset()

@@ -162,6 +162,7 @@ func (l *loop) adopt(cfg *failover.Config) {
 		l.core.Step(now, lc, &l.fx)
 	}
 	l.core.Step(now, failover.Reconfigured{Config: cfg}, &l.fx)
+	l.setFixtures()
 	// A router that is gone has its last word before its socket goes.
 	l.sendAdverts()
 	for _, lc := range l.links.prune() {
