@@ -89,8 +89,8 @@ func (a *anycast) gone(d time.Duration) {
 func (a *anycast) withdrawnFirst(since time.Time) {
 	a.t.Helper()
 	time.Sleep(slack)
-	withdrawn := first(a.t, a.capture.Sightings(), since, "192.0.2.1 ", "withdraw "+service)
-	removed := first(a.t, a.kernel.Sightings(), since, "address removed 198.51.100.1/32 dev lo")
+	withdrawn := first(a.t, a.capture, since, "192.0.2.1 ", "withdraw "+service)
+	removed := first(a.t, a.kernel, since, "address removed 198.51.100.1/32 dev lo")
 	inOrder(a.t, withdrawn, removed, 0)
 	a.t.Logf("withdrawn %v after the cause, address removed %v later", withdrawn.Sub(since), removed.Sub(withdrawn))
 }
@@ -130,8 +130,8 @@ func TestAnycastService(t *testing.T) {
 	t.Parallel()
 	begun := time.Now()
 	a := newAnycast(t)
-	added := first(t, a.kernel.Sightings(), begun, "address added 198.51.100.1/32 dev lo")
-	announced := first(t, a.capture.Sightings(), begun, "192.0.2.1 ", "announce "+service)
+	added := first(t, a.kernel, begun, "address added 198.51.100.1/32 dev lo")
+	announced := first(t, a.capture, begun, "192.0.2.1 ", "announce "+service)
 	inOrder(t, added, announced, 5*time.Millisecond)
 	if !holds(t, a.a, anycastAddress6) {
 		t.Error("the IPv6 address is not there")

@@ -87,8 +87,8 @@ func TestAnycastServiceIPv6(t *testing.T) {
 			t.Errorf("BIRD has no %q in:\n%s", want, out)
 		}
 	}
-	added := first(t, a.kernel.Sightings(), begun, "address added 2001:db8:77::1/128 dev lo")
-	inOrder(t, added, first(t, a.capture.Sightings(), begun, "announce "+service6), 5*time.Millisecond)
+	added := first(t, a.kernel, begun, "address added 2001:db8:77::1/128 dev lo")
+	inOrder(t, added, first(t, a.capture, begun, "announce "+service6), 5*time.Millisecond)
 	client, err := a.c.Probe(anycastAddress6)
 	must(t, err)
 	if _, by, err := client.WaitForAnswer(time.Now(), 3*time.Second); err != nil || by != "a" {
@@ -100,8 +100,8 @@ func TestAnycastServiceIPv6(t *testing.T) {
 		a.route6(false, 2*time.Second)
 		waitFor(t, 2*time.Second, "the address to be gone", func() bool { return !holds(t, a.a, anycastAddress6) })
 		time.Sleep(slack)
-		withdrawn := first(t, a.capture.Sightings(), since, "withdraw "+service6)
-		removed := first(t, a.kernel.Sightings(), since, "address removed 2001:db8:77::1/128 dev lo")
+		withdrawn := first(t, a.capture, since, "withdraw "+service6)
+		removed := first(t, a.kernel, since, "address removed 2001:db8:77::1/128 dev lo")
 		inOrder(t, withdrawn, removed, 0)
 		t.Logf("withdrawn %v after the cause, address removed %v later", withdrawn.Sub(since), removed.Sub(withdrawn))
 	}

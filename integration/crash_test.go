@@ -132,10 +132,7 @@ func (c *crashLab) resigned(at time.Time, pid int) {
 	t.Helper()
 	waitFor(t, 3*crashSecond, "b to be MASTER", func() bool { r := c.mb.router(); return r != nil && r.State == "MASTER" })
 	n, first := c.released(at)
-	took := time.Time{}
-	if list := c.adverts("192.0.2.2", at); len(list) > 0 {
-		took = list[0].At
-	}
+	took := c.firstAdvert("192.0.2.2", at)
 	waitFor(t, 3*crashSecond, "a to let go of the address", func() bool { return !holds(t, c.a, c.vip) })
 	let := time.Since(at)
 	time.Sleep(crashSecond / 2)

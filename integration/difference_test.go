@@ -162,7 +162,7 @@ func TestReloadByDifference(t *testing.T) {
 			t.Fatalf("reload: exit %d: %s", code, out)
 		}
 		a.waitState("MASTER", 5*time.Second)
-		first(t, e.capture.Sightings(), begin, "vrid 51", "priority 0")
+		first(t, e.capture, begin, "vrid 51", "priority 0")
 		if speakerOf(t, a) != child {
 			t.Error("the speaker was started again")
 		}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"failoverd/failover"
 	"failoverd/integration/lab"
 )
 
@@ -173,9 +174,12 @@ func lastResort(c *lab.Capture, src string, since time.Time) (time.Time, bool) {
 	return time.Time{}, false
 }
 
+// speakerLag is how much later than the speaker's acknowledgement an UPDATE leaves, at most, on a busy machine.
+const speakerLag = 50 * time.Millisecond
+
 // TestDrainBehindAnUpstream: the drained router announces its route as the last resort and goes on forwarding; only when
-// its successor has announced the route is it withdrawn, and only then does the address go. A client behind the upstream
-// loses nothing.
+// its successor has announced the route is it withdrawn, and only when the upstream has had withdraw_grace to follow does
+// the address go. A client behind the upstream loses nothing.
 func TestDrainBehindAnUpstream(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t, "")
@@ -201,23 +205,22 @@ func TestDrainBehindAnUpstream(t *testing.T) {
 	a.ask("drain")
 	takesOver(t, b, a, vip)
 	unbroken(t, probe, begin, "drain", "b")
-	time.Sleep(slack)
-	wire := e.capture.Sightings()
+	wire := e.capture
 	zero := first(t, wire, begin, "vrrp 192.0.2.1 >", "priority 0")
-	resort, ok := lastResort(e.capture, "192.0.2.1", begin)
-	if !ok {
-		t.Fatalf("no UPDATE with graceful-shutdown:\n%s", lab.Describe(wire, begin))
-	}
 	announced := first(t, wire, begin, "192.0.2.2 ", "announce")
 	withdrawn := first(t, wire, begin, "192.0.2.1 ", "withdraw")
-	removed := first(t, w.Sightings(), begin, "address removed 198.51.100.10/32")
+	resort, ok := lastResort(wire, "192.0.2.1", begin)
+	if !ok {
+		t.Fatalf("no UPDATE with graceful-shutdown:\n%s", lab.Describe(wire.Sightings(), begin))
+	}
+	removed := first(t, w, begin, "address removed 198.51.100.10/32")
 	inOrder(t, zero, resort, 0)
 	inOrder(t, resort, announced, 0)
 	inOrder(t, announced, withdrawn, 0)
-	// The speaker acknowledges once its table has changed, and the UPDATE leaves a moment later.
-	inOrder(t, withdrawn, removed, 5*time.Millisecond)
-	t.Logf("priority 0, last resort +%v, successor's UPDATE +%v, withdrawal +%v, address removed +%v",
-		resort.Sub(zero), announced.Sub(zero), withdrawn.Sub(zero), removed.Sub(zero))
+	// The grace counts from when the speaker's table has changed, and the UPDATE leaves a moment later.
+	inOrder(t, withdrawn.Add(failover.DefaultWithdrawGrace), removed, speakerLag)
+	t.Logf("priority 0, last resort +%v, successor's UPDATE +%v, withdrawal +%v, address removed %v after that",
+		resort.Sub(zero), announced.Sub(zero), withdrawn.Sub(zero), removed.Sub(withdrawn))
 
 	begin = time.Now()
 	a.ask("undrain")
@@ -230,4 +233,30 @@ func TestDrainBehindAnUpstream(t *testing.T) {
 	must(t, err)
 	takesOver(t, b, a, vip)
 	unbroken(t, probe, begin, "stop", "b")
+}
+
+// TestRemovalSettles: a router that a reload removes keeps its address, and the macvlan interface that it is on, until the
+// upstream has had withdraw_grace to follow the withdrawal. What the new file has in its place is there at once.
+func TestRemovalSettles(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t, "")
+	text := e.speaker("a", "") + e.instance(prioA, 3, "0.2", append(announce(service+" speaker EDGE"), "use_vmac")...)
+	a := startAgent(t, e.lab, e.a, text)
+	a.waitState("MASTER", 8*time.Second)
+	a.waitSession(15 * time.Second)
+	e.waitRoute("192.0.2.1", true, 5*time.Second)
+	w := watchOf(t, e.a)
+	begin := time.Now()
+	next := e.speaker("a", "") + strings.NewReplacer("virtual_router_id 51", "virtual_router_id 52", "192.0.2.10/32", "192.0.2.11/32").
+		Replace(e.instance(prioA, 3, "0.2", "use_vmac"))
+	if out, code := a.rewrite(next); code != 0 {
+		t.Fatalf("reload: exit %d: %s", code, out)
+	}
+	first(t, w, begin, "link up vrrp.52")
+	withdrawn := first(t, e.capture, begin, "192.0.2.1 ", "withdraw")
+	removed := first(t, w, begin, "address removed 192.0.2.10/32 dev vrrp.51")
+	inOrder(t, withdrawn.Add(failover.DefaultWithdrawGrace), removed, speakerLag)
+	t.Logf("the address is removed %v after the withdrawal", removed.Sub(withdrawn))
+	waitFor(t, 2*time.Second, "the interface to be gone", func() bool { _, err := e.a.HardwareAddr("vrrp.51"); return err != nil })
+	waitFor(t, 5*time.Second, "the other address", func() bool { return holds(t, e.a, netip.MustParseAddr("192.0.2.11")) })
 }

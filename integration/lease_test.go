@@ -24,7 +24,7 @@ func TestAddressRestored(t *testing.T) {
 		_, ok := lab.First(w.Sightings(), deleted, "address added 192.0.2.10/32")
 		return ok
 	})
-	back := first(t, w.Sightings(), deleted, "address added 192.0.2.10/32")
+	back := first(t, w, deleted, "address added 192.0.2.10/32")
 	t.Logf("back after %v", back.Sub(deleted))
 	time.Sleep(time.Second)
 	if text := logOf(t, a.proc); strings.Count(text, "put back") != 1 {

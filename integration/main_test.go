@@ -231,6 +231,18 @@ func (n *lan) adverts(src string, since time.Time) []lab.Packet {
 	return out
 }
 
+// firstAdvert waits for an advertisement from an address since a time, of which others have told already, and returns when it
+// was sent.
+func (n *lan) firstAdvert(src string, since time.Time) time.Time {
+	n.t.Helper()
+	var list []lab.Packet
+	waitFor(n.t, sightPatience, "an advertisement from "+src+" to be read", func() bool {
+		list = n.adverts(src, since)
+		return len(list) > 0
+	})
+	return list[0].At
+}
+
 // source returns the address that a host of this LAN sends multicast advertisements from.
 func (n *lan) source(host string) string {
 	if n.v6 {

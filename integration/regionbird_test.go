@@ -90,7 +90,7 @@ func TestOrderlyFailbackWithBIRD(t *testing.T) {
 	if o := r.probe.Longest(before, after); o.Duration()-o.Blind > 0 {
 		t.Errorf("the return cost %v", o)
 	}
-	wire, kernel := capture.Sightings(), r.hk.watch.Sightings()
+	wire, kernel := capture, r.hk.watch
 	marked := first(t, wire, before, ispHK+" ", "announce", service)
 	withdrawn := first(t, wire, marked, ispHK+" ", "withdraw", service)
 	removed := first(t, kernel, before, "address removed "+regionVIP)

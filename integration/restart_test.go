@@ -46,14 +46,13 @@ func TestReloadRestartsOne(t *testing.T) {
 			waitFor(t, 5*time.Second, "both to be MASTER", func() bool { return masters(a) == 2 })
 			time.Sleep(slack)
 			if c.vrid != 0 {
-				first(t, g.capture.Sightings(), begin, fmt.Sprintf("vrid %d ", c.vrid), "priority 0")
+				first(t, g.capture, begin, fmt.Sprintf("vrid %d ", c.vrid), "priority 0")
 			}
-			seen := w.Sightings()
-			first(t, seen, begin, "address added "+c.come)
+			first(t, w, begin, "address added "+c.come)
 			if c.gone != "" {
-				first(t, seen, begin, "address removed "+c.gone)
+				first(t, w, begin, "address removed "+c.gone)
 			}
-			for _, s := range seen {
+			for _, s := range w.Sightings() {
 				if s.At.After(begin) && strings.Contains(s.What, "192.0.2.60") && !strings.Contains(s.What, "renewed") {
 					t.Errorf("the other instance's address: %s", s.What)
 				}

@@ -169,11 +169,11 @@ func TestOrderOnTheWire_V3_TX_18(t *testing.T) {
 	waitFor(t, 2*time.Second, "b to let the address go", func() bool { return !holds(t, e.b, e.vip) })
 	time.Sleep(slack)
 
-	wire := e.capture.Sightings()
+	wire := e.capture
 	gained := func(src string, w *lab.Watch, since time.Time) {
 		t.Helper()
 		advert := first(t, wire, since, "vrrp "+src+" >", "vrid 51")
-		added := first(t, w.Sightings(), since, "address added 192.0.2.10/32")
+		added := first(t, w, since, "address added 192.0.2.10/32")
 		garp := first(t, wire, since, "arp announces 192.0.2.10")
 		update := first(t, wire, since, src+" ", "announce")
 		// The news of an address is stamped when it is read, which on a busy machine is after the fact.
@@ -190,21 +190,37 @@ func TestOrderOnTheWire_V3_TX_18(t *testing.T) {
 
 	heard := first(t, wire, returned, "vrrp 192.0.2.1 >", "priority 200")
 	withdrawn := first(t, wire, heard, "192.0.2.2 ", "withdraw")
-	removed := first(t, wb.Sightings(), returned, "address removed 192.0.2.10/32")
+	removed := first(t, wb, returned, "address removed 192.0.2.10/32")
 	inOrder(t, heard, withdrawn, 0)
 	inOrder(t, withdrawn, removed, 0)
 	t.Logf("loss of role to withdrawal %v, address removed %v later", withdrawn.Sub(heard), removed.Sub(withdrawn))
 	noGratuitousReply(t, e.capture)
 }
 
-func first(t *testing.T, list []lab.Sighting, since time.Time, parts ...string) time.Time {
+func first(t *testing.T, w witness, since time.Time, parts ...string) time.Time {
 	t.Helper()
-	s, ok := lab.First(list, since, parts...)
-	if !ok {
+	var (
+		list []lab.Sighting
+		s    lab.Sighting
+		ok   bool
+	)
+	err := lab.WaitFor(t.Context(), sightPatience, "", func() bool {
+		list = w.Sightings()
+		s, ok = lab.First(list, since, parts...)
+		return ok
+	})
+	if err != nil {
 		t.Fatalf("%q not seen; seen:\n%s", parts, lab.Describe(list, since))
 	}
 	return s.At
 }
+
+// witness is a capture, or a watch.
+type witness interface{ Sightings() []lab.Sighting }
+
+// sightPatience is how long something is waited for that must have happened, as others have told: on a busy machine, a packet
+// reaches a capture after the one that it is for has acted on it.
+const sightPatience = 2 * time.Second
 
 func inOrder(t *testing.T, a, b time.Time, tolerance time.Duration) {
 	t.Helper()
@@ -241,10 +257,10 @@ func TestOrderlyStop_V3_TX_16(t *testing.T) {
 		t.Errorf("exit code %d after an orderly stop", st.ExitCode())
 	}
 	time.Sleep(slack)
-	wire := e.capture.Sightings()
+	wire := e.capture
 	zero := first(t, wire, stopped, "vrrp 192.0.2.1 >", "priority 0")
 	withdrawn := first(t, wire, stopped, "192.0.2.1 ", "withdraw")
-	inOrder(t, withdrawn, first(t, w.Sightings(), stopped, "address removed 192.0.2.10/32"), 0)
+	inOrder(t, withdrawn, first(t, w, stopped, "address removed 192.0.2.10/32"), 0)
 	n := 0
 	for _, p := range e.adverts("192.0.2.1", zero) {
 		n++

@@ -186,9 +186,9 @@ func (p *vmacPair) checkAdverts(base bool) {
 func (p *vmacPair) checkOrder(wb *lab.Watch, since time.Time) {
 	t := p.t
 	t.Helper()
-	wire := p.capture.Sightings()
+	wire := p.capture
 	ad := first(t, wire, since, "vrrp "+p.sourceOf("b")+" >", "vrid 51")
-	added := first(t, wb.Sightings(), since, "address added "+p.vip.String()+"/", "dev "+p.device)
+	added := first(t, wb, since, "address added "+p.vip.String()+"/", "dev "+p.device)
 	said := first(t, wire, since, "announces "+p.vip.String()+" at "+p.mac)
 	inOrder(t, ad, added, 0)
 	inOrder(t, added, said, 5*time.Millisecond)
