@@ -30,6 +30,7 @@ func (p *printer) scripts(cfg *failover.Config) {
 
 // process are the words of global_defs about the agent's process and its dumps.
 func (p *printer) process(cfg *failover.Config) {
+	p.when(cfg.Process.HasNice, "vrrp_priority", cfg.Process.Nice)
 	p.when(cfg.Process.RealTime != 0, "vrrp_rt_priority", cfg.Process.RealTime)
 	p.when(cfg.Process.NoSwap, "vrrp_no_swap")
 	p.when(cfg.Dump.Data != "", "state_dump_file", quote(cfg.Dump.Data))

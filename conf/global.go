@@ -47,6 +47,7 @@ type globals struct {
 
 	namespace field[string]
 	realTime  field[int]
+	nice      field[int]
 	noSwap    bool
 
 	dumpData, dumpStats, dumpJSON field[string]
@@ -136,6 +137,7 @@ func (d *decoder) resolveGlobals(cfg *failover.Config) {
 	cfg.ScriptSecurity, cfg.SupplementaryGroups = g.scriptSecurity, g.supplementary
 	cfg.StatesOnReload = g.statesOnReload.or(true)
 	cfg.Process = failover.ProcessSettings{NetNamespace: g.namespace.or(""), RealTime: g.realTime.or(0), NoSwap: g.noSwap}
+	cfg.Process.Nice, cfg.Process.HasNice = g.nice.or(0), g.nice.ok
 	cfg.Dump = failover.DumpFiles{
 		Data: g.dumpData.or(""), Stats: g.dumpStats.or(""), JSON: g.dumpJSON.or(""), JSONVersion: g.jsonVersion.or(0),
 	}

@@ -98,10 +98,10 @@ var globalWords = newTable("global_defs",
 		"smtp_helo_name", "smtp_connect_timeout", "smtp_alert", "smtp_alert_vrrp", "smtp_alert_checker", "no_email_faults",
 		"no_checker_emails"),
 	all[*globals](ignored, "scheduling", "use the service manager", "max_auto_priority", "min_auto_priority_delay",
-		"vrrp_priority", "checker_priority", "bfd_priority", "checker_rt_priority", "bfd_rt_priority",
-		"vrrp_cpu_affinity", "checker_cpu_affinity", "bfd_cpu_affinity", "vrrp_rlimit_rttime", "vrrp_rlimit_rtime",
-		"checker_rlimit_rttime", "checker_rlimit_rtime", "bfd_rlimit_rttime", "bfd_rlimit_rtime",
-		"checker_no_swap", "bfd_no_swap"),
+		"checker_priority", "bfd_priority", "checker_rt_priority", "bfd_rt_priority",
+		"vrrp_cpu_affinity", "checker_cpu_affinity", "bfd_cpu_affinity", "checker_no_swap", "bfd_no_swap"),
+	all[*globals](ignored, "limits of real time", "an agent that hangs is ended by the service manager's watchdog, and the kernel leaves other processes 5 % of the time",
+		"vrrp_rlimit_rttime", "vrrp_rlimit_rtime", "checker_rlimit_rttime", "checker_rlimit_rtime", "bfd_rlimit_rttime", "bfd_rlimit_rtime"),
 	all[*globals](ignored, "process control", "failoverd has one process of its own and a speaker", "process_names",
 		"process_name", "vrrp_process_name", "checker_process_name", "bfd_process_name", "umask", "use_symlink_paths",
 		"tmp_config_directory", "config_save_dir", "random_seed", "iproute_usr_dir", "iproute_etc_dir"),
@@ -140,6 +140,7 @@ var scriptRows = []row[*globals]{
 
 // processRows are about the agent's process, and about what it leaves behind.
 var processRows = []row[*globals]{
+	single("vrrp_priority", func(d *decoder, g *globals, c *cursor) { g.nice.set(d.between(c, -20, 19)) }),
 	single("vrrp_rt_priority", func(d *decoder, g *globals, c *cursor) { g.realTime.set(d.int(c, 1, 99)) }),
 	word("vrrp_no_swap", func(_ *decoder, g *globals, _ *cursor) { g.noSwap = true }),
 	single("vmac_prefix", func(d *decoder, g *globals, c *cursor) { g.vmacPrefix.set(d.device(c)) }),

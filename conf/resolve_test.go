@@ -62,7 +62,7 @@ func TestWhatDoesNotGoTogether(t *testing.T) {
 		{"a speaker that is defined later", minimal("A", 1, "virtual_ipaddress { 10.0.0.1 }\nbgp_announce { 198.51.100.0/24 speaker S }") + speaker, ""},
 		{"a speaker that is not there", speaker + minimal("A", 1, "virtual_ipaddress { 10.0.0.1 }\nbgp_announce { 198.51.100.0/24 speaker EDGE }"), `4:40: error: speaker EDGE: there is no such bgp_speaker`},
 		{"a route of two instances", speaker + minimal("A", 1, "virtual_ipaddress { 10.0.0.1 }\nbgp_announce { 198.51.100.0/24 speaker S }") + minimal("B", 2, "virtual_ipaddress { 10.0.0.2 }\nbgp_announce { 198.51.100.0/24 speaker S }"), `8:16: warning: bgp_announce 198.51.100.0/24 speaker S: vrrp_instance A announces it too`},
-		{"words of one group are said once", "global_defs {\nsmtp_server x\nsmtp_alert on\nvrrp_cpu_affinity 1\nvrrp_priority 3\n}\n" + minimal("A", 1, "smtp_alert on\nvirtual_ipaddress { 10.0.0.1 }"), "2:1: warning: smtp_server is ignored: failoverd sends none (said once for mail)\n4:1: warning: vrrp_cpu_affinity is ignored: use the service manager (said once for scheduling)"},
+		{"words of one group are said once", "global_defs {\nsmtp_server x\nsmtp_alert on\nvrrp_cpu_affinity 1\nchecker_priority 3\n}\n" + minimal("A", 1, "smtp_alert on\nvirtual_ipaddress { 10.0.0.1 }"), "2:1: warning: smtp_server is ignored: failoverd sends none (said once for mail)\n4:1: warning: vrrp_cpu_affinity is ignored: use the service manager (said once for scheduling)"},
 	}
 	for _, r := range rows {
 		t.Run(r.name, func(t *testing.T) {

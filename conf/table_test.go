@@ -30,14 +30,14 @@ var inventory = map[string]map[string]string{
 			vrrp_owner_ignore_adverts vrrp_check_unicast_src vrrp_skip_check_adv_addr v3_checksum_as_v2 vrrp_startup_delay
 			vrrp_delay_after_boot log_unknown_vrids dynamic_interfaces notify_fifo notify_fifo_script vrrp_notify_fifo
 			vrrp_notify_fifo_script vrrp_notify_priority_changes fifo_write_vrrp_states_on_reload startup_script
-			startup_script_timeout shutdown_script shutdown_script_timeout reload_check_config vrrp_rt_priority vrrp_no_swap
+			startup_script_timeout shutdown_script shutdown_script_timeout reload_check_config vrrp_priority vrrp_rt_priority vrrp_no_swap
 			nftables_counters vmac_prefix json_version state_dump_file stats_dump_file json_dump_file
 			status_socket vip_lease bgp_lease on_crash strict_config event_log record record_size metrics_listen`,
 		"ignored": `notification_email notification_email_from smtp_server smtp_helo_name smtp_connect_timeout smtp_alert
 			smtp_alert_vrrp smtp_alert_checker no_email_faults no_checker_emails checker_log_all_failures use_symlink_paths
 			umask random_seed vrrp_strict disable_local_igmp lvs_notify_fifo lvs_notify_fifo_script reload_time_file
 			reload_repeat reload_file include_check config_save_dir tmp_config_directory vrrp_iptables vrrp_ipsets nftables
-			nftables_priority nftables_ifindex vrrp_priority vrrp_cpu_affinity vrrp_rlimit_rttime vrrp_process_name
+			nftables_priority nftables_ifindex vrrp_cpu_affinity vrrp_rlimit_rttime vrrp_process_name
 			process_names process_name max_auto_priority min_auto_priority_delay checker_priority bfd_priority
 			checker_rt_priority bfd_rt_priority checker_no_swap bfd_no_swap checker_cpu_affinity bfd_cpu_affinity
 			checker_rlimit_rttime bfd_rlimit_rttime checker_process_name bfd_process_name vrrp_netlink_cmd_rcv_bufs

@@ -141,8 +141,11 @@ func (d *decoder) int(c *cursor, lo, hi int) (int, Token, bool) {
 }
 
 // signed returns a whole number from -limit to limit.
-func (d *decoder) signed(c *cursor, limit int) (int, Token, bool) {
-	want := fmt.Sprintf("%d to %d", -limit, limit)
+func (d *decoder) signed(c *cursor, limit int) (int, Token, bool) { return d.between(c, -limit, limit) }
+
+// between returns a whole number from lo to hi, either of which may be negative.
+func (d *decoder) between(c *cursor, lo, hi int) (int, Token, bool) {
+	want := fmt.Sprintf("%d to %d", lo, hi)
 	t, ok := d.next(c, want)
 	if !ok {
 		return 0, t, false
@@ -152,7 +155,7 @@ func (d *decoder) signed(c *cursor, limit int) (int, Token, bool) {
 	case errors.Is(err, strconv.ErrSyntax):
 		d.errorf(t, "%s %q: not a whole number (want %s)", c.keyword.Text, t.Text, want)
 		return 0, t, false
-	case err != nil || n < -limit || n > limit:
+	case err != nil || n < lo || n > hi:
 		d.errorf(t, "%s %s: out of range (want %s)", c.keyword.Text, t.Text, want)
 		return 0, t, false
 	}

@@ -98,6 +98,9 @@ type ProcessSettings struct {
 	// NetNamespace is the network namespace that the agent works in (net_namespace): a name in /run/netns; empty: its
 	// own.
 	NetNamespace string
+	// Nice is the nice value of the agent's threads (vrrp_priority), -20 to 19, if HasNice; otherwise the agent chooses.
+	Nice    int
+	HasNice bool
 	// RealTime is the SCHED_RR priority of the agent's threads (vrrp_rt_priority), 1 to 99; 0: not real time.
 	RealTime int
 	// NoSwap locks the agent's memory (vrrp_no_swap).

@@ -73,6 +73,12 @@ var startSettings = []parameter[Config]{
 	value("record_size", "", func(c *Config) string { return strconv.Itoa(c.Record.LimitMB) + " MB" }),
 	value("startup_script_timeout", "", func(c *Config) string { return duration(c.StartupTimeout) }),
 	value("net_namespace", "", func(c *Config) string { return orNone(c.Process.NetNamespace) }),
+	value("vrrp_priority", "", func(c *Config) string {
+		if !c.Process.HasNice {
+			return "none"
+		}
+		return strconv.Itoa(c.Process.Nice)
+	}),
 	value("vrrp_rt_priority", "", func(c *Config) string { return strconv.Itoa(c.Process.RealTime) }),
 	value("vrrp_no_swap", "", func(c *Config) string { return onOff(c.Process.NoSwap) }),
 }

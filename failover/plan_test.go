@@ -95,7 +95,7 @@ router D eth0/4/54 priority 255
 	{name: "secrets", old: planBase, next: planBase, change: secrets},
 	{name: "next start", old: planBase, next: planBase, change: func(_, n *failover.Config) {
 		n.Metrics = netip.MustParseAddrPort("127.0.0.1:9112")
-		n.StatusSocket, n.Process = "/run/other.sock", failover.ProcessSettings{NetNamespace: "red", RealTime: 50, NoSwap: true}
+		n.StatusSocket, n.Process = "/run/other.sock", failover.ProcessSettings{NetNamespace: "red", Nice: -5, HasNice: true, RealTime: 50, NoSwap: true}
 		n.StartupScript = &failover.Command{Args: []string{"/etc/up"}}
 	}},
 	{name: "static", old: planBase + "static_address 192.0.2.1/24 eth0\nstatic_route 203.0.113.0/24 via 192.0.2.254\nstatic_rule from 192.0.2.0/24 table 5 priority 10\n", next: planBase + "static_address 192.0.2.1/24 eth0 lease 3s\nstatic_route 203.0.113.0/24 via 192.0.2.253\nstatic_route 203.0.113.0/24 dev eth0 metric 5\nstatic_rule from 192.0.2.0/24 table 6 priority 10\n"},

@@ -40,3 +40,33 @@ func TestStartOrdinary(t *testing.T) {
 	}()
 	<-done
 }
+
+// TestStartOrdinaryNice does the same with a nice value.
+func TestStartOrdinaryNice(t *testing.T) {
+	if os.Geteuid() != 0 || !mayRestore() {
+		t.Skip("SKIPPED, NOT PASSED: needs root, and CAP_SYS_NICE")
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // and never unlocks, so that the thread ends here
+		if err := unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Nice: -5}, 0); err != nil {
+			t.Error(err)
+			return
+		}
+		var out strings.Builder
+		cmd := exec.Command("cut", "-d ", "-f19", "/proc/self/stat")
+		cmd.Stdout = &out
+		if err := StartOrdinary(cmd); err != nil {
+			t.Error(err)
+			return
+		}
+		if err := cmd.Wait(); err != nil || out.String() != "0\n" {
+			t.Errorf("nice value of the process: %q, %v, want 0", out.String(), err)
+		}
+		if a, err := unix.SchedGetAttr(0, 0); err != nil || a.Nice != -5 || a.Flags != 0 {
+			t.Errorf("the thread has %+v, %v", a, err)
+		}
+	}()
+	<-done
+}

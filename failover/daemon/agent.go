@@ -310,8 +310,8 @@ func lockNamespace() (io.Closer, error) {
 func (a *Agent) start(ctx context.Context) error {
 	l := a.loop
 	cfg := l.core.Config()
-	if priority := a.beRealTime(&cfg.Process); priority > 0 {
-		l.crew.spawn("real time", func() { a.keepRealTime(ctx, priority) })
+	if priority := a.beInTime(&cfg.Process); priority > 0 {
+		l.crew.spawn("real time", func() { a.keepRank(ctx, rank{realTime: priority}) })
 	}
 	var srv *status.Server
 	var err error

@@ -21,35 +21,64 @@ const threadGap = time.Second
 // collection costs time, and the memory of an agent is small; GOGC has precedence.
 const realTimeGC = 400
 
-// beRealTime locks the agent's memory and gives every thread that it has a real-time priority, as far as the configuration
-// asks for it and the process may. What is refused is logged, and the agent goes on without. It returns the priority that
-// they have, or 0.
+// rank is how the threads of the agent are scheduled: SCHED_RR with realTime, 1 to 99, or if that is 0, SCHED_OTHER with a
+// nice value.
+type rank struct{ realTime, nice int }
+
+// mostUrgent is the nice value of an agent that nobody has given another one. It needs one part of a hundred of a processor,
+// but needs it in time: with the nice value of everybody else, its advertisements are late on a busy machine by more than
+// Active_Down_Interval at advert_int 10 ms, and the address moves for nothing.
+const mostUrgent = -20
+
+// beInTime locks the agent's memory and gives every thread that it has a rank, as far as the configuration asks for it and
+// the process may. What was asked for and is refused is logged, and the agent goes on without. It returns the real-time
+// priority that they have, or 0.
 //
-// Threads that come later inherit the priority from the one that makes them, so that none is ever without while the
-// machine is starved. Processes would, too: whoever starts one sets SCHED_RESET_ON_FORK on its thread for that moment.
-func (a *Agent) beRealTime(p *failover.ProcessSettings) (priority int) {
+// Threads that come later inherit the rank from the one that makes them, so that none is ever without while the machine is
+// starved. Processes would, too: whoever starts one sets SCHED_RESET_ON_FORK on its thread for that moment.
+func (a *Agent) beInTime(p *failover.ProcessSettings) (realTime int) {
 	if p.NoSwap || p.RealTime > 0 {
 		if err := lockMemory(); err != nil {
 			a.log.Warn("memory not locked", "err", err)
 		}
 	}
-	if p.RealTime == 0 {
-		return 0
-	}
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(realTimeGC)
-	}
-	if err := raiseThreads(p.RealTime); err != nil {
+	if p.RealTime > 0 {
+		if os.Getenv("GOGC") == "" {
+			debug.SetGCPercent(realTimeGC)
+		}
+		r := rank{realTime: p.RealTime}
+		err := raiseThreads(r)
+		if err == nil {
+			a.log.Info("real-time priority", "policy", "SCHED_RR", "priority", p.RealTime)
+			return p.RealTime
+		}
 		a.log.Warn("no real-time priority", "err", err)
-		return 0
 	}
-	a.log.Info("real-time priority", "policy", "SCHED_RR", "priority", p.RealTime)
-	return p.RealTime
+	a.beNice(p)
+	return 0
 }
 
-// keepRealTime looks for threads that did not inherit the priority, until ctx ends: without CAP_SYS_NICE the kernel does not
-// let a thread that has started a process get rid of SCHED_RESET_ON_FORK.
-func (a *Agent) keepRealTime(ctx context.Context, priority int) {
+// beNice gives the threads the configured nice value, or the most urgent one if neither the configuration nor who started
+// the process (Nice= of systemd) has chosen one. The latter takes CAP_SYS_NICE, with which children do not inherit it.
+func (a *Agent) beNice(p *failover.ProcessSettings) {
+	r := rank{nice: p.Nice}
+	if !p.HasNice {
+		old, err := unix.SchedGetAttr(0, 0)
+		if err != nil || old.Policy != unix.SCHED_NORMAL || old.Nice != 0 || !capable(unix.CAP_SYS_NICE) {
+			return
+		}
+		r.nice = mostUrgent
+	}
+	if err := raiseThreads(r); err != nil {
+		a.log.Warn("nice value not set", "err", err)
+		return
+	}
+	a.log.Info("nice value", "nice", r.nice)
+}
+
+// keepRank looks for threads that did not inherit the rank, until ctx ends: without CAP_SYS_NICE the kernel does not let a
+// thread that has started a process get rid of SCHED_RESET_ON_FORK.
+func (a *Agent) keepRank(ctx context.Context, r rank) {
 	tick := time.NewTicker(threadGap)
 	defer tick.Stop()
 	for {
@@ -57,17 +86,17 @@ func (a *Agent) keepRealTime(ctx context.Context, priority int) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if err := raiseThreads(priority); err != nil {
-				a.log.Warn("real-time priority not kept", "err", err)
+			if err := raiseThreads(r); err != nil {
+				a.log.Warn("priority of threads not kept", "err", err)
 				return
 			}
 		}
 	}
 }
 
-// raiseThreads makes every thread of the process SCHED_RR. It reads the list until it finds none that was not: what came
+// raiseThreads gives every thread of the process a rank. It reads the list until it finds none that had another: what came
 // while it was reading is among them, or inherits.
-func raiseThreads(priority int) error {
+func raiseThreads(r rank) error {
 	for {
 		tasks, err := os.ReadDir("/proc/self/task")
 		if err != nil {
@@ -79,7 +108,7 @@ func raiseThreads(priority int) error {
 			if err != nil {
 				continue
 			}
-			did, err := raiseThread(tid, priority)
+			did, err := raiseThread(tid, r)
 			if err != nil {
 				return err
 			}
@@ -91,26 +120,48 @@ func raiseThreads(priority int) error {
 	}
 }
 
-// raiseThread leaves one that has the priority alone, whatever flags it has: it may be about to start a process.
-func raiseThread(tid, priority int) (raised bool, err error) {
+// raiseThread leaves one that has the rank alone, whatever flags it has: it may be about to start a process. One of a class
+// that somebody else has given it - batch, idle, real time - gets no nice value.
+func raiseThread(tid int, r rank) (raised bool, err error) {
 	old, err := unix.SchedGetAttr(tid, 0)
 	switch {
-	case errors.Is(err, unix.ESRCH), err == nil && old.Policy == unix.SCHED_RR && old.Priority == uint32(priority):
+	case errors.Is(err, unix.ESRCH), err == nil && r.on(old):
 		return false, nil
 	case err != nil:
 		return false, fmt.Errorf("read scheduling: %w", err)
 	}
-	attr := unix.SchedAttr{
-		Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Priority: uint32(priority), Flags: old.Flags & unix.SCHED_FLAG_RESET_ON_FORK,
+	attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Flags: old.Flags & unix.SCHED_FLAG_RESET_ON_FORK}
+	if r.realTime > 0 {
+		attr.Policy, attr.Priority = unix.SCHED_RR, uint32(r.realTime)
+	} else {
+		attr.Policy, attr.Nice, attr.Runtime = unix.SCHED_NORMAL, int32(r.nice), old.Runtime
 	}
 	switch err := unix.SchedSetAttr(tid, &attr, 0); {
 	case err == nil, errors.Is(err, unix.ESRCH):
 		return err == nil, nil
-	case errors.Is(err, unix.EPERM):
-		return false, fmt.Errorf("set SCHED_RR priority %d: %w (CAP_SYS_NICE, or a limit of at least that: LimitRTPRIO=%d in systemd)", priority, err, priority)
 	default:
-		return false, fmt.Errorf("set SCHED_RR priority %d: %w", priority, err)
+		return false, r.refused(err)
 	}
+}
+
+// on reports whether a thread is to stay as it is.
+func (r rank) on(a *unix.SchedAttr) bool {
+	if r.realTime > 0 {
+		return a.Policy == unix.SCHED_RR && a.Priority == uint32(r.realTime)
+	}
+	return a.Policy != unix.SCHED_NORMAL || a.Nice == int32(r.nice)
+}
+
+// refused says what a process would need that the kernel has refused the rank.
+func (r rank) refused(err error) error {
+	what, limit := fmt.Sprintf("set SCHED_RR priority %d", r.realTime), fmt.Sprintf("LimitRTPRIO=%d", r.realTime)
+	if r.realTime == 0 {
+		what, limit = fmt.Sprintf("set nice value %d", r.nice), fmt.Sprintf("LimitNICE=%d", r.nice)
+	}
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
+		return fmt.Errorf("%s: %w (CAP_SYS_NICE, or a limit of at least that: %s in systemd)", what, err, limit)
+	}
+	return fmt.Errorf("%s: %w", what, err)
 }
 
 // lockMemory keeps the memory of the process from being swapped out, also what it gets later. Pages are locked when they

@@ -33,7 +33,7 @@ func TestRealTimeThreads(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("SKIPPED, NOT PASSED: needs root")
 	}
-	if err := raiseThreads(3); errors.Is(err, unix.EPERM) {
+	if err := raiseThreads(rank{realTime: 3}); errors.Is(err, unix.EPERM) {
 		t.Skipf("SKIPPED, NOT PASSED: %v", err)
 	} else if err != nil {
 		t.Fatal(err)
@@ -50,6 +50,35 @@ func TestRealTimeThreads(t *testing.T) {
 	})
 	if after <= before {
 		t.Errorf("%d threads, %d before: none came later", after, before)
+	}
+}
+
+// TestNiceThreads gives this process a nice value and takes it back: also threads that come later have it, and one of another
+// class is left alone.
+func TestNiceThreads(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("SKIPPED, NOT PASSED: needs root")
+	}
+	if err := raiseThreads(rank{nice: -3}); errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
+		t.Skipf("SKIPPED, NOT PASSED: %v", err)
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	defer eachThread(t, func(tid int) {
+		_ = unix.SchedSetAttr(tid, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_NORMAL}, 0)
+	})
+	before := eachThread(t, func(int) {})
+	makeThreads(before + 10)
+	after := eachThread(t, func(tid int) {
+		if a, err := unix.SchedGetAttr(tid, 0); err == nil && (a.Policy != unix.SCHED_NORMAL || a.Nice != -3 || a.Flags != 0) {
+			t.Errorf("thread %d: %+v", tid, a)
+		}
+	})
+	if after <= before {
+		t.Errorf("%d threads, %d before: none came later", after, before)
+	}
+	if !(rank{nice: -3}).on(&unix.SchedAttr{Policy: unix.SCHED_BATCH}) {
+		t.Error("a thread of another class would be changed")
 	}
 }
 

@@ -151,7 +151,7 @@ func (l *loop) adopt(cfg *failover.Config) {
 		l.agent.log.Warn("metrics_listen changes at the next start, the old one stays")
 	}
 	if cfg.Process != l.core.Config().Process {
-		l.agent.log.Warn("net_namespace, vrrp_rt_priority and vrrp_no_swap change at the next start")
+		l.agent.log.Warn("net_namespace, vrrp_priority, vrrp_rt_priority and vrrp_no_swap change at the next start")
 	}
 	l.kernel.Configure(configured(cfg))
 	l.agent.journal.use(l.agent.eventPaths(cfg))

@@ -105,20 +105,20 @@ func startPatiently(build func() *exec.Cmd) (*exec.Cmd, error) {
 	}
 }
 
-// resetOnFork keeps a real-time priority of this thread from its children: a script that spins with one can stop the
-// machine. After restore the threads that this one makes inherit the priority again; the kernel allows that with
+// resetOnFork keeps a real-time priority, or a negative nice value, of this thread from its children: a script that spins
+// with one can stop the machine. After restore the threads that this one makes inherit the priority again; the kernel allows that with
 // CAP_SYS_NICE only, and without it the flag stays.
 func resetOnFork() (restore func(), err error) {
 	nothing := func() {}
 	attr, err := unix.SchedGetAttr(0, 0)
 	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) {
-		return nothing, nil // some sandboxes; there is no real-time priority there either
+		return nothing, nil // some sandboxes; there is nothing to be kept there either
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read scheduling: %w", err)
 	}
-	ordinary := attr.Policy == unix.SCHED_NORMAL || attr.Policy == unix.SCHED_BATCH || attr.Policy == unix.SCHED_IDLE
-	if ordinary || attr.Flags&unix.SCHED_FLAG_RESET_ON_FORK != 0 {
+	plain := attr.Policy == unix.SCHED_NORMAL || attr.Policy == unix.SCHED_BATCH || attr.Policy == unix.SCHED_IDLE
+	if plain && (attr.Nice >= 0 || !mayRestore()) || attr.Flags&unix.SCHED_FLAG_RESET_ON_FORK != 0 {
 		return nothing, nil
 	}
 	old := *attr
@@ -127,6 +127,14 @@ func resetOnFork() (restore func(), err error) {
 		return nil, fmt.Errorf("set SCHED_RESET_ON_FORK: %w", err)
 	}
 	return func() { _ = unix.SchedSetAttr(0, &old, 0) }, nil
+}
+
+// mayRestore reports whether this thread can get rid of SCHED_RESET_ON_FORK again (CAP_SYS_NICE). Where it cannot, and has no
+// more than a nice value, commands inherit that: threads that the agent makes later would otherwise be without.
+func mayRestore() bool {
+	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	return unix.Capget(&head, &data[0]) == nil && data[0].Effective&(1<<unix.CAP_SYS_NICE) != 0
 }
 
 // closeOnExec keeps descriptors that the agent was started with - systemd's sockets, whatever a shell had open - from

@@ -152,6 +152,28 @@ func TestThreadState(t *testing.T) {
 	<-done
 }
 
+// TestNiceValue starts a command from a thread with a negative nice value, which is for the agent alone.
+func TestNiceValue(t *testing.T) {
+	needRoot(t)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // and never unlocks, so that the thread ends here
+		if err := unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Nice: -5}, 0); err != nil {
+			t.Errorf("NOT TESTED: no negative nice value to be had: %v", err)
+			return
+		}
+		_, lines, err := try(t.Context(), sh("cut -d' ' -f19 /proc/self/stat"), script.Policy{}, script.Exec{})
+		if err != nil || !slices.Equal(lines, []string{"0"}) {
+			t.Errorf("nice value %q, %v, want 0", lines, err)
+		}
+		if a, err := unix.SchedGetAttr(0, 0); err != nil || a.Nice != -5 || a.Flags != 0 {
+			t.Errorf("the thread has %+v, %v", a, err)
+		}
+	}()
+	<-done
+}
+
 // TestAgentInheritance starts an agent with descriptors and variables that are meant for it alone.
 func TestAgentInheritance(t *testing.T) {
 	null, err := os.Open(os.DevNull)

@@ -65,6 +65,9 @@ func (b *dump) global(cfg *failover.Config, s *failover.Snapshot) {
 	b.line(1, "Gratuitous NA interval", float6(cfg.NAInterval))
 	b.line(1, "Startup delay", float6(cfg.StartupDelay))
 	b.line(1, "VRRP don't swap", cfg.Process.NoSwap)
+	if cfg.Process.HasNice {
+		b.line(1, "VRRP process priority", cfg.Process.Nice)
+	}
 	b.line(1, "VRRP realtime priority", cfg.Process.RealTime)
 	fmt.Fprintf(b, " Script security %s\n", word(cfg.ScriptSecurity, "enabled", "disabled"))
 	for i := range cfg.FIFOs {
