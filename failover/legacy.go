@@ -59,8 +59,6 @@ func (c *Core) HandoverBar() string {
 	switch {
 	case c.stopping:
 		return "the agent is about to stop"
-	case len(c.cfg.Devices()) > 0 || len(c.cfg.NotAccepted()) > 0:
-		return "the interfaces and the packet filter of use_vmac and no_accept end with their process"
 	case len(c.leaving) > 0:
 		return "a router that a reload has removed has not let go of its addresses yet; try again"
 	case c.Inheriting():

@@ -141,6 +141,9 @@ func (l *loop) openKernel() (err error) {
 		return errors.Join(err, l.objects.Close())
 	}
 	l.devices.Bar = l.agent.writes.RLocker()
+	if l.staged {
+		l.devices.Stage()
+	}
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -43,6 +44,7 @@ type Devices struct {
 	links  *netlink.Handle
 	filter *filter
 	box    deviceBox
+	staged atomic.Bool // the process before this one has the interfaces
 }
 
 // NewDevices opens the kernel. It fails if there is no rtnetlink; it needs no privilege, Run does (CAP_NET_ADMIN).
@@ -79,6 +81,17 @@ func (d *Devices) Close() error {
 // drops. The caller must not change the slices afterwards.
 func (d *Devices) Set(devices []failover.Device, notAccepted []failover.AddressKey, counters bool) {
 	d.box.put(deviceWish{devices, notAccepted, counters})
+}
+
+// Stage makes Run touch nothing that the process before this one has, which lives: interfaces are only looked at, and the packet
+// filter is a second one beside that of the other. It belongs before Run; TakeOver ends it.
+func (d *Devices) Stage() { d.staged.Store(true) }
+
+// TakeOver says that the process before this one does nothing any more: what is there is ours.
+func (d *Devices) TakeOver() {
+	if d.staged.CompareAndSwap(true, false) {
+		d.box.wake()
+	}
 }
 
 // Run keeps what Set asks for until ctx is done, and then removes the interfaces and the filter. Each Set is answered
@@ -145,6 +158,11 @@ func (b *deviceBox) put(w deviceWish) {
 	b.mu.Lock()
 	b.wish = &w
 	b.mu.Unlock()
+	b.wake()
+}
+
+// wake makes Run look at everything.
+func (b *deviceBox) wake() {
 	select {
 	case b.signal <- struct{}{}:
 	default:
@@ -177,6 +195,9 @@ type deviceWorker struct {
 func (w *deviceWorker) step(now time.Time) time.Duration {
 	if wish := w.box.take(); wish != nil {
 		w.wish, w.told, w.check = wish, nil, now
+	}
+	if staged := w.staged.Load(); staged != w.filter.beside {
+		w.filter.beside, w.check = staged, now
 	}
 	if w.wish == nil {
 		w.pass = now.Add(DefaultResync)

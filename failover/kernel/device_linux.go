@@ -40,6 +40,11 @@ func (w *deviceWorker) keep(now time.Time) {
 		w.filter.keep(w.content(), now)
 		return
 	}
+	if w.filter.beside {
+		w.look(links)
+		w.filter.keep(w.content(), now)
+		return
+	}
 	w.learn(links)
 	w.sweep(links, w.wish.devices)
 	for i := range w.wish.devices {
@@ -56,6 +61,17 @@ func (w *deviceWorker) keep(now time.Time) {
 		}
 		if err := w.raise(links[d.Name], d, now); err != nil {
 			w.fail(d.Name, err, now)
+		}
+	}
+}
+
+// look finds out whether the process before this one has what is wanted.
+func (w *deviceWorker) look(links map[string]netlink.Link) {
+	for i := range w.wish.devices {
+		d := &w.wish.devices[i]
+		l, parent := links[d.Name], links[d.Parent]
+		if l == nil || parent == nil || !ownMacvlan(l) || !fits(l, parent, d) || l.Attrs().Flags&net.FlagUp == 0 {
+			w.failed[d.Name] = "the process before this one does not have it"
 		}
 	}
 }
@@ -269,6 +285,10 @@ func (w *deviceWorker) silent() []string {
 func (w *deviceWorker) end() {
 	if w.wish == nil {
 		w.filter.close()
+		return
+	}
+	if w.filter.beside { // they belong to the process before this one
+		w.filter.remove()
 		return
 	}
 	links, err := w.list()

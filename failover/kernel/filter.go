@@ -19,7 +19,7 @@ import (
 // filterPoll is how often the filter asks whether somebody has changed the packet filters of the host.
 const filterPoll = time.Second
 
-// filter is the table "failoverd" of nftables: what no_accept lets nobody reach, and what interfaces of virtual routers
+// filter is the table "failoverd" of nftables, or "failoverd2" after an upgrade: what no_accept lets nobody reach, and what interfaces of virtual routers
 // must not say. It is used by one goroutine.
 //
 // The table belongs to the socket (Linux 5.12): nobody else can change or flush it, and it ends with the process. On
@@ -29,6 +29,9 @@ type filter struct {
 	log   *slog.Logger
 	ns    *namespace
 	flags uint32 // of a new table
+	// name is that of the table. beside: the process before this one lives, with a table of its own that must stay.
+	name   string
+	beside bool
 
 	conn       *nftables.Conn // nil: there is no table of ours
 	raw        *mdlayher.Conn // the socket of conn
@@ -40,7 +43,7 @@ type filter struct {
 }
 
 func newFilter(log *slog.Logger, ns *namespace) *filter {
-	return &filter{log: log, ns: ns, flags: ownerFlag}
+	return &filter{log: log, ns: ns, flags: ownerFlag, name: filterTable}
 }
 
 // filterContent is what the table should hold.
@@ -127,7 +130,7 @@ func (f *filter) keep(c *filterContent, now time.Time) {
 		return
 	}
 	if missing {
-		f.log.Warn("packet filter was changed by somebody else and is put back", "table", filterTable)
+		f.log.Warn("packet filter was changed by somebody else and is put back", "table", f.name)
 	}
 	f.content, f.why = c, ""
 }
@@ -212,7 +215,7 @@ func (f *filter) remove() {
 	}
 	f.conn.DelTable(f.table())
 	if err := f.conn.Flush(); err != nil && !errors.Is(err, unix.ENOENT) {
-		f.log.Warn("packet filter not removed", "table", filterTable, "err", err)
+		f.log.Warn("packet filter not removed", "table", f.name, "err", err)
 	}
 	f.close()
 }

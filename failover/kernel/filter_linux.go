@@ -13,8 +13,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// filterTable is the name of the table, of family inet.
-const filterTable = "failoverd"
+// filterTable is the name of the table, of family inet, and filterTable2 that of a process that takes the place of one which has
+// the first: until that one has ended, both hold the same.
+const (
+	filterTable  = "failoverd"
+	filterTable2 = "failoverd2"
+)
 
 // ownerFlag is NFT_TABLE_F_OWNER, Linux 5.12.
 const ownerFlag = 2
@@ -29,7 +33,7 @@ const filterBuffer = 2 << 20
 const chunk = 500
 
 func (f *filter) table() *nftables.Table {
-	return &nftables.Table{Name: filterTable, Family: nftables.TableFamilyINet}
+	return &nftables.Table{Name: f.name, Family: nftables.TableFamilyINet}
 }
 
 // open opens the socket, if it is not open, and makes an empty table instead of the one that a dead predecessor left.
@@ -57,7 +61,7 @@ func (f *filter) open() error {
 		f.close()
 		return fmt.Errorf("list tables: %w", err)
 	}
-	leftover := slices.ContainsFunc(tables, func(t *nftables.Table) bool { return t.Name == filterTable })
+	leftover := f.choose(tables)
 	err = f.makeTable(leftover, f.flags)
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) { // older kernels
 		err = f.makeTable(leftover, 0)
@@ -72,9 +76,26 @@ func (f *filter) open() error {
 	return nil
 }
 
+// choose chooses the name of the table, and reports whether there is one already, which is a dead predecessor's then.
+func (f *filter) choose(tables []*nftables.Table) (leftover bool) {
+	there := func(name string) bool {
+		return slices.ContainsFunc(tables, func(t *nftables.Table) bool { return t.Name == name })
+	}
+	f.name = filterTable
+	switch {
+	case f.beside && there(filterTable):
+		f.name = filterTable2
+	case !f.beside && there(filterTable2):
+		// Kernels before 5.12 leave it behind. One that somebody owns refuses.
+		f.conn.DelTable(&nftables.Table{Name: filterTable2, Family: nftables.TableFamilyINet})
+		_ = f.conn.Flush()
+	}
+	return there(f.name)
+}
+
 // makeTable makes the table. The library knows of no owner flag, so this transaction is our own.
 func (f *filter) makeTable(leftover bool, flags uint32) error {
-	name := mdlayher.Attribute{Type: unix.NFTA_TABLE_NAME, Data: append([]byte(filterTable), 0)}
+	name := mdlayher.Attribute{Type: unix.NFTA_TABLE_NAME, Data: append([]byte(f.name), 0)}
 	flag := mdlayher.Attribute{Type: unix.NFTA_TABLE_FLAGS, Data: binary.BigEndian.AppendUint32(nil, flags)}
 	ms := []mdlayher.Message{batchMessage(unix.NFNL_MSG_BATCH_BEGIN)}
 	if leftover {
