@@ -84,11 +84,8 @@ type loop struct {
 
 func newLoop(a *Agent, cfg *failover.Config) (*loop, error) {
 	now := monotonic()
-	if !a.succeeds() {
-		a.recording = newRecording(cfg, a.log)
-	} else if cfg.Record.File != "" {
-		// Until the turn comes, and for ever if it does not, the file is the other program's; and a recording begins at a start.
-		a.log.Warn("nothing is recorded after an upgrade until the next start", "file", cfg.Record.File)
+	if a.recording = newRecording(cfg, a.log); a.succeeds() {
+		a.recording.stage()
 	}
 	core, err := record.New(cfg, now, a.recording.begin(&a.opts))
 	if err != nil {

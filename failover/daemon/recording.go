@@ -36,7 +36,10 @@ type recording struct {
 	limit int64 // octets
 	queue chan record.Entry
 	quit  chan struct{}
-	over  chan struct{} // closed when run has ended
+	// staged: until the turn comes, which closes turn, the path is another program's, and this one writes beside it.
+	staged bool
+	turn   chan struct{}
+	over   chan struct{} // closed when run has ended
 
 	waiting atomic.Int64           // octets in queue
 	reason  atomic.Pointer[string] // why it has ended; nil: it goes on
@@ -53,7 +56,21 @@ func newRecording(cfg *failover.Config, log *slog.Logger) *recording {
 	}
 	return &recording{
 		log: log, path: cfg.Record.File, limit: int64(cfg.Record.LimitMB) << 20, queue: make(chan record.Entry, recordQueue),
-		quit: make(chan struct{}), over: make(chan struct{}),
+		quit: make(chan struct{}), over: make(chan struct{}), turn: make(chan struct{}),
+	}
+}
+
+// stage makes it the recording of an agent that is to take the place of another one. It belongs before start.
+func (r *recording) stage() {
+	if r != nil {
+		r.staged = true
+	}
+}
+
+// takeOver says that the turn has come.
+func (r *recording) takeOver() {
+	if r != nil && r.staged {
+		close(r.turn)
 	}
 }
 
@@ -122,12 +139,21 @@ func (r *recording) run() {
 	}
 	defer func() { _ = r.f.Close() }()
 	var b []byte
+	turn := r.turn
+	defer func() {
+		if r.staged && turn != nil { // it never was the recording of anything
+			_ = os.Remove(r.place())
+		}
+	}()
 	for {
 		select {
 		case e := <-r.queue:
 			b = r.append(b[:0], e)
 		case <-r.quit:
 			b = r.append(b[:0], record.Entry{})
+		case <-turn:
+			turn, b = nil, b[:0]
+			r.publish()
 		}
 		// A burst costs one write.
 		for n := len(r.queue); n > 0 && r.reason.Load() == nil && len(b) < 1<<20; n-- {
@@ -215,24 +241,60 @@ func (r *recording) end(why string) {
 	}
 }
 
-// open makes what is at the path FILE.1, and begins another file that only its owner may read.
+// place is where the file is until it is published.
+func (r *recording) place() string {
+	if r.staged {
+		return r.path + ".next"
+	}
+	return r.path
+}
+
+// publish makes the file the recording, and that of the program before FILE.1, although it may still be written to.
+func (r *recording) publish() {
+	err := putAway(r.path)
+	if err == nil {
+		err = os.Rename(r.place(), r.path)
+	}
+	if err != nil {
+		r.log.Error("the recording stays where it is", "file", r.place(), "err", err)
+	}
+}
+
+// putAway makes what is at a path FILE.1.
+func putAway(path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("look for a recording: %w", err)
+	case !info.Mode().IsRegular():
+		return &fs.PathError{Op: "record", Path: path, Err: errors.New("is not a regular file")}
+	}
+	if err := os.Rename(path, path+".1"); err != nil {
+		return fmt.Errorf("keep the recording before: %w", err)
+	}
+	return nil
+}
+
+// open makes what is at the path FILE.1, and begins another file that only its owner may read. One that is staged leaves the path
+// alone; what another one that was staged has left there is of no use to anybody.
 func (r *recording) open() error {
 	if err := os.MkdirAll(filepath.Dir(r.path), 0o755); err != nil {
 		return fmt.Errorf("make the directory of the recording: %w", err)
 	}
-	info, err := os.Lstat(r.path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		return fmt.Errorf("look for a recording: %w", err)
-	case !info.Mode().IsRegular():
-		return &fs.PathError{Op: "record", Path: r.path, Err: errors.New("is not a regular file")}
-	default:
-		if err := os.Rename(r.path, r.path+".1"); err != nil {
-			return fmt.Errorf("keep the recording before: %w", err)
+	var err error
+	if r.staged {
+		if err = os.Remove(r.place()); errors.Is(err, fs.ErrNotExist) {
+			err = nil
 		}
+	} else {
+		err = putAway(r.path)
 	}
-	r.f, err = os.OpenFile(r.path, os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW|syscall.O_NOCTTY, 0o600)
+	if err != nil {
+		return err
+	}
+	r.f, err = os.OpenFile(r.place(), os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW|syscall.O_NOCTTY, 0o600)
 	if err != nil {
 		return fmt.Errorf("open the recording: %w", err)
 	}

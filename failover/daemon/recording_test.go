@@ -189,3 +189,43 @@ func TestRecordedAgentReplays(t *testing.T) {
 	}
 	t.Logf("%d inputs, %d calls, %d decisions, %d octets", p.Inputs, p.Calls, p.Decisions, info.Size())
 }
+
+// The recording of an agent that is to take the place of another one leaves that one's alone until its turn comes; if it does not,
+// nothing of it is left.
+func TestStagedRecording(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "r")
+	text := func(p string) string {
+		b, err := os.ReadFile(p)
+		if err != nil {
+			return err.Error()
+		}
+		return string(b)
+	}
+	begin := func() *recording {
+		r := newRecording(&failover.Config{Record: failover.RecordConfig{File: path, LimitMB: 1}}, slog.New(slog.DiscardHandler))
+		r.stage()
+		r.start()
+		eventually(t, "the file beside", func() bool { _, err := os.Stat(path + ".next"); return err == nil })
+		return r
+	}
+	if err := os.WriteFile(path, []byte("of another program"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path+".next", []byte("a leftover"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	begin().stop()
+	if _, err := os.Stat(path + ".next"); err == nil || text(path) != "of another program" {
+		t.Errorf("after one that did not take over: %v, %q", err, text(path))
+	}
+	r := begin()
+	r.takeOver()
+	eventually(t, "the recording in its place", func() bool { _, err := os.Stat(path + ".next"); return err != nil })
+	r.stop()
+	if text(path+".1") != "of another program" || !strings.Contains(text(path), "the agent has ended") {
+		t.Errorf("after one that did: %q, before it %q", text(path), text(path+".1"))
+	}
+	var none *recording
+	none.stage()
+	none.takeOver()
+}

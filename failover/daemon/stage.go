@@ -105,6 +105,7 @@ func (l *loop) takeUp() error {
 	if err := l.witness.Succeed(l.now().Sub(h.At), &h.Channel); err != nil {
 		l.agent.log.Warn("upgrade: the channel between sites begins anew", "err", err)
 	}
+	l.agent.recording.takeOver()
 	l.devices.TakeOver()
 	link.Store().Refresh()
 	l.speakers.goOn(link, true)
