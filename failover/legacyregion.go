@@ -194,13 +194,22 @@ func (l *LegacyRegion) check(at vrrp.Instant) error {
 		return late("the authority of the site", max(s.Sent, s.Since))
 	}
 	for i := range l.Seen {
-		if s := &l.Seen[i]; s.At > at {
+		s := &l.Seen[i]
+		if s.At > at {
 			return late("node "+s.Node+" was heard", s.At)
+		}
+		if slices.ContainsFunc(s.States, func(x LegacyState) bool { return x.State > heartbeat.Active }) {
+			return fmt.Errorf("%w: node %s is what nobody can be", ErrLegacy, s.Node)
 		}
 	}
 	for i := range l.Partners {
-		if p := &l.Partners[i]; p.At > at || p.SentAt > at || p.SilentAt > at {
+		p := &l.Partners[i]
+		if p.At > at || p.SentAt > at || p.SilentAt > at {
 			return late(p.ID+" was asked", max(p.At, p.SentAt, p.SilentAt))
+		}
+		unknown := func(k heartbeat.Knowledge) bool { return k.State > heartbeat.Active }
+		if p.Reply.Verdict > heartbeat.Down || slices.ContainsFunc(p.Reply.Services, unknown) {
+			return fmt.Errorf("%w: %s has answered what nobody can answer", ErrLegacy, p.ID)
 		}
 	}
 	for i := range l.Watches {
