@@ -199,6 +199,8 @@ type SpeakerConfig struct {
 	MaxAnnouncements int
 	// MaxChanges is the most changes of one prefix within ChangeWindow, at least MinChanges; 0: any number.
 	MaxChanges int
+	// Calm keeps each prefix below what neighbors with flap damping count (Governor.Calm).
+	Calm bool
 	// RPKICaches are the caches (HOST:PORT, RFC 8210) that our own origins are validated with, the preferred one first; none:
 	// they are not.
 	RPKICaches []string

@@ -19,8 +19,21 @@ const MinChanges = 2
 // A withdrawal is never held up: one place is kept free for it. What is held up is not queued: the caller asks again with
 // what it wants by then.
 type Governor struct {
+	// Calm holds up, besides, the announcement of a prefix that was withdrawn within CalmPause, or CalmMost times within
+	// CalmWindow, so that a neighbor which damps flaps as RFC 7196 recommends never gets that far (see calm). It may be changed at any time.
+	Calm bool
+
 	changes map[netip.Prefix][]int64 // within the last window, oldest first
+	flaps   map[netip.Prefix][]int64 // withdrawals within the last CalmWindow, oldest first
 }
+
+// How often a prefix may be withdrawn and announced again under Governor.Calm: RFC 2439 counts 1000 for each withdrawal and forgets
+// half of it in 15 minutes, and RFC 7196 suppresses at 6000. Three in each 15 minutes stay below that for ever.
+const (
+	CalmPause  = 30 * time.Second
+	CalmWindow = 15 * time.Minute
+	CalmMost   = 3
+)
 
 // Held is a change that has to wait.
 type Held struct {
@@ -28,6 +41,8 @@ type Held struct {
 	Until  int64 // when there is room
 	// Withdrawn: the prefix is withdrawn meanwhile, because its old attributes are not ours any more.
 	Withdrawn bool
+	// Flaps: it was withdrawn too often lately (Governor.Calm); otherwise it has changed too often.
+	Flaps bool
 }
 
 // Instead says what becomes of a prefix whose change would have to wait.
@@ -45,22 +60,21 @@ const (
 // change must wait stays as it is in have; where instead says so it is withdrawn, or announced all the same if it is not in
 // have: then more changes than most are made. Both sets are sorted by prefix, and so are the results.
 func (g *Governor) Admit(now int64, most int, have, want []Route, instead func(netip.Prefix) Instead) (admitted []Route, held []Held) {
-	if most == 0 {
-		g.changes = nil
+	if most == 0 && !g.Calm {
+		g.changes, g.flaps = nil, nil
 		return want, nil
 	}
 	g.forget(now)
 	announce, withdraw := Diff(have, want)
 	admitted = slices.Clone(want)
 	for _, r := range announce {
-		until, ok := g.room(r.Prefix, most)
+		old := slices.IndexFunc(have, func(x Route) bool { return x.Prefix == r.Prefix })
+		h, ok := g.hold(now, r.Prefix, most, old < 0)
 		if ok {
 			g.count(r.Prefix, now)
 			continue
 		}
-		h := Held{Prefix: r.Prefix, Until: until}
 		i := slices.IndexFunc(admitted, func(x Route) bool { return x.Prefix == r.Prefix })
-		old := slices.IndexFunc(have, func(x Route) bool { return x.Prefix == r.Prefix })
 		switch {
 		case old < 0 && instead(r.Prefix) == Announce:
 			g.count(r.Prefix, now)
@@ -70,20 +84,58 @@ func (g *Governor) Admit(now int64, most int, have, want []Route, instead func(n
 		case instead(r.Prefix) == Withdraw:
 			h.Withdrawn = true
 			admitted = slices.Delete(admitted, i, i+1)
-			g.count(r.Prefix, now)
+			g.withdrew(r.Prefix, now)
 		default:
 			admitted[i] = have[old]
 		}
 		held = append(held, h)
 	}
 	for _, p := range withdraw {
-		g.count(p, now)
+		g.withdrew(p, now)
 	}
 	return admitted, held
 }
 
-// room reports whether a prefix may change and still be withdrawn afterwards; if not, when it may.
+// hold reports whether a prefix may change at now; if not, why and until when. anew: it is not announced so far.
+func (g *Governor) hold(now int64, p netip.Prefix, most int, anew bool) (h Held, ok bool) {
+	h.Prefix = p
+	until, ok := g.room(p, most)
+	if !ok {
+		h.Until = until
+	}
+	if calm := g.calm(p); g.Calm && anew && calm > now && calm > h.Until {
+		h.Until, h.Flaps, ok = calm, true, false
+	}
+	return h, ok
+}
+
+// calm returns when a prefix that is not announced may be announced without being a flap too many: its withdrawal, which comes
+// when it must, is then the first one within CalmPause and at most number CalmMost within CalmWindow.
+func (g *Governor) calm(p netip.Prefix) (at int64) {
+	f := g.flaps[p]
+	if n := len(f); n > 0 {
+		at = f[n-1] + int64(CalmPause)
+	}
+	if n := len(f); n >= CalmMost {
+		at = max(at, f[n-CalmMost]+int64(CalmWindow))
+	}
+	return at
+}
+
+// withdrew counts a withdrawal.
+func (g *Governor) withdrew(p netip.Prefix, now int64) {
+	g.count(p, now)
+	if g.flaps == nil {
+		g.flaps = make(map[netip.Prefix][]int64)
+	}
+	g.flaps[p] = append(g.flaps[p], now)
+}
+
+// room reports whether a prefix may change and still be withdrawn afterwards; if not, when it may. most 0: it always may.
 func (g *Governor) room(p netip.Prefix, most int) (until int64, ok bool) {
+	if most == 0 {
+		return 0, true
+	}
 	done := g.changes[p]
 	over := len(done) - (most - MinChanges)
 	if over <= 0 {
@@ -99,17 +151,23 @@ func (g *Governor) count(p netip.Prefix, now int64) {
 	g.changes[p] = append(g.changes[p], now)
 }
 
-// forget drops what is older than the window.
+// forget drops what is older than the windows.
 func (g *Governor) forget(now int64) {
-	for p, done := range g.changes {
+	forget(g.changes, now-int64(ChangeWindow))
+	forget(g.flaps, now-int64(CalmWindow))
+}
+
+// forget drops what was not after a time.
+func forget(all map[netip.Prefix][]int64, limit int64) {
+	for p, done := range all {
 		old := 0
-		for old < len(done) && now-done[old] >= int64(ChangeWindow) {
+		for old < len(done) && done[old] <= limit {
 			old++
 		}
 		if old == len(done) {
-			delete(g.changes, p)
+			delete(all, p)
 			continue
 		}
-		g.changes[p] = append(done[:0], done[old:]...)
+		all[p] = append(done[:0], done[old:]...)
 	}
 }

@@ -1,6 +1,7 @@
 package bgp
 
 import (
+	"math"
 	"math/rand/v2"
 	"net/netip"
 	"reflect"
@@ -36,19 +37,90 @@ func TestGovernor(t *testing.T) {
 	until := func(at time.Duration) Held { return Held{Prefix: governed, Until: int64(at)} }
 	step(0, on, Wait, on)
 	step(1*s, nil, Wait, nil)
-	step(2*s, on, Wait, on)                                              // two and a place for the withdrawal
-	step(3*s, other, Wait, on, until(60*s))                              // three already: the old attributes stay
-	step(4*s, other, Wait, on, until(60*s))                              // waiting costs nothing
-	step(5*s, nil, Wait, nil)                                            // a withdrawal goes at once
-	step(6*s, other, Wait, nil, until(61*s))                             // four: nothing more, not even after another wish
-	step(60*s, other, Wait, nil, until(61*s))                            // one has grown old
-	step(61*s, other, Wait, other)                                       // the latest wish
-	step(61*s+1, on, Withdraw, nil, Held{governed, int64(62 * s), true}) // who has lost the role must not keep its attributes
+	step(2*s, on, Wait, on)                                                                        // two and a place for the withdrawal
+	step(3*s, other, Wait, on, until(60*s))                                                        // three already: the old attributes stay
+	step(4*s, other, Wait, on, until(60*s))                                                        // waiting costs nothing
+	step(5*s, nil, Wait, nil)                                                                      // a withdrawal goes at once
+	step(6*s, other, Wait, nil, until(61*s))                                                       // four: nothing more, not even after another wish
+	step(60*s, other, Wait, nil, until(61*s))                                                      // one has grown old
+	step(61*s, other, Wait, other)                                                                 // the latest wish
+	step(61*s+1, on, Withdraw, nil, Held{Prefix: governed, Until: int64(62 * s), Withdrawn: true}) // who has lost the role must not keep its attributes
 	step(62*s, on, Announce, on)
 	step(63*s, nil, Announce, nil)
 	step(64*s, on, Announce, on)                    // however many there are
 	step(64*s+1, other, Announce, on, until(122*s)) // something is announced: that is enough
 	step(200*s, on, Wait, on)                       // after a quiet time at once
+}
+
+// TestBGP_DAMP_01_CalmGovernor: what has been withdrawn is not announced again within 30 s, nor a fourth time within 15 minutes,
+// and the withdrawals themselves never wait.
+func TestBGP_DAMP_01_CalmGovernor(t *testing.T) {
+	on := []Route{route(governed, 0)}
+	var have []Route
+	g := Governor{Calm: true}
+	step := func(at time.Duration, want, admitted []Route, until time.Duration, instead Instead) {
+		t.Helper()
+		got, held := g.Admit(int64(at), 12, have, want, func(netip.Prefix) Instead { return instead })
+		if len(got)+len(admitted) > 0 && !reflect.DeepEqual(got, admitted) {
+			t.Fatalf("at %v: %v, want %v", at, got, admitted)
+		}
+		if until != 0 && !slices.Equal(held, []Held{{Prefix: governed, Until: int64(until), Flaps: true}}) || until == 0 && len(held) > 0 {
+			t.Fatalf("at %v: held %v, want until %v", at, held, until)
+		}
+		have = got
+	}
+	s := time.Second
+	step(1*s, on, on, 0, Wait)
+	step(2*s, nil, nil, 0, Wait) // the first
+	step(3*s, on, nil, 32*s, Wait)
+	step(32*s, on, on, 0, Wait)
+	step(33*s, []Route{route(governed, 3)}, []Route{route(governed, 3)}, 0, Wait) // other attributes are no flap
+	step(34*s, nil, nil, 0, Wait)                                                 // the second
+	step(64*s, on, on, 0, Wait)
+	step(65*s, nil, nil, 0, Wait) // the third
+	step(95*s, on, nil, 902*s, Wait)
+	step(901*s, on, nil, 902*s, Wait)
+	step(902*s, on, on, 0, Wait) // the first is 15 minutes old
+	step(903*s, nil, nil, 0, Wait)
+	step(904*s, on, on, 0, Announce) // nobody else announces it
+	step(905*s, nil, nil, 0, Wait)
+	g.Calm = false
+	step(906*s, on, on, 0, Wait)
+}
+
+// TestBGP_DAMP_01_NeverSuppressed: whatever is wished for, a neighbor that damps flaps by RFC 2439 with the thresholds of RFC 7196
+// (1000 for a withdrawal, half of it forgotten in 15 minutes, suppressed from 6000 on) never suppresses a calm speaker's prefix.
+func TestBGP_DAMP_01_NeverSuppressed(t *testing.T) {
+	worst := 0.0
+	for seed := range uint64(300) {
+		rng := rand.New(rand.NewPCG(seed, 7196))
+		g := Governor{Calm: true}
+		var have []Route
+		penalty, last := 0.0, int64(0)
+		for now := int64(0); now < int64(4*time.Hour); {
+			now += 1 + rng.Int64N(int64(time.Second)<<rng.IntN(8))
+			var want []Route
+			if rng.IntN(2) == 0 {
+				want = []Route{route(governed, 0)}
+			}
+			got, _ := g.Admit(now, 0, have, want, stay)
+			if len(want) == 0 && len(got) > 0 {
+				t.Fatalf("seed %d: a withdrawal waits", seed)
+			}
+			if len(have) > 0 && len(got) == 0 {
+				penalty = penalty*math.Exp2(-float64(now-last)/float64(15*time.Minute)) + 1000
+				worst, last = max(worst, penalty), now
+			}
+			if penalty >= 6000 {
+				t.Fatalf("seed %d: penalty %.0f after %v", seed, penalty, time.Duration(now))
+			}
+			have = got
+		}
+	}
+	if worst < 3000 {
+		t.Errorf("the worst penalty was %.0f: nothing was tried", worst)
+	}
+	t.Logf("the worst penalty was %.0f", worst)
 }
 
 func TestGovernorCountsEachPrefixForItself(t *testing.T) {

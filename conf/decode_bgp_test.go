@@ -77,6 +77,8 @@ func TestSpeakerKeywords(t *testing.T) {
 		{"max_announcements 3", "max_announcements 3", ""},
 		{"max_announcements 0", "", `7:21: error: max_announcements 0: out of range (want 1 to 10000)`},
 		{"max_changes 4", "max_changes 4", ""},
+		{"avoid_flap_damping", "avoid_flap_damping", ""},
+		{"avoid_flap_damping yes", "", `7:22: error: unexpected "yes" after avoid_flap_damping; each statement takes a line of its own`},
 		{"max_changes 1", "", `7:15: error: max_changes 1: out of range (want 2 to 1000)`},
 		{"max_changes 1001", "", `7:15: error: max_changes 1001: out of range (want 2 to 1000)`},
 		{"rpki_cache 127.0.0.1:8282", "rpki_cache 127.0.0.1:8282", ""},

@@ -141,6 +141,7 @@ func (p *printer) speaker(s *bgp.SpeakerConfig) {
 		})
 		p.when(s.MaxAnnouncements != 0, "max_announcements", s.MaxAnnouncements)
 		p.when(s.MaxChanges != 0, "max_changes", s.MaxChanges)
+		p.when(s.Calm, "avoid_flap_damping")
 		for _, c := range s.RPKICaches {
 			p.line("rpki_cache", name(c))
 		}

@@ -17,6 +17,7 @@ type speaker struct {
 	allowAt   *Token // allow_prefix
 	limit     field[int]
 	changes   field[int]
+	calm      bool // avoid_flap_damping
 	caches    []Token
 	invalid   field[string]
 	neighbors []*neighbor
@@ -70,6 +71,7 @@ var speakerWords = newTable("bgp_speaker",
 		word("allow_prefix", (*decoder).allowPrefix),
 		single("max_announcements", func(d *decoder, s *speaker, c *cursor) { s.limit.set(d.int(c, 1, maxPrefixes)) }),
 		single("max_changes", func(d *decoder, s *speaker, c *cursor) { s.changes.set(d.int(c, bgp.MinChanges, mostChanges)) }),
+		word("avoid_flap_damping", func(_ *decoder, s *speaker, _ *cursor) { s.calm = true }),
 		word("rpki_cache", (*decoder).rpkiCache),
 		single("rpki_invalid", func(d *decoder, s *speaker, c *cursor) { s.invalid.set(d.oneOf(c, "refuse", "warn")) }),
 		word("neighbor", (*decoder).neighbor),
@@ -153,7 +155,7 @@ func (d *decoder) resolveSpeaker(s *speaker) bgp.SpeakerConfig {
 	cfg := bgp.SpeakerConfig{
 		Name: s.name.Text, LocalAS: s.localAS.or(0), RouterID: s.routerID.or(netip.Addr{}),
 		ListenPort: s.listen.or(0), MaxAnnouncements: s.limit.or(0), External: d.resolveExternal(s), MaxChanges: s.changes.or(defaultChanges),
-		RPKIWarn: s.invalid.or("refuse") == "warn",
+		Calm: s.calm, RPKIWarn: s.invalid.or("refuse") == "warn",
 	}
 	for _, t := range s.caches {
 		cfg.RPKICaches = append(cfg.RPKICaches, t.Text)

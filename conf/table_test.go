@@ -108,7 +108,7 @@ var inventory = map[string]map[string]string{
 	"authentication": {"supported": "auth_type auth_pass"},
 	"auth_hmac":      {"supported": "key active_key anti_replay time_window mode"},
 	"bgp_speaker": {
-		"supported": "local_as router_id backend listen_port allow_prefix max_announcements max_changes rpki_cache rpki_invalid neighbor",
+		"supported": "local_as router_id backend listen_port allow_prefix max_announcements max_changes avoid_flap_damping rpki_cache rpki_invalid neighbor",
 	},
 	"neighbor": {"supported": `remote_as local_address description password password_file port hold_time keepalive connect_retry
 		multihop ttl_security graceful_restart i_understand_stale_routes four_octet_as_required`},

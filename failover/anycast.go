@@ -149,7 +149,8 @@ func (c *Core) serviceWaits(now vrrp.Instant, r *router) string {
 	case r.fsm.State() == vrrp.Active && !r.addressesIn:
 		return "for the kernel to report the addresses in"
 	case r.fsm.State() == vrrp.Active && c.governed(r).IsValid():
-		return fmt.Sprintf("for max_changes, which holds %s back", c.governed(r))
+		p, word := c.governedBy(r)
+		return fmt.Sprintf("for %s, which holds %s back", word, p)
 	case r.fsm.State() == vrrp.Active && r.last != "":
 		return c.waitsForOther(now, r)
 	case r.releasing:

@@ -202,7 +202,7 @@ func (c *Core) describeSpeaker(s *speaker, wall func(vrrp.Instant) time.Time) Sp
 	}
 	st.RPKI = c.describeRPKI(s)
 	for _, h := range s.rails.held {
-		st.Held = append(st.Held, HeldStatus{Prefix: h.Prefix, Until: wall(vrrp.Instant(h.Until)), Withdrawn: h.Withdrawn})
+		st.Held = append(st.Held, HeldStatus{Prefix: h.Prefix, Until: wall(vrrp.Instant(h.Until)), Withdrawn: h.Withdrawn, Flaps: h.Flaps})
 	}
 	return st
 }

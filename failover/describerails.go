@@ -53,8 +53,8 @@ func (s *speaker) describeRails(st *RouteStatus) {
 			st.Warning = "RPKI: the origin is invalid, " + s.originEffect(st.Prefix) + ": " + o.why
 		}
 	}
-	if isHeld(s.rails.held, st.Prefix) && st.Wanted {
-		held := "max_changes holds its newest state back"
+	if word := s.rails.holds(st.Prefix); word != "" && st.Wanted {
+		held := word + " holds its newest state back"
 		if st.Announced {
 			st.Warning = held
 		} else {

@@ -171,6 +171,12 @@ var speakerParameters = []parameter[bgp.SpeakerConfig]{
 		return "refuse"
 	}),
 	value("max_changes", "at once", func(s *bgp.SpeakerConfig) string { return strconv.Itoa(s.MaxChanges) }),
+	value("avoid_flap_damping", "at once", func(s *bgp.SpeakerConfig) string {
+		if s.Calm {
+			return "yes"
+		}
+		return "no"
+	}),
 	value("max_announcements", "at once", func(s *bgp.SpeakerConfig) string { return strconv.Itoa(s.MaxAnnouncements) }),
 }
 

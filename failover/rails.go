@@ -230,6 +230,7 @@ func (c *Core) govern(now vrrp.Instant, s *speaker, want []bgp.Route, fx *Effect
 		s.released(now, before, fx)
 		return want
 	}
+	r.governor.Calm = s.cfg.Calm
 	want, r.held = r.governor.Admit(int64(now), s.cfg.MaxChanges, s.desired.Routes, want, func(p netip.Prefix) bgp.Instead { return c.insteadOf(s, p) })
 	for _, h := range r.held {
 		c.railsDue = min(c.railsDue, vrrp.Instant(h.Until))
@@ -245,12 +246,31 @@ func (c *Core) govern(now vrrp.Instant, s *speaker, want []bgp.Route, fx *Effect
 		}
 		fx.event(Event{
 			Kind: EventHeld, At: now, Speaker: s.cfg.Name, Object: h.Prefix.String(), To: "held",
-			Reason: fmt.Sprintf("%d changes a minute are allowed; the next one is possible in %.1f s; %s",
-				s.cfg.MaxChanges, vrrp.Instant(h.Until).Sub(now).Seconds(), instead),
+			Reason: fmt.Sprintf("%s; the next one is possible in %.1f s; %s", s.limit(&h), vrrp.Instant(h.Until).Sub(now).Seconds(), instead),
 		})
 	}
 	s.released(now, before, fx)
 	return want
+}
+
+// limit says what a change is too many for.
+func (s *speaker) limit(h *bgp.Held) string {
+	if h.Flaps {
+		return fmt.Sprintf("avoid_flap_damping allows one withdrawal in %.0f s and %d in %.0f minutes", bgp.CalmPause.Seconds(), bgp.CalmMost, bgp.CalmWindow.Minutes())
+	}
+	return fmt.Sprintf("%d changes a minute are allowed", s.cfg.MaxChanges)
+}
+
+// holds returns the word that holds a prefix back; empty: nothing does.
+func (r *rails) holds(p netip.Prefix) string {
+	i := slices.IndexFunc(r.held, func(h bgp.Held) bool { return h.Prefix == p })
+	switch {
+	case i < 0:
+		return ""
+	case r.held[i].Flaps:
+		return "avoid_flap_damping"
+	}
+	return "max_changes"
 }
 
 // released tells of what was held back before and is not any more.
@@ -289,13 +309,16 @@ func (c *Core) insteadOf(s *speaker, p netip.Prefix) bgp.Instead {
 	return instead
 }
 
-// governed returns a prefix that r should announce and does not because of max_changes; invalid: there is none.
-func (c *Core) governed(r *router) (p netip.Prefix) {
+// governed returns a prefix that r should announce and does not because of max_changes or avoid_flap_damping; invalid: there is none.
+func (c *Core) governed(r *router) (p netip.Prefix) { p, _ = c.governedBy(r); return p }
+
+// governedBy is governed with the word that holds the prefix back.
+func (c *Core) governedBy(r *router) (p netip.Prefix, word string) {
 	for i := range r.cfg.Announce {
 		a := &r.cfg.Announce[i]
 		if s := c.speakers[a.Speaker]; s != nil && isHeld(s.rails.held, a.Route.Prefix) && !s.wants(a.Route.Prefix) {
-			return a.Route.Prefix
+			return a.Route.Prefix, s.rails.holds(a.Route.Prefix)
 		}
 	}
-	return p
+	return p, ""
 }

@@ -506,6 +506,26 @@ func TestBGP_DAMP_01_Governor(t *testing.T) {
 	}
 }
 
+// TestBGP_DAMP_01_Calm: with avoid_flap_damping a router that has been withdrawn a moment ago is not announced again yet, says why, and is
+// as soon as it may be.
+func TestBGP_DAMP_01_Calm(t *testing.T) {
+	r := newRailed(t, false, func(c *bgp.SpeakerConfig) { c.Calm, c.MaxChanges = true, 12 })
+	r.active()
+	r.announces(true)
+	r.link(false)
+	r.announces(false) // never delayed
+	r.active()
+	r.announces(false)
+	r.wantTold(failover.EventHeld, ">held", "one withdrawal in 30 s and 3 in 15 minutes")
+	s := r.snapshot()
+	if len(s.Speakers[0].Held) != 1 || !s.Speakers[0].Held[0].Flaps || !strings.Contains(s.Routers[0].Routes[0].Error, "avoid_flap_damping") {
+		t.Errorf("status %+v, %+v", s.Speakers[0], s.Routers[0].Routes[0])
+	}
+	r.pass(31 * time.Second)
+	r.announces(true)
+	r.wantTold(failover.EventHeld, ">released", "")
+}
+
 // TestSessionsOfASpeakerThatDoesNotAnswer: their state is not known, which is not the same as that they are down.
 func TestSessionsOfASpeakerThatDoesNotAnswer(t *testing.T) {
 	r := newRailed(t, false, func(*bgp.SpeakerConfig) {})

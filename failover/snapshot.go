@@ -416,10 +416,12 @@ type OriginStatus struct {
 	Effect string `json:"effect"`
 }
 
-// HeldStatus is a change that waits because of max_changes.
+// HeldStatus is a change that waits because of max_changes, or of avoid_flap_damping.
 type HeldStatus struct {
 	Prefix netip.Prefix `json:"prefix"`
 	Until  time.Time    `json:"until"`
 	// Withdrawn: the prefix is withdrawn meanwhile, because its attributes of before are those of an Active router.
 	Withdrawn bool `json:"withdrawn,omitempty"`
+	// Flaps: it is avoid_flap_damping that it waits for.
+	Flaps bool `json:"flaps,omitempty"`
 }

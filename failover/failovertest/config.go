@@ -130,6 +130,8 @@ func (p *configParser) speaker(w *words) {
 			s.MaxAnnouncements = p.number(w)
 		case "changes":
 			s.MaxChanges = p.number(w)
+		case "calm":
+			s.Calm = true
 		case "rpki":
 			s.RPKICaches = append(s.RPKICaches, w.next())
 		case "rpki_warn":

@@ -78,7 +78,11 @@ func validityStyle(word string) style {
 // heldNotes says what max_changes holds back.
 func heldNotes(s *failover.SpeakerStatus) (notes []note) {
 	for _, h := range s.Held {
-		text := fmt.Sprintf("max_changes: the newest state of %s is held back until %s", h.Prefix, h.Until.Local().Format(time.TimeOnly))
+		word := "max_changes"
+		if h.Flaps {
+			word = "avoid_flap_damping"
+		}
+		text := fmt.Sprintf("%s: the newest state of %s is held back until %s", word, h.Prefix, h.Until.Local().Format(time.TimeOnly))
 		if h.Withdrawn {
 			text += ", and it is withdrawn until then"
 		}
