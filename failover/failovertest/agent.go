@@ -46,6 +46,7 @@ type agent struct {
 	sound     bool               // what the speakers are to announce is right, and stays so until something happens
 	configs   []*failover.Config // all that were in force, the newest last
 	adopted   []vrrp.Instant     // when each of them was
+	invalid   bool               // the RPKI cache has told it that rpkiPrefix is
 	evidence  evidence           // what it has been told by the checks
 	stopAt    vrrp.Instant       // when it was asked to stop; Never: it was not
 	spins     int                // batches in a row after which more was due
@@ -136,6 +137,7 @@ func (h *Host) start() {
 	}
 	a.beginChecks()
 	a.beginHealth()
+	a.beginCache()
 }
 
 // newAgent returns an agent that has done nothing yet, with the host's configuration file.
@@ -478,6 +480,7 @@ func (a *agent) perform() {
 	}
 	for i := range fx.Routes {
 		a.sound = false
+		w.checker.origins(a, &fx.Routes[i])
 		a.withdraw(fx.Routes[i].Speaker, a.desired[fx.Routes[i].Speaker].Routes, fx.Routes[i].Desired.Routes)
 		a.desired[fx.Routes[i].Speaker] = fx.Routes[i].Desired
 		if s := a.speaker(fx.Routes[i].Speaker); s != nil {

@@ -119,6 +119,10 @@ func (a *agent) learns(in failover.Input) (deaf bool) {
 		}
 		deaf = e.known[i] && a.world.mutation == DeafToChecks
 		e.known[i], e.ok[i] = true, in.Report.OK
+	case failover.RPKIReported:
+		r := &in.Report
+		a.invalid = len(r.VRPs) > 0 && r.VRPs[0].AS != 64501
+		return a.world.mutation == DeafToRPKI
 	case failover.InterfaceChanged:
 		if in.Interface.Name == sideLink {
 			e.sideKnown, e.side = true, in.Interface.Up

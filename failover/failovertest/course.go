@@ -132,6 +132,8 @@ func init() {
 		"web_fails":     {(*scenario).webFails, aTrouble},
 		"drain_service": {(*scenario).drainService, aWhile},
 
+		"origin_invalid": {(*scenario).originInvalid, aTrouble},
+
 		"object_deleted": {(*scenario).objectDeleted, nil},
 		"object_fails":   {(*scenario).objectFails, aWhile},
 		"without_routes": {(*scenario).withoutRoutes, nil},

@@ -33,6 +33,10 @@ var extras = []extra{
 		name: "anycast", rest: anycastService, begin: (*Host).beginService, heal: (*Host).serveAgain,
 		faults: []string{"web_fails", "web_fails", "web_fails", "web_fails", "drain_service", "kill", "upgrade", "session_lost"},
 	},
+	{
+		name: "rpki", begin: (*Host).beginRPKI, heal: (*Host).validAgain,
+		faults: []string{"origin_invalid", "origin_invalid", "origin_invalid", "kill", "upgrade", "speaker_dies", "restart"},
+	},
 }
 
 func extraNamed(name string) *extra {

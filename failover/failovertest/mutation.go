@@ -37,6 +37,7 @@ const (
 	Miscount                      // a check group is up with one member less than it needs
 	EarlyObjects                  // routes and rules do not wait for the addresses, and are taken for out as soon as they are to go
 	BlindKeepLast                 // a service believes that others announce it
+	DeafToRPKI                    // nobody hears of the RPKI cache
 	LostObjects                   // the request to remove routes and rules gets lost
 
 	numMutations
@@ -47,7 +48,7 @@ var mutationNames = [numMutations]string{
 	"eternal lease", "deaf when active", "optimistic report", "timers first", "forgetful reload", "careless reader",
 	"beyond the list", "stubborn active", "usurper",
 	"edge-triggered removal", "no grace", "hasty promotion", "deaf to checks", "miscount",
-	"early objects", "blind keep_last", "lost objects",
+	"early objects", "blind keep_last", "deaf to RPKI", "lost objects",
 }
 
 // String returns the mutation in words.

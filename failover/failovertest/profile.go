@@ -122,6 +122,9 @@ func (p *Profile) config(host int, v variant) string {
 		if p.has("anycast") {
 			b.WriteString(" allow 198.51.102.0/24")
 		}
+		if p.has("rpki") {
+			b.WriteString(" rpki " + rpkiCache)
+		}
 		b.WriteString("\n")
 		if p.core {
 			b.WriteString("speaker CORE allow 198.51.100.0/24 allow 198.51.101.0/24\n")

@@ -39,7 +39,7 @@ func TestSimulation(t *testing.T) {
 // TestMutations breaks one rule at a time on purpose: the checker has to notice.
 func TestMutations(t *testing.T) {
 	const seeds = 400
-	about := map[Mutation]string{DeafToChecks: "checks", Miscount: "checks", EarlyObjects: "objects", LostObjects: "objects", BlindKeepLast: "anycast"}
+	about := map[Mutation]string{DeafToChecks: "checks", Miscount: "checks", EarlyObjects: "objects", LostObjects: "objects", BlindKeepLast: "anycast", DeafToRPKI: "rpki"}
 	for _, m := range Mutations() {
 		t.Run(m.String(), func(t *testing.T) {
 			t.Parallel()

@@ -66,6 +66,7 @@ func (s *Speaker) kick() {
 		if w.trace != nil && s.applied != s.want.Generation {
 			w.log(s.agent.host, "speaker %s announces #%d: %s", s.cfg.Name, s.want.Generation, describeRoutes(s.want.Routes))
 		}
+		w.checker.keeps(s, s.want.Routes)
 		before := w.has("anycast") && w.bestPath() != nil
 		s.Table, s.applied = s.want.Routes, s.want.Generation
 		w.checker.keptLast(s.agent.host, before)

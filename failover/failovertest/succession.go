@@ -233,6 +233,7 @@ func (h *Host) upgrade() {
 	b.core.Flush(b.local(), &b.fx)
 	w.checker.upgraded(b)
 	b.beginObjects(true)
+	b.beginCache()
 	b.perform()
 	b.arm()
 }

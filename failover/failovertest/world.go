@@ -59,6 +59,7 @@ type Host struct {
 	deaths     []vrrp.Instant // that count
 	sensors    sensors        // of the extra "checks"
 	health     health         // of the extra "anycast"
+	rpki       cacheView      // of the extra "rpki"
 	mood       mood
 }
 
