@@ -350,7 +350,9 @@ func (c *Core) expire(now vrrp.Instant, r *router, fx *Effects) {
 }
 
 // reschedule tells the heap when r next wants to be looked at.
-func (c *Core) reschedule(r *router) { c.sched.set(r, min(r.nextDue(), c.handoverEnds(r))) }
+func (c *Core) reschedule(r *router) {
+	c.sched.set(r, min(r.nextDue(), c.handoverEnds(r), c.refusedAt(r)))
+}
 
 // awake looks whether this process stood still for so long that the kernel may have let go of the addresses. Then
 // somebody else may serve, and sessions may be dead that look alive: who was Active starts afresh as a Backup, listens,

@@ -9,9 +9,13 @@ import (
 )
 
 // A role without its addresses serves nobody, and keeps everybody else from serving. RefusalBound is how long an Active
-// router goes on when the kernel refuses an address, RefusalPause how long it then leaves the role to others.
+// router goes on when the kernel refuses an address, RefusalPause how long it then leaves the role to others. If it has none
+// of its addresses, and has taken the role from a router that lives, or heard one since, it goes on for RefusalSoon only, in
+// which the kernel is asked twice more: that one serves a Skew_Time later. Where nobody is known to be there, patience costs
+// nothing.
 const (
 	RefusalBound = 3 * time.Second
+	RefusalSoon  = 100 * time.Millisecond
 	RefusalPause = time.Minute
 )
 
@@ -20,7 +24,7 @@ const stoodStill = "this process stood still for longer than vip_lease"
 
 // giveUp takes a router out of the election whose addresses the kernel has refused for too long.
 func (c *Core) giveUp(now vrrp.Instant, r *router, fx *Effects) {
-	if r.fsm.State() != vrrp.Active || r.failing == vrrp.Never || now < r.failing.Add(RefusalBound) {
+	if c.refusedAt(r) > now {
 		return
 	}
 	r.failing = vrrp.Never
@@ -32,4 +36,24 @@ func (c *Core) giveUp(now vrrp.Instant, r *router, fx *Effects) {
 	r.refusal = fmt.Sprintf("address %s cannot be had: %s; the role is left to others for %v", s.key, s.err, RefusalPause)
 	r.refusedUntil = now.Add(RefusalPause)
 	c.evaluate(now, r, fx)
+}
+
+// refusedAt returns when r gives the role up because the kernel refuses an address; vrrp.Never: it does not.
+func (c *Core) refusedAt(r *router) vrrp.Instant {
+	switch {
+	case r.fsm.State() != vrrp.Active || r.failing == vrrp.Never:
+		return vrrp.Never
+	case r.met && c.hasNone(r):
+		return r.failing.Add(RefusalSoon)
+	}
+	return r.failing.Add(RefusalBound)
+}
+
+// hasNone reports whether r has no address at all, although the interfaces that they belong to are there and up: what is
+// about to come back is worth waiting for.
+func (c *Core) hasNone(r *router) bool {
+	return !slices.ContainsFunc(r.own.slots, func(s *slot) bool {
+		i := c.interfaces[s.key.Interface]
+		return c.kernel.has(s) || i == nil || !i.Up
+	})
 }

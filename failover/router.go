@@ -96,6 +96,7 @@ type router struct {
 	gratuitous gratuitous
 	contested  []contested
 	fromLive   bool // the role was taken from a live router, which may answer for the addresses until it has let go
+	met        bool // it was taken from one that had it, or one that believed to have it was heard since
 	takeover   takeover
 	counters   RouterCounters
 
@@ -206,9 +207,6 @@ func (r *router) nextDue() vrrp.Instant {
 	if r.inherits != nil {
 		d = min(d, r.inherits.until)
 	}
-	if r.fsm.State() == vrrp.Active && r.failing != vrrp.Never {
-		d = min(d, r.failing.Add(RefusalBound))
-	}
 	return min(d, r.lookAgain())
 }
 
@@ -260,6 +258,7 @@ func (c *Core) transition(now vrrp.Instant, r *router, e vrrp.Effect, fx *Effect
 	switch {
 	case e.To == vrrp.Active:
 		r.counters.BecameMaster++
+		r.met = e.Cause == vrrp.CausePreempt
 		if c.served(now, r) {
 			break
 		}
@@ -369,6 +368,7 @@ func (c *Core) queueAdvert(r *router, a *wire.Advertisement, link LinkID, dst ne
 // rival reacts to another router that believes to be Active: caches may point to it now.
 func (c *Core) rival(now vrrp.Instant, r *router, peer netip.Addr, fx *Effects) {
 	r.counters.Rivals++
+	r.met = true
 	r.gratuitous.heardRival(now, &r.cfg.GARP)
 	c.tellRival(now, r, fx)
 	if r.rivalLog.allows(now) {

@@ -131,6 +131,8 @@ type memory struct {
 	// blocked: nothing more is to be tried in this pass; failure says why, unless it was postponed.
 	blocked bool
 	failure string
+	// refused counts the writes that have failed since the last one that has not.
+	refused int
 	// dadFailed: the kernel took the address away because another host has it.
 	dadFailed bool
 }

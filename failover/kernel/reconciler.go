@@ -16,8 +16,11 @@ import (
 )
 
 const (
-	// retryAfter is how long a failed write waits for the next attempt.
-	retryAfter = time.Second
+	// retryAfter is how long a failed write waits for the next attempt, and quickRetry how long the first quickRetries of
+	// them do: a router without its addresses resigns within failover.RefusalSoon.
+	retryAfter   = time.Second
+	quickRetry   = 30 * time.Millisecond
+	quickRetries = 2
 	// confirmWithin is how long the kernel may take to tell that an address is in before everything is listed anew.
 	confirmWithin = 100 * time.Millisecond
 	// maxRounds bounds how often a pass compares and writes. Two are normal: one that writes, one that agrees.
@@ -353,13 +356,14 @@ func (r *reconciler) wrote(o *op, err error, now time.Time) {
 		m.blocked, m.failure = true, reason(err, o)
 		r.leftover = append(r.leftover, k)
 	case err == nil:
-		m.written, m.settled, m.dadFailed, m.until = o.addr, true, false, end(o.valid, now)
+		m.written, m.settled, m.dadFailed, m.until, m.refused = o.addr, true, false, end(o.valid, now), 0
 		r.acknowledge(o, e, now)
 	default:
 		// The table may be out of date: somebody was quicker, or the interface went. Otherwise it stays a failure. An
 		// interface that went may be back under its name, and its news is in the listing: there is no other.
 		r.stale = r.stale || errors.Is(err, unix.EEXIST) || gone
 		m.blocked, m.failure = !errors.Is(err, unix.ENODEV), reason(err, o)
+		m.refused++
 	}
 }
 

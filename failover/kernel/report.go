@@ -146,6 +146,8 @@ func (r *reconciler) schedule(now time.Time) {
 		switch {
 		case it.mem.blocked && it.mem.losses.held(now):
 			sooner(it.mem.losses.allowed)
+		case it.mem.blocked && it.mem.refused > 0 && it.mem.refused <= quickRetries:
+			sooner(now.Add(quickRetry))
 		case it.mem.blocked:
 			sooner(now.Add(retryAfter))
 		case it.mem.index == 0 && it.mem.settled:
