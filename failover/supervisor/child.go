@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+	"slices"
 	"syscall"
 	"time"
 
@@ -51,7 +52,7 @@ func startChild(o *Options, path string, program *os.File, store *Store, next Su
 		files = append(files, kept.descriptors()...)
 	}
 	if program != nil {
-		f, err := beyond(program, len(files))
+		f, err := beyond(program, files)
 		if err != nil {
 			return nil, errors.Join(err, ours.Close())
 		}
@@ -92,15 +93,17 @@ func (s *supervisor) program() (path string, f *os.File) {
 	return ownProgram, nil
 }
 
-// beyond returns a copy of a file whose descriptor is none of the first n: those become others in a child before it
-// executes its program.
-func beyond(f *os.File, n int) (*os.File, error) {
+// beyond returns a copy of a file with a descriptor that stays what it is in a child that gets those files, until it executes
+// its program: the child makes them its first descriptors, and before that parks some of them, and the pipe by which it
+// reports an error, right above the largest one of all.
+func beyond(f *os.File, files []uintptr) (*os.File, error) {
+	least := max(len(files), int(slices.Max(files))) + len(files) + 2
 	conn, err := f.SyscallConn()
 	if err != nil {
 		return nil, err
 	}
 	var fd int
-	e := conn.Control(func(old uintptr) { fd, err = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, n) })
+	e := conn.Control(func(old uintptr) { fd, err = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, least) })
 	if err = errors.Join(e, err); err != nil {
 		return nil, fmt.Errorf("copy the descriptor of %s: %w", f.Name(), err)
 	}
