@@ -51,7 +51,7 @@ var rooms = map[string]room{
 		"github.com/osrg/gobgp/v3/", "google.golang.org/grpc", "google.golang.org/protobuf", "golang.org/x/sys/unix",
 	}},
 	"failover/kernel": {own: []string{"failover", "vrrp", "bgp"}, others: []string{
-		"github.com/vishvananda/netlink", "github.com/google/nftables", "github.com/mdlayher/netlink", "golang.org/x/sys/unix",
+		"github.com/vishvananda/netlink", "github.com/google/nftables", "github.com/mdlayher/netlink", "golang.org/x/sys/unix", "golang.org/x/net/bpf",
 	}},
 	"failover/status": {own: []string{"failover", "vrrp", "vrrp/wire", "bgp"}, others: []string{"golang.org/x/sys/unix"}},
 	// What the agent looks like to Prometheus: a view of the snapshot, as status is.

@@ -26,7 +26,6 @@ type netlinkFeed struct {
 
 func openFeed(log *slog.Logger, ns *namespace) (*netlinkFeed, error) {
 	f := &netlinkFeed{}
-	f.muted = true
 	err := f.start(log, ns, func(m unix.NlMsghdr, body []byte) { f.news.add(parseChange(m, body)) },
 		unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR)
 	if err != nil {
@@ -63,7 +62,6 @@ type subscription struct {
 	log    *slog.Logger
 	ns     *namespace
 	groups []int // RTNLGRP_*
-	muted  bool  // see muteRenewals
 	// parse takes one message, with mu held.
 	parse  func(m unix.NlMsghdr, body []byte)
 	signal chan struct{}
@@ -96,10 +94,8 @@ func (f *subscription) open(buffer int) error {
 	if err != nil {
 		return err
 	}
-	if f.muted {
-		if err := sock.muteRenewals(); err != nil {
-			f.log.Debug("renewals are told one by one", "err", err)
-		}
+	if err := sock.muteRenewals(); err != nil {
+		f.log.Debug("renewals are told one by one", "err", err)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()

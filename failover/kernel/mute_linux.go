@@ -11,7 +11,7 @@ import (
 )
 
 // muteRenewals makes the kernel keep the notifications of renewed leases to itself. Whoever holds a thousand addresses
-// would otherwise be woken for each of them at every renewal, once per subscription, to learn nothing.
+// would otherwise be woken for each of them at every renewal, by each of four subscriptions, to learn nothing.
 //
 // What is dropped is RTM_NEWADDR with our tag, for an address with a finite lifetime that is in (no duplicate detection
 // goes on or was asked for) and was changed after it was made (ifa_cacheinfo: tstamp is not cstamp). A renewal that puts
