@@ -34,6 +34,8 @@ type Report struct {
 	// Resident is the memory of the backend's process, in octets, as of a moment ago, and MemoryLimit what its garbage
 	// collector is told to stay under; 0: not known.
 	Resident, MemoryLimit uint64
+	// Version is that of the program that the backend's process runs; empty: not known, as with gobgpd.
+	Version string
 }
 
 // Established reports whether at least one session is up.

@@ -191,7 +191,7 @@ func (c *Core) describeRoute(r *router, a *Announcement) RouteStatus {
 func (c *Core) describeSpeaker(s *speaker, wall func(vrrp.Instant) time.Time) SpeakerStatus {
 	st := SpeakerStatus{
 		Name: s.cfg.Name, LocalAS: s.cfg.LocalAS, Backend: s.cfg.Backend(), Connected: s.report.Connected, Error: s.report.Err,
-		ResidentBytes: s.report.Resident, MemoryLimit: s.report.MemoryLimit,
+		ResidentBytes: s.report.Resident, MemoryLimit: s.report.MemoryLimit, Version: s.report.Version,
 		Restarts: s.report.Restarts, Neighbors: append([]bgp.NeighborStatus{}, s.report.Neighbors...), Announced: []string{},
 	}
 	if s.refused != "" {

@@ -382,6 +382,9 @@ type SpeakerStatus struct {
 	Connected bool   `json:"connected"`
 	Error     string `json:"error,omitempty"`
 	Restarts  uint64 `json:"restarts"`
+	// Version is that of the program that the embedded speaker's process runs: after an upgrade, the agent is another one.
+	// Empty: not known, as with gobgpd.
+	Version string `json:"version,omitempty"`
 	// ResidentBytes is what the embedded speaker's process has in memory, and MemoryLimit from where on it works hard to
 	// need less; 0: not known, as with gobgpd.
 	ResidentBytes uint64               `json:"resident_bytes,omitempty"`

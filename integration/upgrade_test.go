@@ -161,6 +161,11 @@ func (u *upgradeLab) upgrade(a *agent, path string) {
 			return err == nil && strings.TrimSpace(string(name)) == filepath.Base(path)
 		})
 	}
+	const first = "(devel)" // the version that has started the speaker
+	waitFor(t, 3*time.Second, "the version of the speaker", func() bool { s := a.status(); return s != nil && s.Speakers[0].Version == first })
+	if out, code := a.cli("status"); code != 0 || !strings.Contains(out, "its process is of version "+first) {
+		t.Errorf("%s: status does not say that the speaker is of another version, exit status %d:\n%s", a.node.Name(), code, out)
+	}
 	if !exists(fmt.Sprintf("/proc/%d", speaker)) {
 		t.Errorf("%s: the speaker's process is another one", a.node.Name())
 	}

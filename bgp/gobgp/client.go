@@ -350,7 +350,7 @@ func (c *Client) tell(always bool) {
 }
 
 func equalReports(a, b *bgp.Report) bool {
-	return a.Speaker == b.Speaker && a.Connected == b.Connected && a.Err == b.Err && a.Generation == b.Generation && a.Restarts == b.Restarts && sameSize(a.Resident, b.Resident) && a.MemoryLimit == b.MemoryLimit &&
+	return a.Speaker == b.Speaker && a.Connected == b.Connected && a.Err == b.Err && a.Generation == b.Generation && a.Restarts == b.Restarts && a.Version == b.Version && sameSize(a.Resident, b.Resident) && a.MemoryLimit == b.MemoryLimit &&
 		slices.Equal(a.Neighbors, b.Neighbors) && slices.EqualFunc(a.Announced, b.Announced, func(x, y bgp.Route) bool {
 		return x.Prefix == y.Prefix && x.Attributes.Equal(y.Attributes)
 	})

@@ -32,7 +32,7 @@ func (s *Supervised) goOn(ctx context.Context, p *Process) error {
 	s.dir = p.Dir
 	s.client.SetTarget("unix://" + s.socket())
 	s.cfg.Log.Info("BGP speaker process of the life before goes on", "pid", p.PID)
-	s.setBirth(time.Now())
+	s.setBirth(time.Now(), p.Version)
 	s.pid.Store(int64(p.PID))
 	defer s.pid.Store(0)
 	words := make(chan string, 1)

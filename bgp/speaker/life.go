@@ -128,7 +128,7 @@ func (s *Supervised) liveOnThread(ctx context.Context) error {
 	}
 	s.keep(cmd.Process.Pid, stderr)
 	release()
-	s.setBirth(time.Now())
+	s.setBirth(time.Now(), s.cfg.Version)
 	s.pid.Store(int64(cmd.Process.Pid))
 	defer s.pid.Store(0)
 	words := make(chan string, 1)

@@ -44,6 +44,8 @@ type Config struct {
 	// Command starts a process that ends up in Main, such as {"/usr/sbin/failoverd", "speaker"}; ParseOptions'
 	// arguments are appended.
 	Command []string
+	// Version is that of Command, for reports.
+	Version string
 	// RunDir is where a private directory for the socket is made at every start of the process; os.TempDir serves when
 	// that cannot be done. Its path has to be short: a socket's has room for 107 octets.
 	RunDir string
@@ -70,6 +72,8 @@ type Process struct {
 	Dir string
 	// Lease is the writing end of its lease pipe, Log the reading end of its standard error.
 	Lease, Log *os.File
+	// Version is that of its program; empty: not known.
+	Version string
 }
 
 // Keeper holds what a speaker process lives by while the agent is dead. Neither method may block.
@@ -99,6 +103,7 @@ type Supervised struct {
 
 	mu    sync.Mutex
 	birth time.Time // of the newest process
+	runs  string    // its version
 	death string    // how the last process ended, until there is a connection again
 }
 
@@ -217,6 +222,7 @@ func (s *Supervised) amend(r *bgp.Report) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	r.Version = s.runs
 	switch alive := s.pid.Load() != 0; {
 	case r.Connected && alive:
 		s.death = ""
@@ -259,8 +265,9 @@ func (s *Supervised) setDeath(text string) {
 	s.death = text
 }
 
-func (s *Supervised) setBirth(at time.Time) {
+// setBirth notes that a process runs, and the version of its program.
+func (s *Supervised) setBirth(at time.Time, version string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.birth = at
+	s.birth, s.runs = at, version
 }

@@ -9,13 +9,14 @@ import (
 
 // speakerKeeper has the supervisor keep a speaker's process for the next life of the agent.
 type speakerKeeper struct {
-	link *supervisor.Link
-	name string
+	link    *supervisor.Link
+	name    string
+	version string // of the program that the process runs
 }
 
 // Keep implements speaker.Keeper.
 func (k speakerKeeper) Keep(pid int, dir string, lease, log int) error {
-	return k.link.Keep(supervisor.Kept{Name: k.name, PID: pid, Place: dir}, lease, log)
+	return k.link.Keep(supervisor.Kept{Name: k.name, PID: pid, Place: dir, Version: k.version}, lease, log)
 }
 
 // Drop implements speaker.Keeper.
@@ -28,7 +29,7 @@ func (s *speakers) goOn(link *supervisor.Link, with bool) {
 			if s.kept == nil {
 				s.kept = make(map[string]*speaker.Process)
 			}
-			s.kept[k.Name] = &speaker.Process{PID: k.PID, Dir: k.Place, Lease: k.Life, Log: k.Log}
+			s.kept[k.Name] = &speaker.Process{PID: k.PID, Dir: k.Place, Lease: k.Life, Log: k.Log, Version: k.Version}
 			continue
 		}
 		if err := errors.Join(link.Drop(k.Name), k.Life.Close(), k.Log.Close()); err != nil {

@@ -138,10 +138,10 @@ func (s *speakers) build(c *bgp.SpeakerConfig, lease time.Duration) (backend, er
 		return s.buildExternal(*c, lease)
 	}
 	cfg := speaker.Config{
-		Speaker: *c, Command: s.agent.opts.SpeakerArgv, RunDir: s.agent.dir, Lease: lease, Log: s.agent.log, Bar: s.agent.writes.RLocker(),
+		Speaker: *c, Command: s.agent.opts.SpeakerArgv, Version: s.agent.opts.Version, RunDir: s.agent.dir, Lease: lease, Log: s.agent.log, Bar: s.agent.writes.RLocker(),
 	}
 	if link := s.agent.opts.Supervisor; link != nil {
-		cfg.Keeper = speakerKeeper{link, c.Name}
+		cfg.Keeper = speakerKeeper{link, c.Name, s.agent.opts.Version}
 	}
 	if p := s.kept[c.Name]; p != nil {
 		delete(s.kept, c.Name)

@@ -61,7 +61,7 @@ func Table(w io.Writer, s *failover.Snapshot, o TableOptions) error {
 	}
 	if len(s.Speakers) > 0 {
 		p.line("")
-		p.speakers(s.Speakers, now)
+		p.speakers(s.Speakers, s.Version, now)
 		p.origins(s.Speakers, now)
 	}
 	if len(s.Links) > 0 {

@@ -13,11 +13,13 @@ import (
 	"failoverd/failover"
 )
 
-func (p *printer) speakers(ss []failover.SpeakerStatus, now time.Time) {
+// speakers shows what BGP speakers do. A process of another version than that of the agent is worth a note: it stays what it is
+// until it is restarted.
+func (p *printer) speakers(ss []failover.SpeakerStatus, version string, now time.Time) {
 	var rows []row
 	for i := range ss {
 		s := &ss[i]
-		rows = append(rows, speakerRow(s))
+		rows = append(rows, speakerRow(s, version))
 		for j := range s.Neighbors {
 			rows = append(rows, neighborRow(&s.Neighbors[j], now))
 		}
@@ -25,7 +27,7 @@ func (p *printer) speakers(ss []failover.SpeakerStatus, now time.Time) {
 	p.table([]string{"SPEAKER", "AS", "STATE", "SINCE", "ANNOUNCES"}, rows)
 }
 
-func speakerRow(s *failover.SpeakerStatus) row {
+func speakerRow(s *failover.SpeakerStatus, version string) row {
 	state := cell{"running", green}
 	if !s.Connected {
 		state = cell{"not running", alarm}
@@ -51,6 +53,9 @@ func speakerRow(s *failover.SpeakerStatus) row {
 		r.notes = append(r.notes, note{red, "error: " + s.Error})
 	}
 	r.notes = append(r.notes, heldNotes(s)...)
+	if s.Version != "" && s.Version != version {
+		r.notes = append(r.notes, note{plain, "its process is of version " + clean(s.Version) + ": an upgrade leaves it and its sessions as they are"})
+	}
 	if s.Restarts > 0 {
 		r.notes = append(r.notes, note{yellow, fmt.Sprintf("restarted %d times", s.Restarts)})
 	}

@@ -25,6 +25,8 @@ type Kept struct {
 	PID  int
 	// Place is where it is to be spoken to.
 	Place string
+	// Version is that of its program; empty: not known.
+	Version string `json:",omitempty"`
 	// Life is the writing end of the pipe that it lives by, and Log the reading end of what it says.
 	Life, Log *os.File `json:"-"`
 }
