@@ -189,8 +189,8 @@ func TestTakeUpRefusesRegion(t *testing.T) {
 	}
 }
 
-// FuzzTakeUp: whatever is handed over, nothing panics, and no authority comes from what is not yet.
-func FuzzTakeUp(f *testing.F) {
+// FuzzTakeUpRegions: whatever is handed over by nodes of regions, nothing panics, and no authority comes from what is not yet.
+func FuzzTakeUpRegions(f *testing.F) {
 	w := newRegions(nil)
 	w.start("sg", "hk", "m2", "m1")
 	w.run(30 * time.Second)

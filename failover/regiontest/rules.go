@@ -104,7 +104,7 @@ func (r *rules) limit(first int) time.Duration {
 	case r.paused && r.faults > 1:
 		// Nobody can tell a machine that was paused and is isolated: its own authority ends.
 		return w.fence + w.exchange() + w.overlap
-	case first == island && r.hangs && r.faults == 2:
+	case (first == island || w.onDown) && r.hangs && r.faults == 2:
 		// And who stands still just then hears of nothing: its addresses end by themselves, and its routes.
 		return max(w.exchange()+w.overlap, w.lease+leaseRounding+kernelSlop)
 	case first == island || r.paused || w.onDown:
