@@ -43,8 +43,8 @@ func TestEnd(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			x := script.Exec{Timeout: short, Grace: short}
-			if !c.killed {
-				x.Grace = slack
+			if !c.killed { // by its timeout it has to be as far as its text goes
+				x.Timeout, x.Grace = 10*short, slack
 			}
 			r, lines := run(t, sh(c.text), x)
 			if !r.TimedOut || r.OK() || r.Killed != c.killed {
