@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,7 +41,7 @@ type namespace string
 
 type lab struct{ a, b namespace }
 
-var labs int
+var labs atomic.Int64
 
 // newLab builds a lab and removes it when the test ends. It skips the test without root.
 func newLab(t testing.TB) *lab {
@@ -48,8 +49,7 @@ func newLab(t testing.TB) *lab {
 	if os.Geteuid() != 0 {
 		t.Skip("SKIPPED, PROVES NOTHING: network namespaces and raw sockets need root")
 	}
-	labs++
-	name := fmt.Sprintf("fo-link-%d-%d", os.Getpid(), labs)
+	name := fmt.Sprintf("fo-link-%d-%d", os.Getpid(), labs.Add(1))
 	l := &lab{namespace(name + "-a"), namespace(name + "-b")}
 	for _, n := range []namespace{l.a, l.b} {
 		ip(t, "netns add "+string(n))
