@@ -36,8 +36,11 @@ func (c *Core) Flush(now vrrp.Instant, fx *Effects) {
 
 // flushRoutes asks a speaker for another set of routes if it should announce another one.
 func (c *Core) flushRoutes(now vrrp.Instant, s *speaker, fx *Effects) {
-	routes, guarded := c.wantedRoutes(now, s)
-	routes, invalid := c.passOrigins(now, s, routes)
+	wanted, guarded := c.wantedRoutes(now, s)
+	routes, invalid := c.passOrigins(now, s, wanted)
+	if c.unfound(now, s, len(routes) < len(wanted)) {
+		return
+	}
 	s.origin = s.cfg.LocalAS
 	want, err := s.cfg.Validate(routes)
 	refused := ""

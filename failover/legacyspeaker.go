@@ -15,7 +15,7 @@ func (c *Core) goOnWith(now vrrp.Instant, s *speaker, l *LegacySpeaker) {
 		s.report.Neighbors[i].Flaps = 0 // whoever goes on with them counts anew
 	}
 	s.reported, s.doubt, s.others = true, l.Doubt, l.Others
-	s.unsaid = true
+	s.unsaid, s.found = true, s.report.Announced
 	if l.Connected {
 		s.reached = now.Add(proofGrace)
 		c.speakersDue = min(c.speakersDue, s.reached)

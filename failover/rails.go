@@ -196,6 +196,19 @@ func (s *speaker) originEffect(p netip.Prefix) string {
 	return "it would be announced"
 }
 
+// foundWithin is how long an agent that resumes waits for a speaker to say what the life before has left with it. It takes
+// milliseconds; the speaker keeps that for longer.
+const foundWithin = 500 * time.Millisecond
+
+// unfound reports whether a speaker may still announce what it would not be asked for now, because nobody knows yet that it does.
+func (c *Core) unfound(now vrrp.Instant, s *speaker, withheld bool) bool {
+	if !withheld || s.reported || s.desired.Generation > 0 || now >= s.awaited {
+		return false
+	}
+	c.railsDue = min(c.railsDue, s.awaited)
+	return true
+}
+
 // passOrigins leaves out the routes that RPKI stands against. What is announced already is never taken back: that would be
 // an outage of our own making (BGP-RPKI-03), and the cache may be wrong or gone (BGP-RPKI-02).
 func (c *Core) passOrigins(now vrrp.Instant, s *speaker, routes []bgp.Route) (pass []bgp.Route, refused error) {

@@ -32,6 +32,10 @@ type speaker struct {
 	reached vrrp.Instant
 	early   *bgp.Report
 	unsaid  bool
+	// found are the routes that the life before has left with the process that goes on. They are announced until the speaker is
+	// asked for the first time. While it has not said what they are, and until awaited, it is not asked for less than everything.
+	found   []bgp.Route
+	awaited vrrp.Instant
 }
 
 // acknowledged reports whether the speaker's table reflects what was asked for up to a generation; a speaker that is
@@ -69,6 +73,9 @@ func (c *Core) speakerReported(now vrrp.Instant, rep *bgp.Report, fx *Effects) {
 	c.dirty = true
 	old := s.report
 	s.report, s.reported = *rep, true
+	if s.desired.Generation == 0 && rep.Connected {
+		s.found = rep.Announced
+	}
 	c.noteSessions(now, s, &old)
 	trouble := rep.Err != "" && rep.Err != old.Err
 	if old.Connected != rep.Connected || trouble && s.trouble(netip.Addr{}).allows(now) {

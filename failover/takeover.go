@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"failoverd/bgp"
 	"failoverd/vrrp"
 )
 
@@ -217,7 +218,12 @@ func (s *speaker) wants(p netip.Prefix) bool {
 }
 
 // keeps reports whether a prefix is announced already as it would be now: with another AS it is another announcement.
-func (s *speaker) keeps(p netip.Prefix) bool { return s.origin == s.cfg.LocalAS && s.wants(p) }
+func (s *speaker) keeps(p netip.Prefix) bool {
+	if s.desired.Generation == 0 {
+		return slices.ContainsFunc(s.found, func(r bgp.Route) bool { return r.Prefix == p })
+	}
+	return s.origin == s.cfg.LocalAS && s.wants(p)
+}
 
 // waitsForAnswer reports whether a speaker is still to confirm that its table is what was asked for.
 func (c *Core) waitsForAnswer(w awaited) bool {

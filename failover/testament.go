@@ -96,6 +96,11 @@ func (c *Core) Inherit(now vrrp.Instant, heirs []Heir, resume bool, died, until 
 		r.inherits, r.held, r.born = h, r.own, now
 		if resume {
 			r.attracting = true // the routes of the life before are out
+			for k := range r.cfg.Announce {
+				if s := c.speakers[r.cfg.Announce[k].Speaker]; s != nil {
+					s.awaited = now.Add(foundWithin)
+				}
+			}
 			r.priority = heirs[i].Priority
 			r.fsm.SetPriority(r.priority)
 			r.untested = r.notYetKnown(c)
