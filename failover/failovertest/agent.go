@@ -70,6 +70,7 @@ type state struct {
 	// orderly: it has left its role in order, so that what it holds stays for a while after its routes are withdrawn.
 	orderly bool
 	leaving vrrp.Instant // since when
+	ever    bool         // it was Active in this life
 
 	// was: it was Active before or during the batch that is looked at; left: it has stopped being it; farewell: it has said
 	// so; gained: it has become it.
@@ -418,6 +419,7 @@ func (h *Host) reload() {
 		h.world.log(h, "reload")
 		a.text = h.Config
 		a.arrives(failover.Reconfigured{Config: MustParseConfig(h.Config)})
+		a.beginCache() // who is asked anew answers anew
 	}
 }
 
@@ -481,9 +483,13 @@ func (a *agent) perform() {
 	for i := range fx.Routes {
 		a.sound = false
 		w.checker.origins(a, &fx.Routes[i])
-		a.withdraw(fx.Routes[i].Speaker, a.desired[fx.Routes[i].Speaker].Routes, fx.Routes[i].Desired.Routes)
+		s, before := a.speaker(fx.Routes[i].Speaker), a.desired[fx.Routes[i].Speaker].Routes
+		if s != nil && s.adopted {
+			before = slices.Concat(before, s.Table) // what the life before has asked for
+		}
+		a.withdraw(fx.Routes[i].Speaker, before, fx.Routes[i].Desired.Routes)
 		a.desired[fx.Routes[i].Speaker] = fx.Routes[i].Desired
-		if s := a.speaker(fx.Routes[i].Speaker); s != nil {
+		if s != nil {
 			s.set(fx.Routes[i].Desired)
 		}
 	}

@@ -143,6 +143,8 @@ func (c *checker) batch(a *agent) {
 			c.transition(a, e)
 		case e.Kind == failover.EventAddresses && e.To == "present":
 			a.state(e.Key).rising = false
+		case e.Kind == failover.EventTracker && e.To == "failed":
+			c.hurts(a.host)
 		}
 	}
 	for i := range a.fx.Adverts {
@@ -176,6 +178,7 @@ func (c *checker) transition(a *agent, e *failover.Event) {
 	if (st.word == "MASTER") != (e.To == "MASTER") {
 		st.active = c.w.now
 	}
+	st.ever = st.ever || e.From == "MASTER"
 	orderly := c.inOrder(a, st, e)
 	if orderly && (!st.orderly || e.From == "MASTER") {
 		st.leaving = c.w.now
@@ -211,7 +214,7 @@ func (c *checker) inOrder(a *agent, st *state, e *failover.Event) bool {
 	case e.To == "INIT" && a.stopAt == vrrp.Never && e.Reason != "removed from the configuration" && e.Reason != "restarted with another configuration":
 		return false
 	case e.From != "MASTER":
-		return st.orderly || st.serves != 0 // for the life before
+		return st.orderly || st.serves != 0 && !st.ever // for the life before
 	}
 	r := router(a.core.Config(), e.Key)
 	return r == nil || r.VRRP.Priority != wire.PriorityOwner || e.To == "INIT"
@@ -349,10 +352,11 @@ func (c *checker) settled(a *agent, stopped bool) {
 
 // stopped: an orderly stop leaves nothing behind, and takes its time only when somebody does not answer (S14).
 func (c *checker) stopped(a *agent) {
-	if took := c.w.now.Sub(a.stopAt); took >= c.linger()+failover.StopBound {
-		if !c.excused(a) {
-			c.fail("S14", "%s took %v to stop", a.host.Name, took)
-		}
+	switch took := c.w.now.Sub(a.stopAt); {
+	case took >= failover.StopBound && c.excused(a):
+		return // somebody has not answered for as long as it waits
+	case took >= c.linger()+failover.StopBound:
+		c.fail("S14", "%s took %v to stop", a.host.Name, took)
 		return
 	}
 	if left := a.host.Kernel.keys(); len(left) > 0 {

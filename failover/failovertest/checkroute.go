@@ -93,7 +93,7 @@ func hasAddress(r *failover.RouterConfig, k failover.AddressKey) bool {
 // removing: when an owner removes an address, the routes that lead to it are withdrawn, unless nobody answered.
 func (c *checker) removing(a *agent, k failover.AddressKey) {
 	if c.w.now.Sub(a.since) < time.Second {
-		if a.objects.goesOn {
+		if a.objects.goesOn && !a.objects.swept {
 			c.leftBehind(a, k)
 		}
 		return // just started, or thawed: what is removed is a leftover
@@ -125,8 +125,8 @@ func (c *checker) removing(a *agent, k failover.AddressKey) {
 // grace: in an orderly move an address stays for a while after the routes that lead to it are withdrawn: the tables of the
 // neighbors follow late.
 func (c *checker) grace(a *agent, k failover.AddressKey, r *failover.RouterConfig) {
-	if v := &c.hosts[a.host.index]; a.stopAt != vrrp.Never && v.hurt >= 0 && c.w.now.Sub(v.hurt) < 2*time.Second {
-		return // a fault in a stop, of which no transition tells
+	if v := &c.hosts[a.host.index]; v.hurt >= 0 && c.w.now.Sub(v.hurt) < 2*time.Second {
+		return // a fault: in a stop no transition tells of it, and a router that a reload has made another has had its own
 	}
 	for _, x := range r.Announce {
 		for _, w := range a.withdrawn {

@@ -226,7 +226,7 @@ func (c *checker) forwards(a *agent, r *failover.RouterConfig) bool {
 
 // leaves reports whether a router leaves its role in order, or has just done so.
 func (c *checker) leaves(a *agent, st *state) bool {
-	return st.orderly && c.w.now.Sub(st.leaving) <= c.linger()+failover.ReleaseBound+failover.DefaultWithdrawGrace+c.slack(a.host)
+	return st.orderly && c.w.now.Sub(max(st.leaving, a.since)) <= c.linger()+failover.ReleaseBound+failover.DefaultWithdrawGrace+c.slack(a.host)
 }
 
 // rightful: routes and rules are asked for only on behalf of a router that may attract what they attract, and static ones

@@ -92,13 +92,11 @@ func hasPrefix(routes []bgp.Route, p netip.Prefix) bool {
 	return slices.ContainsFunc(routes, func(r bgp.Route) bool { return r.Prefix == p })
 }
 
-// keeps: a route that is announced is not taken back because its origin is invalid all of a sudden (KEEP). That is
-// not demanded of an agent that goes on where another life stood, which knows nothing of what that one has announced: it refuses
-// what is invalid when it asks for the first time, and its speaker takes it back when it stops keeping it.
+// keeps: a route that is announced is not taken back because its origin is invalid all of a sudden (KEEP).
 func (c *checker) keeps(s *Speaker, now []bgp.Route) {
 	a := s.agent
 	if !c.w.has("rpki") || s.cfg.Name != rpkiSpeaker || a.stopAt != vrrp.Never || !hasPrefix(s.Table, rpkiPrefix) || hasPrefix(now, rpkiPrefix) ||
-		c.w.now.Sub(max(a.since, a.adopted[len(a.adopted)-1])) < keepSpeakers+time.Second {
+		c.w.now.Sub(max(a.since, a.adopted[len(a.adopted)-1])) < lookWithin {
 		return
 	}
 	cfg := a.core.Config()

@@ -202,7 +202,7 @@ func (a *agent) adopt(kept []*Speaker) {
 // upgrade lets another agent go on where this one stands, if it may. Everything that is handed over is text on the way.
 func (h *Host) upgrade() {
 	a, w := h.agent, h.world
-	if !h.idle() || len(w.with) > 0 && a.pending > 0 || h.Config != a.text || slices.ContainsFunc(h.Kernel.links, func(l *kernelLink) bool { return l.told }) {
+	if !h.idle() || len(w.with) > 0 && (a.pending > 0 || w.now.Sub(a.since) <= lookWithin) || h.Config != a.text || slices.ContainsFunc(h.Kernel.links, func(l *kernelLink) bool { return l.told }) {
 		return // what it is about to learn may change everything
 	}
 	b := h.newAgent(a.offset)
