@@ -64,10 +64,10 @@ func (c *Core) expireSpeakers(now vrrp.Instant, fx *Effects) {
 	}
 }
 
-// undecided reports whether it is open yet what is to be announced through a speaker whose process goes on: a router that goes
-// on in its role, and announces through it, waits for its addresses to be confirmed. Until then nothing is said.
+// undecided reports whether it is open yet what is to be announced through a speaker whose process goes on: a router that is to
+// go on in its role, or does and waits for its addresses to be confirmed, announces through it. Until then nothing is said.
 func (c *Core) undecided(s *speaker) bool {
 	return slices.ContainsFunc(c.routers, func(r *router) bool {
-		return (r.legacy != nil || r.fsm.State() == vrrp.Active && !r.addressesIn) && r.announcesThrough(s.cfg.Name)
+		return (r.legacy != nil || r.inherits != nil || r.fsm.State() == vrrp.Active && !r.addressesIn) && r.announcesThrough(s.cfg.Name)
 	})
 }

@@ -75,6 +75,7 @@ func (c *Core) speakerReported(now vrrp.Instant, rep *bgp.Report, fx *Effects) {
 	s.report, s.reported = *rep, true
 	if s.desired.Generation == 0 && rep.Connected {
 		s.found = rep.Announced
+		s.unsaid = s.unsaid || len(s.found) > 0 // who wants none of it has to say so
 	}
 	c.noteSessions(now, s, &old)
 	trouble := rep.Err != "" && rep.Err != old.Err
