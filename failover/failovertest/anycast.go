@@ -207,7 +207,9 @@ func (c *checker) serviceRoute(a *agent, r *failover.RouterConfig, x *failover.A
 
 // keptLast: some host always announces the service, as long as nothing but its checks goes wrong (LAST).
 func (c *checker) keptLast(by *Host, before bool) {
-	if before && c.w.bestPath() == nil && c.over(0, 3*settle) {
+	// That a speaker has just died the others see only when they look again.
+	dead := slices.ContainsFunc(c.w.Hosts, func(h *Host) bool { s := h.edge(); return s != nil && !s.up })
+	if before && !dead && c.w.bestPath() == nil && c.over(0, 3*settle) {
 		c.fail("LAST", "%s withdraws %s, and nobody else announces it", by.Name, servicePrefix)
 	}
 }

@@ -316,7 +316,7 @@ func (c *checker) objectGone(h *Host, name string, by remover) {
 	now := a.core.Snapshot(a.local(), wall)
 	right := c.rightfulObjects(a, func(r *failover.RouterConfig) bool {
 		i := slices.IndexFunc(now.Routers, func(x failover.RouterStatus) bool { return x.Name == r.Name })
-		return now.Routers[i].State == "MASTER" || now.Routers[i].State == "INIT" && a.state(r.VRRP.Key).resumes > c.w.now
+		return now.Routers[i].State == "MASTER" && c.wellFounded(a, r) || now.Routers[i].State == "INIT" && a.state(r.VRRP.Key).resumes > c.w.now
 	})
 	if slices.Contains(right, name) {
 		c.fail("R3", "%s goes on, and removes %s first", h.Name, name)
