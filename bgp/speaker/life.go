@@ -113,6 +113,9 @@ func (s *Supervised) liveOnThread(ctx context.Context) error {
 	}
 	release := s.bar()
 	defer release()
+	if err := startOrdinaries(); err != nil {
+		return err
+	}
 	if err := dropPrivileges(s.cfg.Speaker.ListenPort > 0 && s.cfg.Speaker.ListenPort < 1024); err != nil {
 		s.cfg.Log.Debug("the speaker process keeps privileges that it does not need", "err", err)
 	}

@@ -27,6 +27,20 @@ func StartOrdinary(cmd *exec.Cmd) error {
 	return cmd.Start()
 }
 
+// startOrdinaries makes ordinary processes of all that the calling thread starts from now on, for good. The thread is for nothing
+// else, so that nobody misses the rank that its children do not get.
+func startOrdinaries() error {
+	attr, err := unix.SchedGetAttr(0, 0)
+	if err != nil || attr.Policy != unix.SCHED_RR && attr.Policy != unix.SCHED_FIFO && attr.Nice >= 0 {
+		return nil // as in StartOrdinary
+	}
+	attr.Flags |= unix.SCHED_FLAG_RESET_ON_FORK
+	if err := unix.SchedSetAttr(0, attr, 0); err != nil {
+		return fmt.Errorf("set SCHED_RESET_ON_FORK: %w", err)
+	}
+	return nil
+}
+
 // mayRestore reports whether this thread can get rid of SCHED_RESET_ON_FORK again (CAP_SYS_NICE). Where it cannot, and has no
 // more than a nice value, the process inherits that.
 func mayRestore() bool {

@@ -1,13 +1,17 @@
 package speaker
 
 import (
+	"net/netip"
 	"os"
 	"os/exec"
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"failoverd/bgp"
 )
 
 // TestStartOrdinary starts a process from a thread with a real-time priority: the process has none, the thread keeps it.
@@ -69,4 +73,23 @@ func TestStartOrdinaryNice(t *testing.T) {
 		}
 	}()
 	<-done
+}
+
+// TestProcessIsOrdinary: the process of a speaker does not have the nice value of the agent's threads, although the thread that
+// starts it has given up its capabilities by then.
+func TestProcessIsOrdinary(t *testing.T) {
+	if os.Geteuid() != 0 || !mayRestore() {
+		t.Skip("SKIPPED, NOT PASSED: needs root, and CAP_SYS_NICE")
+	}
+	t.Parallel()
+	a := startAgent(t, speakerOf(neighborOf(netip.MustParseAddr("127.0.0.2"), 64500)), func(c *Config) {
+		c.Setup = func() error {
+			return unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Nice: -5}, 0)
+		}
+	})
+	a.until(10*time.Second, "the process", func(r bgp.Report) bool { return r.Connected })
+	attr, err := unix.SchedGetAttr(a.s.PID(), 0)
+	if err != nil || attr.Nice != 0 {
+		t.Errorf("the process has %+v, %v; want a nice value of 0", attr, err)
+	}
 }
