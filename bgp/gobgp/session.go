@@ -223,7 +223,7 @@ func (s *session) loop(ctx context.Context) error {
 		case <-s.again.C:
 			err = s.barred(s.apply)
 		case <-lapse.C:
-			err = s.barred(s.lapse)
+			err = s.lapse()
 		case <-s.events:
 			err = s.barred(s.readNeighbors)
 		case <-kick.C:

@@ -49,7 +49,8 @@ func (s *session) untilLapse() (left time.Duration, ok bool) {
 	return left, left > 0 || !s.fenced
 }
 
-// lapse is called when a Set may have come to its end: then everything is withdrawn.
+// lapse is called when a Set may have come to its end: then everything is withdrawn. Nobody may keep it from that: while a
+// successor is waited for, there may be none that would do it.
 func (s *session) lapse() error {
 	if !s.lapsed() {
 		return nil // it was refreshed

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -161,5 +162,21 @@ func TestLapseIsADebt(t *testing.T) {
 	time.Sleep(mayLast + 10*time.Millisecond)
 	if c.Debt() == 0 {
 		t.Error("no debt after the authority")
+	}
+}
+
+// The end of an authority does not wait for whoever keeps the client from its server: nobody else may be there to withdraw.
+func TestRoutesEndBehindTheBar(t *testing.T) {
+	t.Parallel()
+	f := &fake{}
+	var writes sync.RWMutex
+	c := run(t, fakeSpeaker(), serveFake(t, f), gobgp.Options{Resync: time.Hour, Bar: writes.RLocker()})
+	c.Set(bgp.Desired{Generation: 1, Routes: []bgp.Route{{Prefix: someAllow}}, Until: in(t, 2*time.Second)})
+	c.until("the route", func(r bgp.Report) bool { return r.Connected && r.Generation == 1 && len(r.Announced) == 1 })
+	writes.Lock()
+	defer writes.Unlock()
+	c.until("its end", func(r bgp.Report) bool { return len(r.Announced) == 0 })
+	if f.has(someAllow) {
+		t.Error("it is in the table")
 	}
 }
