@@ -56,6 +56,19 @@ func TestUntold(t *testing.T) {
 	soon(t, "a full FIFO that does not count", func() bool { return w.Untold() == "" && w.log.has("FIFO is full") })
 }
 
+// What waits for a FIFO that cannot be made waits for somebody to put that right, and nobody waits for it.
+func TestUntoldWithoutFIFO(t *testing.T) {
+	dir := filepath.Join(openDir(t), "missing")
+	path := filepath.Join(dir, "fifo")
+	w := start(t, quick(), &failover.Config{FIFOs: []failover.FIFOConfig{{Path: path}}})
+	w.Tell([]failover.Notification{transition("A", "MASTER", 1, nil)})
+	soon(t, "a FIFO that does not count", func() bool { return w.Untold() == "" && w.log.has("FIFO not as it should be") })
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	soon(t, "the FIFO, with what has waited", func() bool { return there(path) && w.Untold() == "" })
+}
+
 // Whoever goes on with the FIFOs has readers of its own, and what was not read yet is theirs.
 func TestLeave(t *testing.T) {
 	m := newMailbox(t)

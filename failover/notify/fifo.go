@@ -27,7 +27,7 @@ type fifo struct {
 	want  failover.FIFOConfig
 	lines backlog
 	left  bool // leaving is closed
-	stuck bool // as full
+	stuck bool // it is full, or is not there and cannot be made
 
 	// Owned by the loop.
 	pipe    *pipe // nil: not open
@@ -81,6 +81,7 @@ func (f *fifo) loop() {
 		pause := f.n.settings.look
 		var err error
 		f.n.barred(func() { err = f.prepare() })
+		f.setStuck(err != nil || f.full)
 		if err != nil {
 			f.complain(err)
 			pause, backoff = backoff, min(2*backoff, f.n.settings.lastBackoff)
@@ -215,8 +216,13 @@ func (f *fifo) write(until time.Time) {
 // setFull notes whether there is room.
 func (f *fifo) setFull(full bool) {
 	f.full = full
+	f.setStuck(full)
+}
+
+// setStuck notes whether nobody can say when what waits will be written.
+func (f *fifo) setStuck(stuck bool) {
 	f.n.mu.Lock()
-	f.stuck = full
+	f.stuck = stuck
 	f.n.mu.Unlock()
 }
 

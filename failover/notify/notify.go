@@ -114,7 +114,7 @@ func newNotifier(log *slog.Logger, s settings) *Notifier {
 }
 
 // Untold says what is being told, or waits to be told; empty: everybody knows. A FIFO that is full does not count: nobody
-// reads it.
+// reads it. Nor does one that cannot be made.
 func (n *Notifier) Untold() string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
