@@ -147,7 +147,7 @@ func (l *loop) lastWord(interval time.Duration) (bar string) {
 
 // unkept says what has not been written yet that the successor reads from the disk, or told; empty: nothing.
 func (l *loop) unkept() string {
-	for _, k := range []*keeper{l.drains.keeper, l.takes.keeper} {
+	for _, k := range []*keeper{l.drains.keeper, l.takes.keeper, l.left.keeper} {
 		if !k.clean() {
 			return fmt.Sprintf("%s have not been written yet; try again", k.what)
 		}
