@@ -2,8 +2,10 @@ package failover_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
+	"failoverd/bgp"
 	"failoverd/failover"
 	"failoverd/failover/failovertest"
 	"failoverd/vrrp"
@@ -49,5 +51,30 @@ func TestTakeUpRefuses(t *testing.T) {
 	twice := failover.LegacyRouter{Key: "eth0/4/51", Standing: good}
 	if err := core.TakeUp(10, &failover.Legacy{Routers: []failover.LegacyRouter{twice, twice}}, new(failover.Effects)); !errors.Is(err, failover.ErrLegacy) {
 		t.Errorf("one router twice: %v", err)
+	}
+}
+
+// A gobgpd that works for the program before is one that it was connected to; a process of the agent's own is handed over otherwise.
+func TestReached(t *testing.T) {
+	cfg, err := failovertest.ParseConfig("speaker EDGE allow 198.51.100.0/24\nspeaker CORE allow 198.51.100.0/24\n" + legacyConfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Speaker("EDGE").External = &bgp.External{Target: "unix:/run/gobgp.sock"}
+	core, err := failover.New(cfg, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fx failover.Effects
+	for _, row := range []struct {
+		connected bool
+		want      []string
+	}{{false, nil}, {true, []string{"EDGE"}}, {false, nil}} {
+		for _, name := range []string{"EDGE", "CORE"} {
+			core.Step(1, failover.SpeakerReported{Report: bgp.Report{Speaker: name, Connected: row.connected}}, &fx)
+		}
+		if got := core.Reached(); !slices.Equal(got, row.want) {
+			t.Errorf("connected %t: %v, want %v", row.connected, got, row.want)
+		}
 	}
 }

@@ -44,6 +44,16 @@ func (s *speaker) acknowledged(generation uint64) bool {
 	return !s.report.Connected || s.report.Generation >= min(s.desired.Generation, generation)
 }
 
+// Reached returns the names of the speakers with a gobgpd that works for this node now: whoever goes on finds it as it is.
+func (c *Core) Reached() (names []string) {
+	for i := range c.cfg.Speakers {
+		if s := c.speakers[c.cfg.Speakers[i].Name]; s.cfg.External != nil && s.report.Connected {
+			names = append(names, s.cfg.Name)
+		}
+	}
+	return names
+}
+
 // adoptSpeakers makes the set of speakers that of the configuration. What is known of one that stays, stays.
 func (c *Core) adoptSpeakers(now vrrp.Instant) {
 	old := c.speakers

@@ -56,7 +56,7 @@ type Options struct {
 	Watched bool
 	// Ended is called at the end of Run, after the sessions were closed and before the last report; nil: nothing to do.
 	Ended func()
-	// Adopted says that the first server was configured like this by a life before this one, which has died. Its sessions
+	// Adopted says that the first server was configured like this by a life before this one, which is over. Its sessions
 	// stay as they are, and so do its routes until Set is called for the first time, or for AdoptedGrace.
 	Adopted bool
 	// Known is asked once, when Run begins, for the paths of the allow list that a life before this one has put into the server's

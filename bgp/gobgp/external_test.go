@@ -329,3 +329,48 @@ func TestExternalGobgpdRefuses(t *testing.T) {
 		})
 	}
 }
+
+// A program that takes the place of another one finds a gobgpd that works: it resets no session, and takes no route away before it
+// is told what is wanted.
+func TestExternalGobgpdGoesOn(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name string
+		from netip.Addr
+		ours bool
+	}{
+		{"ours", netip.MustParseAddr("127.0.0.41"), true},
+		{"its operator's", netip.MustParseAddr("127.0.0.42"), false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			u, service, file := getUpstream(t), serviceOf(row.from), ""
+			if !row.ours {
+				file = operators(u, row.from)
+			}
+			d := startGobgpd(t, file)
+			p := newProxy(t, d.socket)
+			cfg := externalAt(d, row.from)
+			if row.ours {
+				cfg = speakerAt(u, row.from)
+			}
+			cfg.External = &bgp.External{Target: "unix:" + p.socket}
+			before := run(t, cfg, "", gobgp.Options{})
+			before.announce(bgp.Route{Prefix: service})
+			before.until("a session", established)
+			u.has(t, service, row.from, true)
+			sessions, changes := u.sessions(row.from), u.changesOf(service)
+			p.cut() // it says nothing any more
+
+			cfg.External = &bgp.External{Target: "unix:" + d.socket}
+			c := run(t, cfg, "", gobgp.Options{Adopted: true})
+			c.until("the route", func(r bgp.Report) bool { return r.Connected && len(r.Announced) == 1 })
+			time.Sleep(gobgp.AdoptedGrace / 4) // what the kernel may take to say that the addresses are in
+			c.announce(bgp.Route{Prefix: service})
+			c.until("the answer", func(r bgp.Report) bool { return r.Generation == 1 && len(r.Announced) == 1 })
+			if now := u.changesOf(service); now != changes || u.sessions(row.from) != sessions {
+				t.Errorf("the route has changed %d times, %d before; %d sessions, had %d", now, changes, u.sessions(row.from), sessions)
+			}
+		})
+	}
+}

@@ -66,6 +66,7 @@ type upstream struct {
 	mu   sync.Mutex
 	best map[netip.Prefix]bgp.BestPath
 	up   map[netip.Addr]uint64 // sessions by neighbor: how often they came up
+	news map[netip.Prefix]int  // how often the best path changed
 }
 
 var theUpstream = sync.OnceValues(func() (*upstream, error) {
@@ -73,7 +74,7 @@ var theUpstream = sync.OnceValues(func() (*upstream, error) {
 	if err != nil {
 		return nil, err
 	}
-	u := &upstream{best: map[netip.Prefix]bgp.BestPath{}, up: map[netip.Addr]uint64{}}
+	u := &upstream{best: map[netip.Prefix]bgp.BestPath{}, up: map[netip.Addr]uint64{}, news: map[netip.Prefix]int{}}
 	u.port = uint16(l.Addr().(*net.TCPAddr).Port)
 	if err := l.Close(); err != nil {
 		return nil, err
@@ -95,6 +96,7 @@ var theUpstream = sync.OnceValues(func() (*upstream, error) {
 			u.mu.Lock()
 			defer u.mu.Unlock()
 			u.best[b.Prefix] = b
+			u.news[b.Prefix]++
 		}, func(s bgp.NeighborStatus) {
 			u.mu.Lock()
 			defer u.mu.Unlock()
@@ -122,6 +124,13 @@ func (u *upstream) sessions(from netip.Addr) uint64 {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.up[from]
+}
+
+// changesOf returns how often the best path to a prefix has changed.
+func (u *upstream) changesOf(p netip.Prefix) int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.news[p]
 }
 
 // has waits until the router knows, or does not know, the prefix from a neighbor.

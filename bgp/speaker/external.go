@@ -22,6 +22,8 @@ type ExternalConfig struct {
 	// Communication is said to the neighbors at the orderly end, at most 128 octets; empty: "failoverd stops". An
 	// operator's gobgpd keeps its sessions.
 	Communication string
+	// GoesOn says that gobgpd works for a program of this configuration whose place this one takes: see gobgp.Options.Adopted.
+	GoesOn bool
 	// Known and Placed remember which paths of gobgpd's table are ours: see gobgp.Options.
 	Known  func() []gobgp.Placed
 	Placed func([]gobgp.Placed)
@@ -67,6 +69,7 @@ func NewExternal(cfg ExternalConfig) (*External, error) {
 	var err error
 	e.client, err = gobgp.New(cfg.Speaker, "", cfg.Log, gobgp.Options{
 		Alive: e.alive, Silent: silentReason(cfg.Lease), Communication: cfg.Communication, Known: cfg.Known, Placed: cfg.Placed, Bar: cfg.Bar,
+		Adopted: cfg.GoesOn,
 	})
 	if err != nil {
 		return nil, err

@@ -20,6 +20,8 @@ var ErrHandedOver = errors.New("another program has taken over")
 type handedOver struct {
 	failover.Legacy
 	Channel witness.Memory
+	// Gobgpds are the speakers whose gobgpd works for the program before.
+	Gobgpds []string `json:",omitempty"`
 }
 
 // answerTime is how long an agent that has handed over stays for the sake of its answer.
@@ -132,7 +134,7 @@ func (l *loop) handoverBar(now vrrp.Instant, interval time.Duration, quiet bool)
 // has.
 func (l *loop) lastWord(interval time.Duration) (bar string) {
 	w, _ := l.will()
-	legacy, err := json.Marshal(handedOver{*l.core.Legacy(l.now()), l.witness.Leave()})
+	legacy, err := json.Marshal(handedOver{*l.core.Legacy(l.now()), l.witness.Leave(), l.core.Reached()})
 	w.Build, w.Legacy = l.up.version, legacy
 	if err = errors.Join(err, l.heirs.conclude(w)); err != nil {
 		return err.Error()

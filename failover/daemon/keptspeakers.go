@@ -22,6 +22,14 @@ func (k speakerKeeper) Keep(pid int, dir string, lease, log int) error {
 // Drop implements speaker.Keeper.
 func (k speakerKeeper) Drop() error { return k.link.Drop(k.name) }
 
+// goOnWith notes which external gobgpds work for the program before as this one wants them: their sessions and routes stay.
+func (s *speakers) goOnWith(names []string) {
+	s.work = make(map[string]bool, len(names))
+	for _, name := range names {
+		s.work[name] = true
+	}
+}
+
 // goOn takes the speakers over that the supervisor has kept, or ends them.
 func (s *speakers) goOn(link *supervisor.Link, with bool) {
 	for _, k := range link.Kept() {

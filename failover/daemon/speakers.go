@@ -23,6 +23,7 @@ type speakers struct {
 	running map[string]*runningSpeaker
 	listed  *directory                  // running, for others than the loop
 	kept    map[string]*speaker.Process // of the life before, to go on with
+	work    map[string]bool             // those of external gobgpds that work already, until they are started
 	desired map[string]bgp.Desired      // as last set: a speaker that is replaced gets it again
 }
 
@@ -159,9 +160,10 @@ func (s *speakers) build(c *bgp.SpeakerConfig, lease time.Duration) (backend, er
 
 // buildExternal makes a speaker on a gobgpd that outlives us: what it has of ours is remembered.
 func (s *speakers) buildExternal(c bgp.SpeakerConfig, lease time.Duration) (backend, error) {
-	left := s.agent.loop.left
+	left, goesOn := s.agent.loop.left, s.work[c.Name]
+	delete(s.work, c.Name)
 	return speaker.NewExternal(speaker.ExternalConfig{
-		Speaker: c, Lease: lease, Log: s.agent.log, Bar: s.agent.writes.RLocker(),
+		Speaker: c, Lease: lease, Log: s.agent.log, Bar: s.agent.writes.RLocker(), GoesOn: goesOn,
 		Known:    func() []gobgp.Placed { return left.begin(&c) },
 		Placed:   func(p []gobgp.Placed) { left.note(&c, p) },
 		Leftover: func(l speaker.Leftover) { s.agent.note(leftBehind(l)) },

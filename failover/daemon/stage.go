@@ -109,6 +109,7 @@ func (l *loop) takeUp() error {
 	l.devices.TakeOver()
 	link.Store().Refresh()
 	l.speakers.goOn(link, true)
+	l.speakers.goOnWith(h.Gobgpds)
 	l.heirs.sweepAt = l.now().Add(sweepAfter)
 	l.agent.log.Info("upgrade: taken over", "roles", len(w.Heirs), "routers", len(legacy.Routers))
 	l.tell(l.agent.started(l.core.Config()))
