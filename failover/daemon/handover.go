@@ -92,7 +92,7 @@ func (l *loop) handOver() error {
 	case bar == "":
 		bar = l.lastWord(t.Interval)
 	case !last:
-		l.up.again = now.Add(yieldLook)
+		l.up.again = l.now().Add(yieldLook)
 		if quiet {
 			l.agent.admitWrites()
 		}
