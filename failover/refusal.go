@@ -12,7 +12,7 @@ import (
 // router goes on when the kernel refuses an address, RefusalPause how long it then leaves the role to others. If it has none
 // of its addresses, and has taken the role from a router that lives, or heard one since, it goes on for RefusalSoon only, in
 // which the kernel is asked twice more: that one serves a Skew_Time later. Where nobody is known to be there, patience costs
-// nothing.
+// nothing; and of a guarded site addresses are refused while its authority is being renewed, which is no fault of the node.
 const (
 	RefusalBound = 3 * time.Second
 	RefusalSoon  = 100 * time.Millisecond
@@ -43,7 +43,7 @@ func (c *Core) refusedAt(r *router) vrrp.Instant {
 	switch {
 	case r.fsm.State() != vrrp.Active || r.failing == vrrp.Never:
 		return vrrp.Never
-	case r.met && c.hasNone(r):
+	case r.met && !r.guarded() && c.hasNone(r):
 		return r.failing.Add(RefusalSoon)
 	}
 	return r.failing.Add(RefusalBound)

@@ -65,7 +65,23 @@ func (r *region) announcers() string { return r.who(func(s machineState) bool { 
 // serves reports whether everybody agrees that m, and nobody else, serves.
 func (r *region) serves(m *machine) bool {
 	h := r.probe.Health(100 * time.Millisecond)
-	return h.Answering && h.Node == m.name && r.masters() == m.name && r.announcers() == m.name
+	return h.Answering && h.Node == m.name && r.masters() == m.name && r.announcers() == m.name && r.settled(m)
+}
+
+// settled reports whether nothing is left of who served before m: no other machine has the address any more, and the upstream
+// of the other region no route.
+func (r *region) settled(m *machine) bool {
+	for _, other := range r.machines() {
+		if other != m && !other.powerless && holds(r.t, other.Node, netip.MustParseAddr(regionVIP)) {
+			return false
+		}
+	}
+	far := r.upk
+	if m == r.hk {
+		far = r.upm
+	}
+	_, routed, err := far.NextHop(netip.MustParsePrefix(service))
+	return err == nil && !routed
 }
 
 // calm reports whether nothing keeps the next failure from being answered: every machine has its sessions, the mainland is
