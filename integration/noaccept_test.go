@@ -120,9 +120,8 @@ func TestNoAccept_V3_HOST_08(t *testing.T) {
 				if out, code := a.rewrite(step.conf); code != 0 {
 					t.Fatalf("reload: %s", out)
 				}
-				if step.open {
-					waitFor(t, 2*time.Second, "the address to answer", f.pings)
-				}
+				// The configuration is in force; the kernel follows.
+				waitFor(t, 2*time.Second, "the kernel to follow", func() bool { return f.pings() == step.open })
 				for _, vip := range all {
 					if step.open {
 						f.open(step.when, vip)

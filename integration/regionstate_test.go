@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -68,20 +69,24 @@ func (r *region) serves(m *machine) bool {
 	return h.Answering && h.Node == m.name && r.masters() == m.name && r.announcers() == m.name && r.settled(m)
 }
 
-// settled reports whether nothing is left of who served before m: no other machine has the address any more, and the upstream
-// of the other region no route.
+// settled reports whether nothing is left of who served before m: no other machine has the address any more, and no upstream
+// sends to a machine of the other region.
 func (r *region) settled(m *machine) bool {
 	for _, other := range r.machines() {
 		if other != m && !other.powerless && holds(r.t, other.Node, netip.MustParseAddr(regionVIP)) {
 			return false
 		}
 	}
-	far := r.upk
+	far := []string{ispHK}
 	if m == r.hk {
-		far = r.upm
+		far = []string{ispM1, ispM2}
 	}
-	_, routed, err := far.NextHop(netip.MustParsePrefix(service))
-	return err == nil && !routed
+	for _, up := range []*lab.Node{r.upm, r.upk} {
+		if via, ok, err := up.NextHop(netip.MustParsePrefix(service)); err != nil || ok && slices.Contains(far, via.String()) {
+			return false
+		}
+	}
+	return true
 }
 
 // calm reports whether nothing keeps the next failure from being answered: every machine has its sessions, the mainland is
