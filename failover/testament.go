@@ -91,7 +91,9 @@ func (c *Core) Inherit(now vrrp.Instant, heirs []Heir, resume bool, died, until 
 		}
 		h := &inheritance{resume: resume, died: died, until: until}
 		if !resume {
-			h.until = died.Add(r.successorBound())
+			if h.until = died.Add(r.successorBound()); now < h.until {
+				h.until = now.Add(r.successorBound()) // its first advertisement may have come while nobody listened
+			}
 		}
 		r.inherits, r.held, r.born = h, r.own, now
 		if resume {

@@ -166,7 +166,11 @@ func (a *agent) heirs(e *succession, until vrrp.Instant) {
 			if st.serves = until; e.resume {
 				st.resumes = until
 			} else {
-				st.serves = e.released.Add(r.VRRP.Interval.Duration() + failover.HandoverMargin + failover.HandoverRouteGrace)
+				bound, from := r.VRRP.Interval.Duration()+failover.HandoverMargin, e.released
+				if a.world.now < from.Add(bound) {
+					from = a.world.now // a successor is waited for from when somebody listens
+				}
+				st.serves = from.Add(bound + failover.HandoverRouteGrace)
 			}
 		}
 	}
