@@ -30,36 +30,26 @@ func TestMayLock(t *testing.T) {
 
 // TestRealTimeThreads makes this process a real-time one and back: also threads that come later have the priority.
 func TestRealTimeThreads(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("SKIPPED, NOT PASSED: needs root")
-	}
-	if err := raiseThreads(rank{realTime: 3}); errors.Is(err, unix.EPERM) {
-		t.Skipf("SKIPPED, NOT PASSED: %v", err)
-	} else if err != nil {
-		t.Fatal(err)
-	}
-	defer eachThread(t, func(tid int) {
-		_ = unix.SchedSetAttr(tid, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_NORMAL}, 0)
-	})
-	before := eachThread(t, func(int) {})
-	makeThreads(before + 10)
-	after := eachThread(t, func(tid int) {
-		if a, err := unix.SchedGetAttr(tid, 0); err == nil && (a.Policy != unix.SCHED_RR || a.Priority != 3 || a.Flags != 0) {
-			t.Errorf("thread %d: %+v", tid, a)
-		}
-	})
-	if after <= before {
-		t.Errorf("%d threads, %d before: none came later", after, before)
-	}
+	testThreads(t, rank{realTime: 3}, func(a *unix.SchedAttr) bool { return a.Policy == unix.SCHED_RR && a.Priority == 3 })
 }
 
 // TestNiceThreads gives this process a nice value and takes it back: also threads that come later have it, and one of another
 // class is left alone.
 func TestNiceThreads(t *testing.T) {
+	r := rank{nice: -3}
+	testThreads(t, r, func(a *unix.SchedAttr) bool { return a.Policy == unix.SCHED_NORMAL && a.Nice == -3 })
+	if !r.on(&unix.SchedAttr{Policy: unix.SCHED_BATCH}) {
+		t.Error("a thread of another class would be changed")
+	}
+}
+
+// testThreads gives all threads of this process a rank, and has more of them made, which must have it, too.
+func testThreads(t *testing.T, r rank, has func(*unix.SchedAttr) bool) {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("SKIPPED, NOT PASSED: needs root")
 	}
-	if err := raiseThreads(rank{nice: -3}); errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
+	if err := raiseThreads(r); errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
 		t.Skipf("SKIPPED, NOT PASSED: %v", err)
 	} else if err != nil {
 		t.Fatal(err)
@@ -70,15 +60,12 @@ func TestNiceThreads(t *testing.T) {
 	before := eachThread(t, func(int) {})
 	makeThreads(before + 10)
 	after := eachThread(t, func(tid int) {
-		if a, err := unix.SchedGetAttr(tid, 0); err == nil && (a.Policy != unix.SCHED_NORMAL || a.Nice != -3 || a.Flags != 0) {
+		if a, err := unix.SchedGetAttr(tid, 0); err == nil && (!has(a) || a.Flags != 0) {
 			t.Errorf("thread %d: %+v", tid, a)
 		}
 	})
 	if after <= before {
 		t.Errorf("%d threads, %d before: none came later", after, before)
-	}
-	if !(rank{nice: -3}).on(&unix.SchedAttr{Policy: unix.SCHED_BATCH}) {
-		t.Error("a thread of another class would be changed")
 	}
 }
 
