@@ -222,7 +222,7 @@ func (r *rig) recover(w *faultRow) {
 	if w.restart || r.kind == theirRig && !r.a.Running() {
 		r.restart()
 	}
-	r.settle(20 * time.Second)
+	r.settle(40 * time.Second) // after a dozen short sessions in a row the next one comes later and later, and a waits 30 s for it
 }
 
 // beyond says which limit was not kept; empty: none.
