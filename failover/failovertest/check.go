@@ -143,8 +143,8 @@ func (c *checker) batch(a *agent) {
 			c.transition(a, e)
 		case e.Kind == failover.EventAddresses && e.To == "present":
 			a.state(e.Key).rising = false
-		case e.Kind == failover.EventTracker && e.To == "failed":
-			c.hurts(a.host)
+		case e.Kind == failover.EventTracker && (e.To == "failed" || e.To == "unknown"):
+			c.hurts(a.host) // who does not know whether it may serve lets go as quickly as who knows that it may not
 		}
 	}
 	for i := range a.fx.Adverts {
