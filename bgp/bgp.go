@@ -116,48 +116,70 @@ type Route struct {
 
 // String returns the prefix and the attributes that are set, in the words of the configuration.
 func (r Route) String() string {
-	var b strings.Builder
-	b.WriteString(r.Prefix.String())
+	b := r.Prefix.AppendTo(make([]byte, 0, 64))
 	if r.NextHop.IsValid() {
-		fmt.Fprintf(&b, " next_hop %s", r.NextHop)
+		b = r.NextHop.AppendTo(append(b, " next_hop "...))
 	}
 	if r.MED != nil {
-		fmt.Fprintf(&b, " med %d", *r.MED)
+		b = strconv.AppendUint(append(b, " med "...), uint64(*r.MED), 10)
 	}
 	if r.LocalPref != nil {
-		fmt.Fprintf(&b, " local_pref %d", *r.LocalPref)
+		b = strconv.AppendUint(append(b, " local_pref "...), uint64(*r.LocalPref), 10)
 	}
 	if r.Prepend != 0 {
-		fmt.Fprintf(&b, " prepend %d", r.Prepend)
+		b = strconv.AppendUint(append(b, " prepend "...), uint64(r.Prepend), 10)
 	}
 	for _, c := range r.Communities {
-		fmt.Fprintf(&b, " community %s", c)
+		b = append(append(b, " community "...), c.String()...)
 	}
 	for _, c := range r.LargeCommunities {
-		fmt.Fprintf(&b, " large_community %s", c)
+		b = append(append(b, " large_community "...), c.String()...)
 	}
-	return b.String()
+	return string(b)
 }
 
 // Diff returns what to announce and what to withdraw to get from have to want. A change of attributes is an
 // announcement alone: an implicit replace, never a withdrawal (RFC 4271 section 9). Both results are sorted by prefix.
 func Diff(have, want []Route) (announce []Route, withdraw []netip.Prefix) {
-	old := make(map[netip.Prefix]Route, len(have))
-	for _, r := range have {
-		old[r.Prefix] = r
+	if Same(have, want) {
+		return nil, nil
 	}
+	have, want = ascending(have), ascending(want)
 	for _, r := range want {
-		if o, ok := old[r.Prefix]; !ok || !o.Attributes.Equal(r.Attributes) {
+		for len(have) > 0 && have[0].Prefix.Compare(r.Prefix) < 0 {
+			withdraw, have = append(withdraw, have[0].Prefix), have[1:]
+		}
+		if len(have) == 0 || have[0].Prefix != r.Prefix {
+			announce = append(announce, r)
+			continue
+		}
+		if !have[0].Attributes.Equal(r.Attributes) {
 			announce = append(announce, r)
 		}
-		delete(old, r.Prefix)
+		have = have[1:]
 	}
-	for p := range old {
-		withdraw = append(withdraw, p)
+	for _, r := range have {
+		withdraw = append(withdraw, r.Prefix)
 	}
-	slices.SortFunc(announce, func(a, b Route) int { return a.Prefix.Compare(b.Prefix) })
-	slices.SortFunc(withdraw, netip.Prefix.Compare)
 	return announce, withdraw
+}
+
+// Same reports whether a and b are one and the same slice, or both empty. That is cheap to see, and nobody changes a set of
+// routes that he has given away.
+func Same(a, b []Route) bool { return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0]) }
+
+// ascending returns routes sorted by prefix, each prefix once; of two with one prefix, the later one counts. Most sets are so
+// already.
+func ascending(routes []Route) []Route {
+	for i := 1; i < len(routes); i++ {
+		if routes[i-1].Prefix.Compare(routes[i].Prefix) >= 0 {
+			routes = slices.Clone(routes)
+			slices.Reverse(routes)
+			slices.SortStableFunc(routes, func(a, b Route) int { return a.Prefix.Compare(b.Prefix) })
+			return slices.CompactFunc(routes, func(a, b Route) bool { return a.Prefix == b.Prefix })
+		}
+	}
+	return routes
 }
 
 // AllowList is the list of prefixes that may leave; each entry allows exactly itself, no more-specific ones.

@@ -143,6 +143,8 @@ func TestDiff(t *testing.T) {
 		{"unchanged", []Route{a, c}, []Route{a, c}, nil, nil},
 		{"withdraw all", []Route{c, a}, nil, nil, []netip.Prefix{a.Prefix, c.Prefix}},
 		{"swap", []Route{a}, []Route{b}, []Route{b}, []netip.Prefix{a.Prefix}},
+		{"twice there", []Route{c, a, a}, []Route{a}, nil, []netip.Prefix{c.Prefix}},
+		{"the later one of two counts", []Route{a, changed}, []Route{changed}, nil, nil},
 		{"attributes: replaced without a withdrawal", []Route{a, b}, []Route{changed, b}, []Route{changed}, nil},
 	} {
 		announce, withdraw := Diff(row.have, row.want)

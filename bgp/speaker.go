@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -85,15 +86,18 @@ func (c *SpeakerConfig) Validate(routes []Route) ([]Route, error) {
 		limit = len(c.Allow)
 	}
 	var (
-		ok   []Route
+		ok   = make([]Route, 0, len(routes))
 		errs []error
-		seen = make(map[netip.Prefix]bool, len(routes))
+		seen map[netip.Prefix]bool // nil: they are sorted, so that one that is there twice follows itself
 	)
+	if !slices.IsSortedFunc(routes, func(a, b Route) int { return a.Prefix.Compare(b.Prefix) }) {
+		seen = make(map[netip.Prefix]bool, len(routes))
+	}
 	for _, r := range routes {
 		err := c.checkRoute(r)
 		switch {
 		case err != nil:
-		case seen[r.Prefix]:
+		case seen[r.Prefix], seen == nil && len(ok) > 0 && ok[len(ok)-1].Prefix == r.Prefix:
 			err = ErrDuplicate
 		case len(ok) >= limit:
 			err = fmt.Errorf("%w (%d)", ErrTooMany, limit)
@@ -102,7 +106,9 @@ func (c *SpeakerConfig) Validate(routes []Route) ([]Route, error) {
 			errs = append(errs, fmt.Errorf("speaker %s: %s: %w", c.Name, r.Prefix, err))
 			continue
 		}
-		seen[r.Prefix] = true
+		if seen != nil {
+			seen[r.Prefix] = true
+		}
 		ok = append(ok, r)
 	}
 	return ok, errors.Join(errs...)

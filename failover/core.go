@@ -47,6 +47,7 @@ type Core struct {
 
 	speakers    map[string]*speaker
 	routes      uint64       // generation of the newest desired routes of any speaker
+	memory      []candidate  // of wantedRoutes, to be used again
 	speakersDue vrrp.Instant // a speaker that goes on must have been reached then
 	railsDue    vrrp.Instant // a rail that holds a route back lets go of it then
 

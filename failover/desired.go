@@ -2,7 +2,6 @@ package failover
 
 import (
 	"errors"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -42,7 +41,7 @@ func (c *Core) flushRoutes(now vrrp.Instant, s *speaker, fx *Effects) {
 		return
 	}
 	s.origin = s.cfg.LocalAS
-	want, err := s.cfg.Validate(routes)
+	want, err := s.validated(routes)
 	refused := ""
 	if err = errors.Join(invalid, err); err != nil {
 		refused = err.Error()
@@ -78,24 +77,49 @@ func (c *Core) flushRoutes(now vrrp.Instant, s *speaker, fx *Effects) {
 // routers want one prefix, an Active one goes before one that hands its role over, and that before a Backup, and then the
 // first in the configuration decides. guarded says whether all of them are announced by the authority of the site.
 func (c *Core) wantedRoutes(now vrrp.Instant, s *speaker) (want []bgp.Route, guarded bool) {
-	guarded = true
-	taken := make(map[netip.Prefix]bool)
-	for _, when := range []Role{RoleActive, RoleDraining, RoleBackup} {
+	list := c.memory[:0]
+	for _, when := range [...]Role{RoleActive, RoleDraining, RoleBackup} {
 		for _, r := range c.routers {
-			if role, ok := r.role(); !ok || role != when || !c.proven(now, r, s) {
-				continue
-			}
-			for _, route := range r.cfg.routes(s.cfg.Name, when) {
-				if !taken[route.Prefix] {
-					taken[route.Prefix] = true
-					want = append(want, route)
-					guarded = guarded && r.cfg.Region.Site != ""
-				}
+			if role, ok := r.role(); ok && role == when && c.proven(now, r, s) {
+				list = r.candidates(list, s.cfg.Name, when)
 			}
 		}
 	}
-	slices.SortFunc(want, func(a, b bgp.Route) int { return a.Prefix.Compare(b.Prefix) })
-	return want, guarded
+	slices.SortStableFunc(list, func(a, b candidate) int { return a.Prefix.Compare(b.Prefix) })
+	list = slices.CompactFunc(list, func(a, b candidate) bool { return a.Prefix == b.Prefix })
+	c.memory = list
+	if !slices.EqualFunc(s.wanted, list, func(r bgp.Route, x candidate) bool {
+		return r.Prefix == x.Prefix && r.Attributes.Equal(x.Attributes)
+	}) {
+		s.wanted = make([]bgp.Route, len(list))
+		for i := range list {
+			s.wanted[i] = list[i].Route
+		}
+	}
+	return s.wanted, !slices.ContainsFunc(list, func(x candidate) bool { return !x.guarded })
+}
+
+// candidate is a route that a router wants, and whether it does so by the authority of the site.
+type candidate struct {
+	bgp.Route
+	guarded bool
+}
+
+// candidates appends the routes that r announces through a speaker in a role.
+func (r *router) candidates(list []candidate, speaker string, when Role) []candidate {
+	guarded := r.cfg.Region.Site != ""
+	if when == RoleDraining {
+		for _, route := range r.cfg.draining(speaker) {
+			list = append(list, candidate{route, guarded})
+		}
+		return list
+	}
+	for i := range r.cfg.Announce {
+		if a := &r.cfg.Announce[i]; a.Speaker == speaker && a.When == when {
+			list = append(list, candidate{a.Route, guarded})
+		}
+	}
+	return list
 }
 
 // dismiss forgets those that a reload has removed and that hold nothing any more.

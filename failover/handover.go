@@ -332,19 +332,6 @@ func (c *Core) Draining() bool {
 // StopLimit returns when an orderly stop that has begun is complete at the latest; vrrp.Never: none has.
 func (c *Core) StopLimit() vrrp.Instant { return c.stopAt }
 
-// routes returns the routes that r announces through a speaker in a role.
-func (c *RouterConfig) routes(speaker string, when Role) (routes []bgp.Route) {
-	if when == RoleDraining {
-		return c.draining(speaker)
-	}
-	for i := range c.Announce {
-		if a := &c.Announce[i]; a.Speaker == speaker && a.When == when {
-			routes = append(routes, a.Route)
-		}
-	}
-	return routes
-}
-
 // draining returns those of a router that hands its role over: its `when draining` lines, and those of its role for other
 // prefixes, as the last resort of whoever hears them.
 func (c *RouterConfig) draining(speaker string) []bgp.Route {

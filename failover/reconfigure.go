@@ -1,7 +1,6 @@
 package failover
 
 import (
-	"reflect"
 	"slices"
 
 	"failoverd/vrrp"
@@ -30,6 +29,10 @@ func (c *Core) reconfigure(now vrrp.Instant, cfg *Config, fx *Effects) {
 	for i, ch := range compareRouters(c.cfg, cfg) {
 		switch o := old[ch.old]; {
 		case o == nil:
+		case ch.effect == PlanNone:
+			o.cfg = ch.next
+			delete(old, ch.old)
+			routers[i] = o
 		case ch.keeps() && o.adopt(now, c, ch.next):
 			delete(old, ch.old)
 			routers[i] = o
@@ -69,10 +72,6 @@ func (c *Core) reconfigure(now vrrp.Instant, cfg *Config, fx *Effects) {
 // adopt gives a running router another configuration, if that can be done without disturbing it.
 func (r *router) adopt(now vrrp.Instant, c *Core, cfg *RouterConfig) bool {
 	old := r.cfg
-	if reflect.DeepEqual(old, cfg) {
-		r.cfg = cfg
-		return true
-	}
 	if !r.fsm.Reconfigure(cfg.VRRP) {
 		return false
 	}

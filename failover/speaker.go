@@ -36,6 +36,26 @@ type speaker struct {
 	// asked for the first time. While it has not said what they are, and until awaited, it is not asked for less than everything.
 	found   []bgp.Route
 	awaited vrrp.Instant
+
+	wanted []bgp.Route // what wantedRoutes returned last
+	passed passed
+}
+
+// passed is what the rails of a speaker made of a set of routes.
+type passed struct {
+	cfg         *bgp.SpeakerConfig
+	routes, may []bgp.Route
+	err         error
+}
+
+// validated is bgp.SpeakerConfig.Validate. It costs something only if the routes are others than the last time: a batch that
+// changes nothing about them is the usual one.
+func (s *speaker) validated(routes []bgp.Route) ([]bgp.Route, error) {
+	if p := &s.passed; p.cfg != s.cfg || !bgp.Same(p.routes, routes) {
+		p.cfg, p.routes = s.cfg, routes
+		p.may, p.err = s.cfg.Validate(routes)
+	}
+	return s.passed.may, s.passed.err
 }
 
 // acknowledged reports whether the speaker's table reflects what was asked for up to a generation; a speaker that is
