@@ -17,7 +17,8 @@ type agent struct {
 	world *World
 	host  *Host
 	core  *record.Core
-	text  string // the configuration in force
+	text  string           // the configuration in force
+	given *failover.Config // the last reading of it that it was given
 
 	offset    time.Duration // what its clock shows more than the world's
 	inbox     []any         // packet or failover.Input, in order of arrival
@@ -64,6 +65,7 @@ func (h *Host) newAgent(offset time.Duration) *agent {
 	}
 	a.wake = a.woken
 	cfg := w.config(h.Config)
+	a.given = cfg
 	var err error
 	if a.core, err = NewCore(w.trace, w.mutation.configure(cfg), a.local()); err != nil {
 		panic(err)

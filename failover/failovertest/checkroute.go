@@ -40,7 +40,7 @@ func (c *checker) route(a *agent, s *Speaker, want bgp.Route) {
 				continue
 			}
 			if x.Speaker == s.cfg.Name && equal(x.Route, want) && c.inRole(a, r, x.When) ||
-				x.Speaker == s.cfg.Name && x.When == failover.RoleActive && equal(lastResort(x.Route), want) && c.serving(a, r.VRRP.Key) {
+				x.Speaker == s.cfg.Name && x.When == failover.RoleActive && isLastResort(x.Route, want) && c.serving(a, r.VRRP.Key) {
 				return
 			}
 		}
@@ -50,9 +50,16 @@ func (c *checker) route(a *agent, s *Speaker, want bgp.Route) {
 
 // lastResort is a route of a router that hands its role over (RFC 8326).
 func lastResort(r bgp.Route) bgp.Route {
-	r.Communities = append(slices.Clone(r.Communities), 0xFFFF0000)
+	r.Communities = append(slices.Clone(r.Communities), gracefulShutdown)
 	r.Normalize()
 	return r
+}
+
+const gracefulShutdown bgp.Community = 0xFFFF0000
+
+// isLastResort reports whether x is the last resort of r.
+func isLastResort(r, x bgp.Route) bool {
+	return x.Prefix == r.Prefix && slices.Contains(x.Communities, gracefulShutdown) && equal(lastResort(r), x)
 }
 
 func equal(a, b bgp.Route) bool { return a.Prefix == b.Prefix && a.Attributes.Equal(b.Attributes) }
@@ -130,7 +137,7 @@ func (c *checker) grace(a *agent, k failover.AddressKey, r *failover.RouterConfi
 	}
 	for _, x := range r.Announce {
 		for _, w := range a.withdrawn {
-			ours := equal(w.route, x.Route) || equal(w.route, lastResort(x.Route))
+			ours := equal(w.route, x.Route) || isLastResort(x.Route, w.route)
 			if after := c.w.now.Sub(w.since); w.speaker == x.Speaker && x.When == failover.RoleActive && ours && after < failover.DefaultWithdrawGrace {
 				c.fail("GRACE", "%s removes %s %v after %s has been told to withdraw %s", a.host.Name, k, after, w.speaker, w.route)
 			}

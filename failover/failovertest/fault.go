@@ -240,7 +240,7 @@ func (s *scenario) quickTurn(h *Host, _ *Fault, r *rand.Rand) {
 	if k.Family == wire.IPv6 || s.unicast {
 		return
 	}
-	c := router(s.w.config(s.config(h.index, variant{})), k)
+	c := router(s.w.config(s.usual[h.index]), k)
 	a := wire.Advertisement{Version: wire.V3, VRID: k.VRID, Priority: 255, Interval: c.VRRP.Interval, Addresses: c.VRRP.Addresses}
 	hdr := wire.Header{Src: netip.MustParseAddr("192.0.2.77"), Dst: k.Family.Group(), TTL: wire.TTL}
 	s.w.log(h, "quick turn of %s", k)
@@ -288,14 +288,15 @@ func (s *scenario) undisturbed(rule, what string, h *Host, do func(a *agent, now
 func (s *scenario) identicalReload(h *Host, _ *Fault, _ *rand.Rand) {
 	s.undisturbed("RELOAD", "a reload", h, func(a *agent, now vrrp.Instant) {
 		if a.text == h.Config {
-			a.step(now, failover.Reconfigured{Config: MustParseConfig(h.Config)})
+			a.given = s.w.reading(h.Config, a.given)
+			a.step(now, failover.Reconfigured{Config: a.given})
 		}
 	})
 }
 
 // noise: a packet that is discarded has no effect (S10).
 func (s *scenario) noise(h *Host, _ *Fault, r *rand.Rand) {
-	c := router(s.w.config(s.config(h.index, variant{})), s.w.checker.keys[0])
+	c := router(s.w.config(s.usual[h.index]), s.w.checker.keys[0])
 	hdr := wire.Header{Src: netip.MustParseAddr("192.0.2.77"), Dst: c.VRRP.Key.Family.Group(), TTL: wire.TTL}
 	adv := wire.Advertisement{Version: wire.V3, VRID: c.VRRP.Key.VRID, Priority: Choose[uint8](r, 0, 1, 255), Interval: 100, Addresses: c.VRRP.Addresses}
 	kind := r.IntN(6)

@@ -85,6 +85,9 @@ func (l *kernelLink) find(p netip.Prefix) int {
 
 // keys returns the keys of all addresses that agents wrote.
 func (k *Kernel) keys() (keys []failover.AddressKey) {
+	if k.leases == 0 {
+		return nil
+	}
 	for _, l := range k.links {
 		for _, a := range l.addresses {
 			keys = append(keys, failover.AddressKey{Interface: l.name, Prefix: a.prefix})
@@ -302,14 +305,12 @@ func (k *worker) work() {
 	for i := range k.want.Addresses {
 		k.put(&k.want.Addresses[i], renew, &rep)
 	}
-	for _, key := range a.host.Kernel.keys() {
-		if !k.wants(key) && (a.world.mutation != EdgeRemoval || slices.Contains(k.dropped, key)) {
-			a.world.checker.removing(a, key)
-			a.host.Kernel.remove(key, byOwner)
-		}
+	for _, key := range k.leftover() {
+		a.world.checker.removing(a, key)
+		a.host.Kernel.remove(key, byOwner)
 	}
 	k.dropped = k.dropped[:0]
-	k.had = slices.Clone(rep.Present)
+	k.had = rep.Present // nobody changes it
 	if a.world.mutation == OptimisticReport {
 		rep.Present, rep.Failed = nil, nil
 		for i := range k.want.Addresses {
@@ -359,6 +360,27 @@ func fails(rep *failover.AddressReport, key failover.AddressKey, why string) {
 	rep.Failed[key] = why
 }
 
+// leftover returns the addresses that are to be removed.
+func (k *worker) leftover() (keys []failover.AddressKey) {
+	if k.agent.host.Kernel.leases == 0 {
+		return nil
+	}
+	for _, l := range k.agent.host.Kernel.links {
+		for _, x := range l.addresses {
+			key := failover.AddressKey{Interface: l.name, Prefix: x.prefix}
+			if !k.wants(key) && (k.agent.world.mutation != EdgeRemoval || slices.Contains(k.dropped, key)) {
+				keys = append(keys, key)
+			}
+		}
+	}
+	return keys
+}
+
 func (k *worker) wants(key failover.AddressKey) bool {
-	return slices.ContainsFunc(k.want.Addresses, func(a failover.Address) bool { return a.Key() == key })
+	for i := range k.want.Addresses {
+		if a := &k.want.Addresses[i]; a.Prefix == key.Prefix && a.Interface == key.Interface {
+			return true
+		}
+	}
+	return false
 }

@@ -122,7 +122,8 @@ func (h *Host) reload() {
 	if a := h.agent; a != nil {
 		h.world.log(h, "reload")
 		a.text = h.Config
-		a.arrives(failover.Reconfigured{Config: MustParseConfig(h.Config)})
+		a.given = h.world.reading(h.Config, a.given)
+		a.arrives(failover.Reconfigured{Config: a.given})
 		a.beginCache() // who is asked anew answers anew
 	}
 }

@@ -20,13 +20,15 @@ func (a *agent) arrives(in failover.Input) {
 	a.arm()
 }
 
-func (a *agent) arrivesPacket(p packet) {
+// arrivesPacket hands the loop a packet, if there is room for it.
+func (a *agent) arrivesPacket(p packet) (ok bool) {
 	if len(a.inbox) >= inboxLimit {
-		return
+		return false
 	}
 	a.world.checker.arrived(a, p.p)
 	a.inbox = append(a.inbox, p)
 	a.arm()
+	return true
 }
 
 // result hands the loop the result of a worker, in the order in which they are handed over.
@@ -92,6 +94,7 @@ func (a *agent) batch() {
 			if a.world.mutation == HastyPromotion {
 				a.promote(now, in)
 			}
+			a.world.done(in.p)
 		case failover.Input:
 			a.step(now, in)
 		}

@@ -74,6 +74,7 @@ func (s *scenario) settle(whole bool) {
 // scenario is a world, and what happens to it.
 type scenario struct {
 	Profile
+	usual  []string // the configuration of each host at the start and at the end
 	w      *World
 	healed bool // nothing is undone any more
 	ending bool // nobody is started any more
@@ -85,7 +86,8 @@ func newScenario(course Course, m Mutation, trace io.Writer) *scenario {
 	w.with = s.with
 	for i := range s.hosts() {
 		h := w.Add(hostName(i), s.address4(i), s.address6(i))
-		h.Config = s.config(i, variant{})
+		s.usual = append(s.usual, s.config(i, variant{}))
+		h.Config = s.usual[i]
 		s.eachExtra(func(x *extra) { x.begin(h) })
 		w.log(h, "configuration:\n%s", h.Config)
 	}
@@ -129,7 +131,7 @@ func (s *scenario) heal() {
 		h.Kernel.setStatic(s.static(h))
 		h.Kernel.setLink(true, true)
 		s.eachExtra(func(x *extra) { x.heal(h) })
-		h.Config = s.config(i, variant{})
+		h.Config = s.usual[i]
 		h.reload()
 		if h.agent != nil {
 			for _, p := range h.agent.speakers {
@@ -169,5 +171,5 @@ func (s *scenario) end() {
 
 // over reports whether no agent runs and nothing of one is left.
 func (s *scenario) over() bool {
-	return !slices.ContainsFunc(s.w.Hosts, func(h *Host) bool { return h.agent != nil || len(h.Kernel.keys()) > 0 })
+	return !slices.ContainsFunc(s.w.Hosts, func(h *Host) bool { return h.agent != nil || h.Kernel.leases > 0 })
 }

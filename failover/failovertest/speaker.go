@@ -2,7 +2,6 @@ package failovertest
 
 import (
 	"net/netip"
-	"slices"
 	"time"
 
 	"failoverd/bgp"
@@ -120,13 +119,16 @@ func (s *Speaker) touched() {
 	}
 }
 
+// upstream is the neighbor of every speaker.
+var upstream = netip.MustParseAddr("203.0.113.1")
+
 func (s *Speaker) report() {
-	n := bgp.NeighborStatus{Address: netip.MustParseAddr("203.0.113.1"), RemoteAS: 64500, State: bgp.Connect}
+	n := bgp.NeighborStatus{Address: upstream, RemoteAS: 64500, State: bgp.Connect}
 	if s.established {
 		n.State = bgp.Established
 	}
 	rep := bgp.Report{
-		Speaker: s.cfg.Name, Connected: s.up, Neighbors: []bgp.NeighborStatus{n}, Announced: slices.Clone(s.Table),
+		Speaker: s.cfg.Name, Connected: s.up, Neighbors: []bgp.NeighborStatus{n}, Announced: s.Table,
 		Generation: s.applied, Restarts: s.restarts,
 	}
 	if !s.up {

@@ -28,8 +28,24 @@ type World struct {
 	with    []string
 	checker *checker
 	trace   io.Writer // nil: nobody listens
-	configs map[string]*failover.Config
+	configs map[string]*readings
+
+	// What is used again: deliveries that have arrived, and packets that were read.
+	arrived []*delivery
+	packets []*wire.Packet
 }
+
+// delivery is a packet on its way.
+type delivery struct {
+	world   *World
+	to      *Host
+	header  wire.Header
+	payload []byte
+	arrive  func() // what happens then
+}
+
+// readings are what a file says, read twice: that a reload changes nothing is to be shown for two readings.
+type readings [2]*failover.Config
 
 // Path is what happens to packets from one host to another. The zero value delivers at once.
 type Path struct {
@@ -80,7 +96,7 @@ const (
 
 // NewWorld returns a world without hosts in which the seed decides what is left to chance.
 func NewWorld(seed uint64, m Mutation, trace io.Writer) *World {
-	w := &World{rand: rand.New(rand.NewPCG(seed, 0x5eed)), mutation: m, trace: trace, configs: make(map[string]*failover.Config)}
+	w := &World{rand: rand.New(rand.NewPCG(seed, 0x5eed)), mutation: m, trace: trace, configs: make(map[string]*readings)}
 	w.checker = newChecker(w)
 	return w
 }
@@ -113,15 +129,24 @@ func (w *World) Run(until vrrp.Instant) {
 	}
 }
 
-// config returns what a configuration file says. It is not to be given to a core that has the same already: that a reload
-// changes nothing is to be shown for two readings of a file.
-func (w *World) config(text string) *failover.Config {
-	cfg := w.configs[text]
-	if cfg == nil {
-		cfg = MustParseConfig(text)
-		w.configs[text] = cfg
+// config returns what a configuration file says.
+func (w *World) config(text string) *failover.Config { return w.reading(text, nil) }
+
+// reading is config for somebody who has a reading already: he gets another one than that.
+func (w *World) reading(text string, has *failover.Config) *failover.Config {
+	r := w.configs[text]
+	if r == nil {
+		r = new(readings)
+		w.configs[text] = r
 	}
-	return cfg
+	which := 0
+	if has != nil && r[0] == has {
+		which = 1
+	}
+	if r[which] == nil {
+		r[which] = MustParseConfig(text)
+	}
+	return r[which]
 }
 
 // has reports whether the hosts have an extra.
@@ -182,9 +207,40 @@ func (w *World) carry(from, to *Host, h wire.Header, payload []byte) {
 			arrives = max(arrives, p.last)
 		}
 		p.last = arrives
-		w.After(arrives.Sub(w.now), func() { to.hears(h, b) })
+		w.After(arrives.Sub(w.now), w.deliver(to, h, b))
 	}
 }
+
+// deliver returns what happens when a packet arrives.
+func (w *World) deliver(to *Host, h wire.Header, payload []byte) func() {
+	var d *delivery
+	if n := len(w.arrived); n > 0 {
+		d, w.arrived = w.arrived[n-1], w.arrived[:n-1]
+	} else {
+		d = &delivery{world: w}
+		d.arrive = func() {
+			to, h, b := d.to, d.header, d.payload
+			d.payload = nil
+			d.world.arrived = append(d.world.arrived, d)
+			to.hears(h, b)
+		}
+	}
+	d.to, d.header, d.payload = to, h, payload
+	return d.arrive
+}
+
+// packet returns memory for a packet, and done takes it back.
+func (w *World) packet() *wire.Packet {
+	n := len(w.packets)
+	if n == 0 {
+		return new(wire.Packet)
+	}
+	p := w.packets[n-1]
+	w.packets = w.packets[:n-1]
+	return p
+}
+
+func (w *World) done(p *wire.Packet) { w.packets = append(w.packets, p) }
 
 // hears is what arrives at the host's interface.
 func (h *Host) hears(hdr wire.Header, payload []byte) {
@@ -198,9 +254,9 @@ func (h *Host) hears(hdr wire.Header, payload []byte) {
 	if !h.agent.open[link] {
 		return
 	}
-	var p wire.Packet
-	if h.world.read(payload, hdr, &p) == wire.Accepted {
-		h.agent.arrivesPacket(packet{link: link, p: &p})
+	p := h.world.packet()
+	if h.world.read(payload, hdr, p) != wire.Accepted || !h.agent.arrivesPacket(packet{link: link, p: p}) {
+		h.world.done(p)
 	}
 }
 
