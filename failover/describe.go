@@ -42,6 +42,16 @@ func (c *Core) Snapshot(now vrrp.Instant, wall func(vrrp.Instant) time.Time) *Sn
 	return s
 }
 
+// State returns the state of a virtual router in the word that a Snapshot has for it; empty: there is none with this key.
+func (c *Core) State(k vrrp.Key) string {
+	for _, r := range c.routers {
+		if r.cfg.Anycast == nil && r.cfg.VRRP.Key == k {
+			return r.stateWord()
+		}
+	}
+	return ""
+}
+
 // describeRecovery returns the recovery times, which are reckoned once for each configuration and never changed.
 func (c *Core) describeRecovery() []RecoveryStatus {
 	if c.reckoned != c.cfg {

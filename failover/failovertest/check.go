@@ -50,12 +50,32 @@ type checker struct {
 
 // hostView is what is remembered of a host.
 type hostView struct {
-	entitled map[failover.AddressKey]vrrp.Instant // when it was last entitled to have the address
-	gone     map[failover.AddressKey]loss
-	slow     vrrp.Instant // when it last was slow or hung
-	hurt     vrrp.Instant // when something was last done to its interface or the addresses that it sends from
+	rights []right
+	gone   map[failover.AddressKey]loss
+	slow   vrrp.Instant // when it last was slow or hung
+	hurt   vrrp.Instant // when something was last done to its interface or the addresses that it sends from
 	// steady: an agent runs that is Active for every address that the kernel has. It stays so until touch.
 	steady bool
+	// Where nothing runs that could do anything, nothing changes until touch, and no address is there for too long before due.
+	dead bool
+	due  vrrp.Instant
+}
+
+// right says when a host was last entitled to have an address.
+type right struct {
+	key  failover.AddressKey
+	last vrrp.Instant
+}
+
+// right returns when the host was last entitled to have an address, to be changed in place.
+func (v *hostView) right(k failover.AddressKey) *vrrp.Instant {
+	for i := range v.rights {
+		if r := &v.rights[i]; r.key.Prefix == k.Prefix && r.key.Interface == k.Interface {
+			return &r.last
+		}
+	}
+	v.rights = append(v.rights, right{key: k})
+	return &v.rights[len(v.rights)-1].last
 }
 
 type loss struct {
@@ -70,9 +90,7 @@ func newChecker(w *World) *checker {
 // begin is called when the hosts and their configurations are there.
 func (c *checker) begin() {
 	for _, h := range c.w.Hosts {
-		c.hosts = append(c.hosts, hostView{
-			entitled: make(map[failover.AddressKey]vrrp.Instant), gone: make(map[failover.AddressKey]loss), slow: -1, hurt: -1,
-		})
+		c.hosts = append(c.hosts, hostView{gone: make(map[failover.AddressKey]loss), slow: -1, hurt: -1})
 		for _, r := range c.w.config(h.Config).Routers {
 			if r.Anycast == nil && !slices.Contains(c.keys, r.VRRP.Key) {
 				c.keys = append(c.keys, r.VRRP.Key)

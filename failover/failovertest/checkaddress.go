@@ -11,7 +11,7 @@ import (
 // dead for longer than the lease (S5).
 func (c *checker) addresses() {
 	for _, h := range c.w.Hosts {
-		if !c.hosts[h.index].steady && h.Kernel.leases > 0 {
+		if v := &c.hosts[h.index]; !v.steady && h.Kernel.leases > 0 && !(v.dead && c.w.now <= v.due) {
 			c.addressesOf(h)
 		}
 	}
@@ -27,13 +27,14 @@ func (c *checker) touch(h *Host) {
 		return
 	}
 	v := &c.hosts[h.index]
+	v.dead = false
 	if !v.steady {
 		return
 	}
 	v.steady = false
 	for _, l := range h.Kernel.links {
 		for _, x := range l.addresses {
-			v.entitled[failover.AddressKey{Interface: l.name, Prefix: x.prefix}] = c.w.now
+			*v.right(failover.AddressKey{Interface: l.name, Prefix: x.prefix}) = c.w.now
 		}
 	}
 }
@@ -48,27 +49,29 @@ func (c *checker) hurts(h *Host) {
 
 func (c *checker) addressesOf(h *Host) {
 	v, a := &c.hosts[h.index], h.agent
-	v.steady = true
+	running := a != nil && !a.frozen
+	v.steady, v.dead, v.due = true, !running, vrrp.Never
 	for _, l := range h.Kernel.links {
 		for _, x := range l.addresses {
 			k := failover.AddressKey{Interface: l.name, Prefix: x.prefix}
-			running := a != nil && !a.frozen
-			if running && c.entitledTo(a, func(y *failover.Address) bool { return y.Key() == k }) != nil {
-				v.entitled[k] = c.w.now
+			last := v.right(k)
+			if running && a.serves(k) {
+				*last = c.w.now
 				continue
 			}
 			v.steady = false
 			if running && c.handsOver(a, k) {
-				v.entitled[k] = c.w.now
+				*last = c.w.now
 				continue
 			}
-			since, limit := max(v.entitled[k], c.lost(a, k)), c.lease+time.Second
+			since, limit := max(*last, c.lost(a, k)), c.lease+time.Second
 			if running {
 				since, limit = max(since, a.since), failover.ReleaseBound+c.slack(h)
 				if c.settles(a, k) {
 					limit += failover.DefaultWithdrawGrace
 				}
 			}
+			v.due = min(v.due, since.Add(limit))
 			if c.w.now.Sub(since) > limit {
 				c.fail("S5", "%s has had %s for %v without a right to it", h.Name, k, c.w.now.Sub(since))
 			}
@@ -76,11 +79,22 @@ func (c *checker) addressesOf(h *Host) {
 	}
 }
 
+// serves reports whether a router of the agent is Active that has an address.
+func (a *agent) serves(k failover.AddressKey) bool {
+	cfg := a.core.Config()
+	for i := range cfg.Routers {
+		if r := &cfg.Routers[i]; hasAddress(r, k) && a.state(r.VRRP.Key).word == "MASTER" {
+			return true
+		}
+	}
+	return false
+}
+
 // handsOver reports whether a router of the agent serves with an address until its successor does.
 func (c *checker) handsOver(a *agent, k failover.AddressKey) bool {
 	for _, cfg := range a.configs {
 		for i := range cfg.Routers {
-			if r := &cfg.Routers[i]; hasAddress(r, k) && c.serving(a, r.VRRP.Key) {
+			if r := &cfg.Routers[i]; a.state(r.VRRP.Key).serves != 0 && hasAddress(r, k) && c.serving(a, r.VRRP.Key) {
 				return true
 			}
 		}
@@ -92,7 +106,7 @@ func (c *checker) handsOver(a *agent, k failover.AddressKey) bool {
 func (c *checker) settles(a *agent, k failover.AddressKey) bool {
 	for _, cfg := range a.configs {
 		for i := range cfg.Routers {
-			if r := &cfg.Routers[i]; hasAddress(r, k) && len(r.Announce) > 0 && a.state(r.VRRP.Key).orderly {
+			if r := &cfg.Routers[i]; a.state(r.VRRP.Key).orderly && hasAddress(r, k) && len(r.Announce) > 0 {
 				return true
 			}
 		}
@@ -108,8 +122,8 @@ func (c *checker) lost(a *agent, k failover.AddressKey) (last vrrp.Instant) {
 	for _, cfg := range a.configs {
 		for i := range cfg.Routers {
 			r := &cfg.Routers[i]
-			if hasAddress(r, k) {
-				last = max(last, a.state(r.VRRP.Key).active)
+			if at := a.state(r.VRRP.Key).active; at > last && hasAddress(r, k) {
+				last = at
 			}
 		}
 	}

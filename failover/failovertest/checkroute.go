@@ -94,7 +94,12 @@ func (c *checker) given(a *agent, k vrrp.Key, address failover.AddressKey) bool 
 }
 
 func hasAddress(r *failover.RouterConfig, k failover.AddressKey) bool {
-	return slices.ContainsFunc(r.Addresses, func(a failover.Address) bool { return a.Key() == k })
+	for i := range r.Addresses {
+		if a := &r.Addresses[i]; a.Prefix == k.Prefix && a.Interface == k.Interface {
+			return true
+		}
+	}
+	return false
 }
 
 // removing: when an owner removes an address, the routes that lead to it are withdrawn, unless nobody answered.

@@ -33,7 +33,7 @@ type state struct {
 // state returns what is known of a router.
 func (a *agent) state(k vrrp.Key) *state {
 	for _, s := range a.states {
-		if s.key.VRID == k.VRID && s.key == k {
+		if s.key.VRID == k.VRID && s.key.Family == k.Family && s.key.Interface == k.Interface {
 			return s
 		}
 	}
