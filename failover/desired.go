@@ -187,7 +187,7 @@ func (c *Core) reclaim() bool {
 }
 
 // wantedAddresses returns the static addresses and what all routers hold, without duplicates - of two entries for one
-// address, a static one decides, and then the first in the configuration - and the shortest lease among it.
+// address, a static one decides, and then the first in the configuration - and the shortest life among it.
 func (c *Core) wantedAddresses() (want []Address, lease time.Duration) {
 	want = make([]Address, 0, len(c.addresses.Addresses)+1)
 	c.kernel.sets++
@@ -199,8 +199,8 @@ func (c *Core) wantedAddresses() (want []Address, lease time.Duration) {
 			s.wanted = c.kernel.sets
 			a := &held.addresses[i]
 			want = append(want, *a)
-			if a.Lease != NoLease && (lease == NoLease || a.Lease < lease) {
-				lease = a.Lease
+			if life := c.life(a); life != NoLease && (lease == NoLease || life < lease) {
+				lease = life
 			}
 		}
 	}
@@ -213,6 +213,15 @@ func (c *Core) wantedAddresses() (want []Address, lease time.Duration) {
 		}
 	}
 	return want, lease
+}
+
+// life returns how long an address lives when it is renewed at its best: for its lease, and a guarded one no longer than an
+// acknowledgement gives its site authority; NoLease: for ever.
+func (c *Core) life(a *Address) time.Duration {
+	if s := c.region.site; a.Guarded && a.Lease != NoLease && s != nil && !s.cfg.Hold {
+		return min(a.Lease, s.cfg.FenceAfter)
+	}
+	return a.Lease
 }
 
 // nothingLeft reports whether an orderly stop has done its work: nothing of ours in the kernel, nothing announced. The

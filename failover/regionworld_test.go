@@ -36,6 +36,7 @@ type regionNode struct {
 	fx         failover.Effects
 	wake       vrrp.Instant
 	has        []netip.Prefix
+	until      vrrp.Instant // it has them until then at most
 	routes     []bgp.Route
 	generation uint64
 	down       bool // its speaker has no session
@@ -303,7 +304,7 @@ func (w *regions) perform(n *regionNode) {
 	}
 	w.heartbeats(n)
 	if fx.Addresses != nil {
-		n.has = nil
+		n.has, n.until = nil, fx.Addresses.Until
 		rep := failover.AddressReport{Generation: fx.Addresses.Generation}
 		for _, a := range fx.Addresses.Addresses {
 			n.has = append(n.has, a.Prefix)
