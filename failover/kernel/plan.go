@@ -94,7 +94,7 @@ func (o *op) preferred() uint32 {
 // wish is what is wanted, with what is remembered about each address.
 type wish struct {
 	items []item
-	// renew: extend every leased address once.
+	// renew: extend, once, every leased address that has lived for a third of its lease.
 	renew bool
 	// tagged: the kernel keeps IFA_PROTO.
 	tagged bool
@@ -224,8 +224,17 @@ func (p *planner) add(kind opKind, index int, a failover.Address, valid uint32) 
 // due reports whether the lifetime of an entry of ours is to be written, whatever it is to be.
 func (p *planner) due(own *record, it *item) bool {
 	known := it.mem.settled && it.mem.written == it.Address
-	return p.want.renew && (it.Lease != failover.NoLease || !it.mem.bound.IsZero()) || it.mem.tooLong() ||
+	return p.want.renew && p.aged(own, it) || it.mem.tooLong() ||
 		!known && (!it.mem.bound.IsZero() || flagsDiffer(own, &it.Address) || lifetimeDiffers(own, it.Lease, p.now))
+}
+
+// aged reports whether a third of the lifetime of an entry of ours is over. Renewals come at a third of the shortest lease: where
+// leases differ, the longer ones are not due each time.
+func (p *planner) aged(own *record, it *item) bool {
+	if it.Lease == failover.NoLease {
+		return !it.mem.bound.IsZero()
+	}
+	return own.until.IsZero() || own.until.Sub(p.now) <= it.Lease-it.Lease/3+leaseSlack
 }
 
 // adapt gives an entry of ours the properties and the lifetime that are wanted.

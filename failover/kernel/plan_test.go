@@ -152,6 +152,17 @@ func TestPlan(t *testing.T) {
 			},
 		},
 		{
+			name: "a renewal leaves a lease alone of which more than two thirds are left", settled: true, renew: true,
+			want: []failover.Address{v4, address("192.0.2.11/32", "eth0", 60*time.Second), address("192.0.2.12/32", "eth0", 60*time.Second)},
+			have: []string{
+				"192.0.2.10/32 dev eth0 proto 112 valid_lft 2", "192.0.2.11/32 dev eth0 proto 112 valid_lft 41",
+				"192.0.2.12/32 dev eth0 proto 112 valid_lft 40",
+			},
+			ops: []string{
+				"replace 192.0.2.10/32 dev eth0 valid_lft 3 preferred_lft 3", "replace 192.0.2.12/32 dev eth0 valid_lft 60 preferred_lft 60",
+			},
+		},
+		{
 			name: "late renewal gives no more than what is left", settled: true, renew: true, elapsed: 1500 * time.Millisecond,
 			want: []failover.Address{v4}, have: []string{"192.0.2.10/32 dev eth0 proto 112 valid_lft 1"},
 			ops: []string{"replace 192.0.2.10/32 dev eth0 valid_lft 1 preferred_lft 1"},
