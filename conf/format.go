@@ -118,11 +118,19 @@ func (p *printer) globals(cfg *failover.Config) {
 
 // commonLease returns the lease of all addresses, unless it is the default of each.
 func commonLease(cfg *failover.Config) (lease time.Duration, ok bool) {
+	long := longLeases(cfg)
 	for i := range cfg.Routers {
 		r := &cfg.Routers[i]
-		for _, a := range r.Addresses {
+		for j := range r.Addresses {
+			a := &r.Addresses[j]
+			usual := usualLease(r, a)
+			for k := range long {
+				if long[k].Covers(r, a) {
+					usual = max(usual, long[k].Lease)
+				}
+			}
 			lease = a.Lease
-			ok = ok || a.Lease != defaultLease(r.VRRP.Interval)
+			ok = ok || a.Lease != usual
 		}
 	}
 	return lease, ok

@@ -38,7 +38,7 @@ func (d *decoder) resolve() *failover.Config {
 	cfg.Uses, cfg.Interfaces = d.uses, d.interfaceUses()
 	d.checkIdentities(cfg)
 	d.checkAddresses(cfg)
-	d.checkRenewals(cfg)
+	d.resolveLeases(cfg)
 	d.checkAnnouncements(cfg)
 	if !d.broken() {
 		d.askOthers(cfg)

@@ -52,6 +52,8 @@ type Config struct {
 	StaticAddresses []Address
 	StaticRoutes    []KernelRoute
 	StaticRules     []KernelRule
+	// LongLeases are the interfaces whose IPv6 addresses have a longer lease than usual, which is in the addresses; by name.
+	LongLeases []LongLease
 	// Multicast are the groups that advertisements go to.
 	Multicast MulticastGroups
 	// NoAcceptCounters: the packet filter counts what it drops (nftables_counters).

@@ -36,6 +36,7 @@ func (c *Core) Snapshot(now vrrp.Instant, wall func(vrrp.Instant) time.Time) *Sn
 	s.CheckGroups = c.describeCheckGroups(wall)
 	c.describeRegions(now, s)
 	s.Recovery = c.describeRecovery()
+	s.LongLeases = describeLongLeases(c.cfg.LongLeases)
 	for i := range c.cfg.Speakers {
 		s.Speakers = append(s.Speakers, c.describeSpeaker(c.speakers[c.cfg.Speakers[i].Name], wall))
 	}

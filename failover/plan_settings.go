@@ -34,6 +34,7 @@ var liveSettings = []parameter[Config]{
 	value("vrrp_delay_after_boot", "holds instances that have not begun yet, counted from the boot of the kernel",
 		func(c *Config) string { return duration(c.BootDelay) }),
 	value("bgp_lease", "every bgp_speaker is restarted", func(c *Config) string { return duration(c.BGPLease) }),
+	list("long leases", listMeans{"with the next renewal", "with the next renewal", "with the next renewal", ""}, longLeaseItems),
 	value("on_crash", "at the next death of the agent", func(c *Config) string {
 		if c.ResignOnCrash {
 			return "resign"
@@ -100,6 +101,14 @@ func instanceOrder(old, next *Config) []PlanChange {
 		last = max(last, p)
 	}
 	return nil
+}
+
+func longLeaseItems(c *Config) (items []item) {
+	for i := range c.LongLeases {
+		l := &c.LongLeases[i]
+		items = append(items, item{l.Interface, l.String()})
+	}
+	return items
 }
 
 func delayItems(c *Config) (items []item) {

@@ -41,7 +41,9 @@ type Snapshot struct {
 	Listeners []ListenerStatus `json:"heartbeat_listeners,omitempty"`
 	// Recovery is the worst-case recovery time of each failure, computed from the configuration.
 	Recovery []RecoveryStatus `json:"recovery,omitempty"`
-	Agent    AgentStatus      `json:"agent"`
+	// LongLeases are the interfaces whose IPv6 addresses have a longer lease than usual, which is in no file.
+	LongLeases []LongLeaseStatus `json:"long_leases,omitempty"`
+	Agent      AgentStatus       `json:"agent"`
 }
 
 // ConfigStatus says which configuration is in force, and what became of the last attempt to change it.

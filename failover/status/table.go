@@ -90,6 +90,9 @@ func (p *printer) header(s *failover.Snapshot, now time.Time) {
 		}
 		p.text(color, "", text)
 	}
+	for i := range s.LongLeases {
+		p.text(plain, "", s.LongLeases[i].Why)
+	}
 	if s.Agent.Stopping {
 		p.text(alarm, "", "STOPPING: the agent gives up its roles")
 	}

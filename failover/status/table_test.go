@@ -60,11 +60,14 @@ func TestTableGolden(t *testing.T) {
 	mute := sample()
 	mute.Routers[0].Routes[0].Sessions = 0
 	mute.Routers, mute.Links = mute.Routers[:1], nil
+	long := quiet()
+	long.LongLeases = []failover.LongLeaseStatus{{Why: (&failover.LongLease{Interface: "eth0", Addresses: 1000, Lease: 64 * time.Second, Usual: 3 * time.Second, Share: 0.42}).String()}}
 	for _, c := range []struct {
 		name string
 		s    *failover.Snapshot
 		o    TableOptions
 	}{
+		{"long-leases-100", long, TableOptions{Width: 100}},
 		{"well-120", sample(), TableOptions{Width: 120}},
 		{"well-80", sample(), TableOptions{Width: 80}},
 		{"well-40", sample(), TableOptions{Width: 40}},
