@@ -185,5 +185,5 @@ func (r *region) flapByTheClock() {
 // waitServesEventually waits for a machine to serve where a latch may still be set elsewhere.
 func (r *region) waitServesEventually(m *machine) {
 	r.t.Helper()
-	waitFor(r.t, time.Minute, m.name+" to serve", func() bool { return r.serves(m) })
+	waitFor(r.t, time.Minute, m.name+" to serve", func() bool { _, ok := r.serves(m); return ok })
 }

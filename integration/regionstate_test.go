@@ -63,10 +63,28 @@ func (r *region) masters() string {
 
 func (r *region) announcers() string { return r.who(func(s machineState) bool { return s.announces }) }
 
-// serves reports whether everybody agrees that m, and nobody else, serves.
-func (r *region) serves(m *machine) bool {
-	h := r.probe.Health(100 * time.Millisecond)
-	return h.Answering && h.Node == m.name && r.masters() == m.name && r.announcers() == m.name && r.settled(m)
+// states asks every machine once.
+func (r *region) states() map[*machine]machineState {
+	out := make(map[*machine]machineState)
+	for _, m := range r.machines() {
+		out[m] = m.state()
+	}
+	return out
+}
+
+// serves reports whether everybody agrees that m, and nobody else, serves, and returns what they have said. The client is
+// asked first, and the others, which takes longer, only if it is content.
+func (r *region) serves(m *machine) (map[*machine]machineState, bool) {
+	if h := r.probe.Health(100 * time.Millisecond); !h.Answering || h.Node != m.name {
+		return nil, false
+	}
+	all := r.states()
+	for other, s := range all {
+		if (s.role == "MASTER") != (other == m) || s.announces != (other == m) {
+			return nil, false
+		}
+	}
+	return all, r.settled(m)
 }
 
 // settled reports whether nothing is left of who served before m: no other machine has the address any more, and no upstream
@@ -91,9 +109,8 @@ func (r *region) settled(m *machine) bool {
 
 // calm reports whether nothing keeps the next failure from being answered: every machine has its sessions, the mainland is
 // acknowledged, and Hong Kong hears it and whom it asks.
-func (r *region) calm() bool {
-	for _, m := range r.machines() {
-		s := m.state()
+func calm(all map[*machine]machineState) bool {
+	for _, s := range all {
 		if !s.sessions || s.role != "MASTER" && s.role != "BACKUP" {
 			return false
 		}
@@ -114,7 +131,10 @@ func (r *region) calm() bool {
 // waitServes waits until a machine serves and all is calm.
 func (r *region) waitServes(m *machine, d time.Duration) {
 	r.t.Helper()
-	err := lab.WaitFor(context.Background(), d, m.name+" to serve alone, in peace", func() bool { return r.serves(m) && r.calm() })
+	err := lab.WaitFor(context.Background(), d, m.name+" to serve alone, in peace", func() bool {
+		all, ok := r.serves(m)
+		return ok && calm(all)
+	})
 	if err != nil {
 		r.t.Fatalf("%v\n%s", err, r.describe())
 	}
