@@ -25,6 +25,7 @@ var faultRigs = []struct {
 	{"injected", injectRig},
 	{"signed", signedRig},
 	{"disk", diskRig},
+	{"guarded", guardedRig},
 	{"hostile", evilRig},
 }
 

@@ -32,13 +32,14 @@ const (
 type rigKind uint8
 
 const (
-	plainRig  rigKind = iota // failoverd as it is shipped
-	diskRig                  // a has its event log on a small file system of its own
-	injectRig                // a program that does itself harm when it is told to
-	signedRig                // the same, with auth_hmac
-	edgeRig                  // with a BGP session each to an upstream on node c
-	evilRig                  // with a BGP session each to a hostile neighbor on node c
-	theirRig                 // keepalived
+	plainRig   rigKind = iota // failoverd as it is shipped
+	diskRig                   // a has its event log on a small file system of its own
+	injectRig                 // a program that does itself harm when it is told to
+	signedRig                 // the same, with auth_hmac
+	edgeRig                   // with a BGP session each to an upstream on node c
+	evilRig                   // with a BGP session each to a hostile neighbor on node c
+	guardedRig                // both routers are of a site, which a witness on node c acknowledges
+	theirRig                  // keepalived
 )
 
 // rig is a LAN with a, which is preferred, and b, a client, and a witness in each kernel.
@@ -72,6 +73,9 @@ func newRig(t *testing.T, kind rigKind) *rig {
 		startBird(t, r.lab, r.c, "192.0.2.3", []string{"192.0.2.1", "192.0.2.2"}, "")
 	case evilRig:
 		r.evil = startEvilPeer(t, r.lan, "192.0.2.3")
+	case guardedRig:
+		startAgent(t, r.lab, r.c, lines("global_defs {", "    router_id c", "}",
+			"witness_server {", "    listen 192.0.2.3", "    key_file "+r.siteKey(), "}"))
 	}
 	r.b = r.start("b")
 	r.a = r.start("a")
@@ -124,6 +128,9 @@ func (r *rig) text(host string, priority int) string {
 	switch {
 	case r.kind == signedRig:
 		extra = []string{"auth_hmac {", `    key 1 "a key that is long enough for auth_hmac"`, "    active_key 1", "}"}
+	case r.kind == guardedRig:
+		text += lines("site home {", "    witness w 192.0.2.3", "    key_file "+r.siteKey(), "    fence_after 3", "    heartbeat 0.5", "    isolated fence", "}")
+		extra = []string{"site home"}
 	case r.kind == edgeRig, r.kind == evilRig && host == "a": // the hostile neighbor knows one session
 		text += lines(
 			"bgp_speaker EDGE {", "    local_as 64501", "    router_id "+r.source(host), "    allow_prefix {", "        "+service, "    }",
@@ -132,6 +139,14 @@ func (r *rig) text(host string, priority int) string {
 		extra = announce(service + " speaker EDGE")
 	}
 	return text + r.instance(priority, 3, "0.3", extra...)
+}
+
+// siteKey writes the key of the guarded site, and returns its path.
+func (r *rig) siteKey() string {
+	r.t.Helper()
+	path, err := r.lab.WriteFile("site.key", regionKey+"\n")
+	must(r.t, err)
+	return path
 }
 
 // injecting is the program with faults, built once.

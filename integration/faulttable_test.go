@@ -4,11 +4,14 @@ import (
 	"cmp"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 
 	"failoverd/failover"
+	"failoverd/integration/lab"
+	"failoverd/vrrp/wire"
 )
 
 // faultRow is one line of the fault matrix.
@@ -66,6 +69,11 @@ var faultTable = []faultRow{
 		name: "SIGKILL of the agent, again within a minute", rig: "processes", fresh: true, dead: true, before: killOnce,
 		do: func(r *rig) { r.signal(syscall.SIGKILL) }, observe: 2500 * time.Millisecond, limit: resigns,
 		why: "the will goes out at once, and Skew_Time passes",
+	},
+	{
+		name: "SIGKILL of the agent, guarded site", rig: "guarded", dead: true,
+		do: func(r *rig) { r.signal(syscall.SIGKILL) }, observe: 2500 * time.Millisecond, limit: resigns, check: (*rig).resigned,
+		why: "it has no authority before it has asked for it, so the will goes out at once, and Skew_Time passes",
 	},
 	{
 		name: "panic in the agent", rig: "injected", theirs: true, instead: func(r *rig) { r.signal(syscall.SIGSEGV) }, fresh: true, dead: true,
@@ -173,6 +181,18 @@ func killOnce(r *rig) {
 	r.signal(syscall.SIGKILL)
 	waitFor(r.t, 5*time.Second, "another life of a", r.another)
 	r.settle(10 * time.Second)
+}
+
+// resigned: b has taken the role, because a's priority was 0, and a has taken it back when the witness had acknowledged it.
+func (r *rig) resigned(at time.Time) {
+	r.t.Helper()
+	waitFor(r.t, 5*time.Second, "an advertisement of priority 0 of a, and the first of b", func() bool {
+		zero := slices.ContainsFunc(r.adverts("192.0.2.1", at), func(p lab.Packet) bool { return p.VRRP.Priority == wire.PriorityRelease })
+		return zero && len(r.adverts("192.0.2.2", at)) > 0
+	})
+	if s := r.alive.status(); s == nil || len(s.Sites) != 1 || s.Sites[0].Authority != "valid" {
+		r.t.Errorf("a does not say that its site has authority: %+v", s)
+	}
 }
 
 // steal gives the address to a third host, which says so once.
