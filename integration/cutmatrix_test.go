@@ -80,7 +80,7 @@ func matrixCases() map[bool][]matrixCase {
 }
 
 // TestCutMatrix makes the cuts of the table and looks who serves, who announces, and for how long nobody or both did. Some
-// regions work on it side by side; no other test does, which would be late then.
+// regions work on it side by side; -parallel knows of none of them, so no other test of this process does.
 func TestCutMatrix(t *testing.T) {
 	notShort(t)
 	cases := matrixCases()
