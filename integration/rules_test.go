@@ -43,11 +43,13 @@ var rooms = map[string]room{
 	}},
 	// Sessions with RPKI caches: sockets and timers for bgp/rtr, with the standard library alone.
 	"bgp/rpki": {own: []string{"bgp", "bgp/rtr"}},
-	"bgp/gobgp": {own: []string{"bgp"}, others: []string{
+	// How agent and speaker talk when it is urgent: neither BGP nor gobgp, and both sides must say the same.
+	"bgp/call": {others: []string{"google.golang.org/grpc", "google.golang.org/protobuf", "golang.org/x/sys/unix"}},
+	"bgp/gobgp": {own: []string{"bgp", "bgp/call"}, others: []string{
 		"github.com/osrg/gobgp/v3/api", "google.golang.org/grpc", "google.golang.org/protobuf", "golang.org/x/sys/unix",
 	}},
 	// The server's methods take api types, which only bgp/gobgp may name: so the process's body and its supervisor stand on it.
-	"bgp/speaker": {own: []string{"bgp", "bgp/gobgp"}, others: []string{
+	"bgp/speaker": {own: []string{"bgp", "bgp/call", "bgp/gobgp"}, others: []string{
 		"github.com/osrg/gobgp/v3/", "google.golang.org/grpc", "google.golang.org/protobuf", "golang.org/x/sys/unix",
 	}},
 	"failover/kernel": {own: []string{"failover", "vrrp", "bgp"}, others: []string{
