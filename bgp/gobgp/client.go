@@ -3,7 +3,8 @@
 //
 // One goroutine, Run's, owns everything: it dials, configures a fresh server, repeats the full state, applies what Set
 // left in the mailbox as a difference, and reads back what the server's table really holds. A second one per
-// connection receives gobgp's events and hands them over. Nothing is announced that SpeakerConfig.Validate refuses,
+// connection receives gobgp's events and hands them over. With a speaker process of ours, what announces and withdraws does not go
+// by gRPC but by a shorter way (calls.go). Nothing is announced that SpeakerConfig.Validate refuses,
 // and the server's own export policy says the same once more.
 //
 // A server is configured from A to Z, unless the speaker is an operator's gobgpd (bgp.SpeakerConfig.OperatorOwned): then its
@@ -64,6 +65,9 @@ type Options struct {
 	// called from Run's goroutine.
 	Known  func() []Placed
 	Placed func([]Placed)
+	// Calls is the name of the socket, in the directory of the target's, where the server takes what is urgent by package call;
+	// empty: there is none. One of an older version has none either: then gRPC has to do.
+	Calls string
 	// Bar is held while the server is asked for anything; nil: nobody wants to keep the client from it.
 	Bar sync.Locker
 	// TLS is used for a target that is not a Unix socket; nil: plain text. bgp.External has its own.
@@ -304,7 +308,9 @@ func (c *Client) dialled(f func(*session) error) error {
 		return fmt.Errorf("dial %s: %w", target, err)
 	}
 	defer c.hangUp(conn)
-	return f(&session{Client: c, target: target, api: api.NewGobgpApiClient(conn)})
+	s := &session{Client: c, target: target, api: api.NewGobgpApiClient(conn), conn: conn}
+	defer s.endCalls()
+	return f(s)
 }
 
 // hangUp closes a connection. With a server that does not read any more, gRPC takes up to five seconds over its

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"failoverd/bgp"
+	"failoverd/bgp/call"
 )
 
 // retry is the pause after the server refused something for a reason that may pass.
@@ -26,10 +27,12 @@ type session struct {
 	target string
 	life   uint64 // which server this is: owing.life when it answered first
 	api    api.GobgpApiClient
-	ctx    context.Context // outlives Run's, so that the end can be orderly
-	ours   bool            // we configured this server: policies and neighbors are ours too
-	events chan struct{}   // one place: a session changed
-	broken chan error      // the event stream ended
+	conn   grpc.ClientConnInterface // that api uses for everything until calls is there
+	calls  *call.Conn               // for what is urgent; nil: there is none
+	ctx    context.Context          // outlives Run's, so that the end can be orderly
+	ours   bool                     // we configured this server: policies and neighbors are ours too
+	events chan struct{}            // one place: a session changed
+	broken chan error               // the event stream ended
 	again  *time.Timer
 	balked bool // the server refused something the last time
 	fenced bool // apply has seen that nothing may be announced any more
@@ -105,7 +108,7 @@ func (s *session) run(ctx context.Context) error {
 		return err
 	}
 	s.connected = true
-	s.log.Info("BGP speaker connected", "target", s.target, "ours", s.ours)
+	s.log.Info("BGP speaker connected", "target", s.target, "ours", s.ours, "calls", s.calls != nil)
 	s.tell(true)
 	return s.loop(ctx)
 }
@@ -128,6 +131,7 @@ func (s *session) adopt() error {
 	case err != nil:
 		return fmt.Errorf("reach BGP speaker at %s: %w", s.target, err)
 	}
+	s.startCalls()
 	if done, err := s.claim(r.GetGlobal()); done || err != nil {
 		return err
 	}

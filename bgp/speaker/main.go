@@ -8,9 +8,13 @@
 //
 //	agent                                            speaker process
 //	loop ---Touch---> Supervised ===lease pipe====>  Main: silence: withdraw everything; end of file: CEASE, exit
-//	loop ---Set-----> gobgp.Client ===gRPC, Unix===> gobgp server ---TCP---> neighbors
+//	loop ---Set-----> gobgp.Client ===call, Unix===> gobgp server ---TCP---> neighbors
+//	                  gobgp.Client ===gRPC, Unix===> gobgp server
 //	report <--------- gobgp.Client <===events=====
 //	log <------------ Supervised <===stderr, JSON==
+//
+// What announces and withdraws goes by package call, everything else by gRPC. A process of a version before that is asked by gRPC
+// for everything.
 //
 // Read main.go for the process, supervised.go for its other end.
 package speaker
@@ -48,7 +52,8 @@ const (
 
 // Options are what the speaker process is told by its parent.
 type Options struct {
-	// Socket is the path of the Unix socket for gobgp's gRPC API, in a directory that only the parent's user may enter.
+	// Socket is the path of the Unix socket for gobgp's gRPC API, in a directory that only the parent's user may enter. That for
+	// urgent calls (call.SocketName) is beside it.
 	Socket string
 	// Lease is the read end of the lease pipe; nil: the process lives until ctx ends.
 	Lease *os.File
@@ -126,14 +131,20 @@ func Main(ctx context.Context, o Options) error {
 	gate := gobgp.NewGate((&railsReader{file: o.Rails}).read)
 	l := newLease(o.LeaseTime)
 	l.withdrew = gate.Withdrawn
+	calls := listenCalls(&o) // before gRPC: who has its answer knows whether there are calls
+	unary := []grpc.UnaryServerInterceptor{l.unary, gatedUnary(gate)}
 	s := server.NewBgpServer(
 		server.LoggerOption(logger),
 		server.GrpcListenAddress("unix://"+o.Socket),
 		server.GrpcOption([]grpc.ServerOption{
-			grpc.ChainUnaryInterceptor(l.unary, gatedUnary(gate)), grpc.ChainStreamInterceptor(l.stream, gatedStream(gate)),
+			grpc.ChainUnaryInterceptor(unary...), grpc.ChainStreamInterceptor(l.stream, gatedStream(gate)),
 			grpc.ReadBufferSize(4 << 10), grpc.WriteBufferSize(4 << 10),
 		}))
 	go s.Serve()
+	if calls != nil {
+		defer calls.Close()
+		go serveCalls(calls, s, o.Log, unary)
+	}
 	o.Log.Info("BGP speaker process started", "pid", os.Getpid(), "lease", o.LeaseTime.String())
 
 	eof := make(chan error, 1)

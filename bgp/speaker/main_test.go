@@ -5,7 +5,10 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"testing"
+
+	"failoverd/bgp/call"
 )
 
 // TestMain makes the test binary a speaker process when it is started as one, or an agent that is going to be killed.
@@ -13,7 +16,9 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 {
 		switch os.Args[1] {
 		case "speaker":
-			os.Exit(speakerProcess())
+			os.Exit(speakerProcess(nil))
+		case "speaker-without-calls":
+			os.Exit(speakerProcess(takeCallSocket))
 		case "agent":
 			os.Exit(agentProcess())
 		}
@@ -26,8 +31,12 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func speakerProcess() int {
+// speakerProcess is a speaker process, after before, if that is not nil, has looked at its options.
+func speakerProcess(before func(Options) error) int {
 	o, err := ParseOptions(os.Args[2:])
+	if err == nil && before != nil {
+		err = before(o)
+	}
 	if err == nil {
 		err = Main(context.Background(), o)
 	}
@@ -36,4 +45,9 @@ func speakerProcess() int {
 		return 1
 	}
 	return 0
+}
+
+// takeCallSocket takes a process's place for urgent calls, so that it takes them by gRPC only, as one of an older version does.
+func takeCallSocket(o Options) error {
+	return os.WriteFile(filepath.Join(filepath.Dir(o.Socket), call.SocketName), nil, 0o600)
 }

@@ -34,8 +34,9 @@ type rawPeer struct {
 
 // rawMessage is one message, or the end of a connection.
 type rawMessage struct {
-	at   time.Time
-	conn int // which connection
+	at   time.Time // read
+	wire time.Time // taken by the kernel, by the wall clock
+	conn int       // which connection
 	kind uint8
 	body []byte
 	eof  bool
@@ -85,12 +86,13 @@ func (p *rawPeer) closeAll() {
 func (p *rawPeer) serve(n int, c *net.TCPConn) {
 	stop := make(chan struct{})
 	defer close(stop)
+	in := newStampedConn(p.t, c)
 	for {
 		for p.deaf.Load() {
 			time.Sleep(10 * time.Millisecond)
 		}
-		kind, body, err := readMessage(c)
-		p.record(rawMessage{at: time.Now(), conn: n, kind: kind, body: body, eof: err != nil})
+		kind, body, err := readMessage(in)
+		p.record(rawMessage{at: time.Now(), wire: in.at, conn: n, kind: kind, body: body, eof: err != nil})
 		if err != nil {
 			return
 		}

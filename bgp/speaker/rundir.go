@@ -7,9 +7,12 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
+
+	"failoverd/bgp/call"
 )
 
 const (
@@ -18,6 +21,9 @@ const (
 	// fresh is the age below which a directory without a listener may still get one.
 	fresh = 10 * time.Second
 )
+
+// socketNames are those of all sockets of a process.
+var socketNames = []string{socketName, call.SocketName}
 
 // dirIn is a new name for the private directory of the socket.
 func dirIn(parent string) string { return filepath.Join(parent, dirPrefix+rand.Text()[:10]) }
@@ -79,8 +85,10 @@ func sweep(dir string) error {
 		if !strings.HasPrefix(e.Name(), dirPrefix) || !abandoned(path) {
 			continue
 		}
-		if err := os.Remove(filepath.Join(path, socketName)); err != nil && !errors.Is(err, os.ErrNotExist) {
-			errs = append(errs, err)
+		for _, name := range socketNames {
+			if err := os.Remove(filepath.Join(path, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+				errs = append(errs, err)
+			}
 		}
 		errs = append(errs, os.Remove(path))
 	}
@@ -88,7 +96,7 @@ func sweep(dir string) error {
 }
 
 // abandoned reports whether path is a directory that a predecessor of ours made and that nobody uses any more: private,
-// with nothing in it but a socket that nobody listens on.
+// with nothing in it but sockets that nobody listens on.
 func abandoned(path string) bool {
 	info, err := os.Lstat(path)
 	if err != nil || info.Mode() != os.ModeDir|0o700 || time.Since(info.ModTime()) < fresh {
@@ -98,16 +106,14 @@ func abandoned(path string) bool {
 		return false
 	}
 	entries, err := os.ReadDir(path)
-	if err != nil || len(entries) > 1 {
-		return false
-	}
-	if len(entries) == 0 {
-		return true
-	}
-	if entries[0].Name() != socketName || entries[0].Type() != os.ModeSocket {
-		return false
-	}
-	conn, err := net.Dial("unix", filepath.Join(path, socketName))
+	return err == nil && !slices.ContainsFunc(entries, func(e os.DirEntry) bool {
+		return !slices.Contains(socketNames, e.Name()) || e.Type() != os.ModeSocket || !deaf(filepath.Join(path, e.Name()))
+	})
+}
+
+// deaf reports whether nobody listens on a socket.
+func deaf(socket string) bool {
+	conn, err := net.Dial("unix", socket)
 	if err == nil {
 		_ = conn.Close()
 		return false

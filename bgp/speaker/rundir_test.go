@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"failoverd/bgp/call"
 )
 
 // Only what is certainly ours and certainly dead is removed: the directory may be /tmp.
@@ -23,8 +25,8 @@ func TestSweep(t *testing.T) {
 		}
 		return path
 	}
-	listen := func(path string) *net.UnixListener {
-		l, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(path, socketName)})
+	listen := func(path, name string) *net.UnixListener {
+		l, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(path, name)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -38,8 +40,14 @@ func TestSweep(t *testing.T) {
 		}
 	}
 	make(dirPrefix+"empty", 0o700)
-	_ = listen(make(dirPrefix+"dead", 0o700)).Close()
-	listen(make(dirPrefix+"listening", 0o700))
+	_ = listen(make(dirPrefix+"dead", 0o700), socketName).Close()
+	both := make(dirPrefix+"dead-with-both", 0o700)
+	_ = listen(both, socketName).Close()
+	_ = listen(both, call.SocketName).Close()
+	listen(make(dirPrefix+"listening", 0o700), socketName)
+	half := make(dirPrefix+"listening-for-calls", 0o700)
+	_ = listen(half, socketName).Close()
+	listen(half, call.SocketName)
 	make(dirPrefix+"open", 0o755)
 	make("speaker-stand", 0o700)
 	other := make(dirPrefix+"other", 0o700)
@@ -71,7 +79,7 @@ func TestSweep(t *testing.T) {
 		left = append(left, e.Name())
 	}
 	want := []string{
-		dirPrefix + "file", dirPrefix + "listening", dirPrefix + "not-a-directory", dirPrefix + "open", dirPrefix + "other",
+		dirPrefix + "file", dirPrefix + "listening", dirPrefix + "listening-for-calls", dirPrefix + "not-a-directory", dirPrefix + "open", dirPrefix + "other",
 		dirPrefix + "young", "speaker-stand",
 	}
 	if !slices.Equal(left, want) {

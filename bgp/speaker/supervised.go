@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"failoverd/bgp"
+	"failoverd/bgp/call"
 	"failoverd/bgp/gobgp"
 )
 
@@ -138,6 +139,7 @@ func New(cfg Config) (*Supervised, error) {
 		Adopted:       cfg.Adopt != nil,
 		Ended:         func() { s.ended() },
 		Bar:           cfg.Bar,
+		Calls:         call.SocketName,
 		Communication: cfg.Communication,
 	})
 	if err != nil {
