@@ -10,7 +10,7 @@
 // A server is configured from A to Z, unless the speaker is an operator's gobgpd (bgp.SpeakerConfig.OperatorOwned): then its
 // neighbors and policies are what they are, and we only add and remove our prefixes.
 //
-// Read Client first, then session.go for the life of one connection, and external.go for what is different with a
+// Read Client first, then session.go for the life of one connection and routes.go for what is announced over it, and external.go for what is different with a
 // gobgpd that somebody else starts.
 package gobgp
 
