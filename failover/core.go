@@ -58,6 +58,7 @@ type Core struct {
 	awaiting   bool             // another program has the roles until TakeUp: no router runs
 	kernel     kernelView
 	renewAt    vrrp.Instant
+	looking    vrrp.Instant // since when it is told of interfaces
 	leaseEnds  vrrp.Instant // the kernel may have let go of addresses from then on, unless they are renewed
 	pacers     []*pacer
 	objects    objects // routes and rules
@@ -104,7 +105,7 @@ func New(cfg *Config, now vrrp.Instant) (*Core, error) {
 		return nil, err
 	}
 	c := &Core{
-		cfg: cfg, started: now, routers: routers, stopAt: vrrp.Never, renewAt: vrrp.Never, leaseEnds: vrrp.Never,
+		cfg: cfg, started: now, looking: now, routers: routers, stopAt: vrrp.Never, renewAt: vrrp.Never, leaseEnds: vrrp.Never,
 		drainEnds: vrrp.Never, railsDue: vrrp.Never, speakersDue: vrrp.Never,
 		interfaces: make(map[string]*Interface), local: make(map[netip.Addr]int), links: make(map[LinkID]LinkChanged),
 		speakers: make(map[string]*speaker),

@@ -22,7 +22,7 @@ func (c *Core) settleLink(now vrrp.Instant, old, i *Interface) {
 		return l.name == i.Name && (i.Index == 0 || l.up != i.Up)
 	})
 	delay, ok := c.cfg.LinkDelays[i.Name]
-	if !ok || i.Index == 0 || old == nil && now < c.started.Add(firstLook) {
+	if !ok || i.Index == 0 || old == nil && now < c.looking.Add(firstLook) {
 		return
 	}
 	was := old != nil && old.Up

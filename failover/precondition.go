@@ -66,7 +66,7 @@ func (c *Core) evaluateFor(now vrrp.Instant, iface string, fx *Effects) {
 // precondition says why r itself cannot run, and returns the address that it is to send from; zero: none.
 func (c *Core) precondition(now vrrp.Instant, r *router) (h hindrance, source netip.Addr) {
 	name := r.cfg.VRRP.Key.Interface
-	i, look := c.interfaces[name], c.started.Add(firstLook)
+	i, look := c.interfaces[name], c.looking.Add(firstLook)
 	young := now < look
 	switch {
 	case i == nil && young:

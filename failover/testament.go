@@ -83,7 +83,7 @@ type inheritance struct {
 // The first Flush asks for addresses in any case, if only for none, so that leftovers are swept. What is looked at for the
 // first time is looked at from now on, and not since New: a startup_script may have taken its time.
 func (c *Core) Inherit(now vrrp.Instant, heirs []Heir, resume bool, died, until vrrp.Instant) {
-	c.started, c.unasked = now, true
+	c.started, c.looking, c.unasked = now, now, true
 	for _, r := range c.routers {
 		i := slices.IndexFunc(heirs, func(h Heir) bool { return h.Key == r.cfg.heirKey() })
 		if i < 0 || r.guarded() || c.outOfService(r) != "" {

@@ -233,7 +233,7 @@ type verdict struct {
 // result returns what is known of a tracked thing. An interface that nobody has told of is missing.
 func (c *Core) result(now vrrp.Instant, name Tracker) (known, ok bool, value int, reason string) {
 	k := c.trackers[name]
-	if !k.known && name.Kind == TrackInterface && now >= c.started.Add(firstLook) {
+	if !k.known && name.Kind == TrackInterface && now >= c.looking.Add(firstLook) {
 		return true, false, 0, missing
 	}
 	return k.known, k.ok, k.value, k.reason
@@ -324,7 +324,7 @@ func (c *Core) trackingFault(now vrrp.Instant, r *router) (h hindrance) {
 		case v.pending && h.reason == "" && r.fsm.State() == vrrp.Initialize:
 			h = hindrance{reason: fmt.Sprintf("%s has no result yet", t.Tracker), pending: true}
 			if t.Kind == TrackInterface {
-				h.until = c.started.Add(firstLook)
+				h.until = c.looking.Add(firstLook)
 			}
 		}
 	}

@@ -70,14 +70,14 @@ func (l *loop) stage(ctx context.Context) error {
 			why := l.core.Unready(now)
 			switch {
 			case ready:
-			case why == "" && l.links.seen():
+			case why == "" && (l.links.seen() || now >= l.readyAt): // by then, what was not told of is not there
 				ready = true
 				l.agent.log.Info("upgrade: ready to take over", "version", l.agent.opts.Version)
 				if err := link.Staged(); err != nil {
 					return err
 				}
 			case time.Now().After(limit):
-				return refuse(why)
+				return refuse(fmt.Sprintf("the new program is not ready within %v: %s", stageBound, why))
 			}
 		}
 	}
