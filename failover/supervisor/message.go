@@ -94,6 +94,10 @@ func receive(f *os.File) (m message, from int, err error) {
 	})
 	switch {
 	case err != nil:
+		// A raw connection does not say that its file is closed with the error that everybody knows; an empty read does.
+		if _, e := f.Read(nil); errors.Is(e, os.ErrClosed) {
+			err = os.ErrClosed
+		}
 		return m, 0, err
 	case got != nil:
 		return m, 0, got
