@@ -155,7 +155,7 @@ func (l *loop) unkept() string {
 		}
 	}
 	if untold := l.notifier.Untold(); untold != "" {
-		return untold + "; try again"
+		return untold + instead
 	}
 	return ""
 }

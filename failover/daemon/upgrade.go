@@ -86,6 +86,9 @@ func (a *Agent) candidatePath(q *status.UpgradeRequest) (string, error) {
 	return os.Executable()
 }
 
+// instead is what can be done about a refusal.
+const instead = "; upgrade --drain restarts in order instead"
+
 // judge says why a program cannot take over, or how long the switch may take at least. To start it afresh takes less.
 func (a *Agent) judge(ctx context.Context, c *candidate, q *status.UpgradeRequest) (within time.Duration, err error) {
 	if err := c.introduce(ctx); err != nil {
@@ -94,7 +97,6 @@ func (a *Agent) judge(ctx context.Context, c *candidate, q *status.UpgradeReques
 	if err := c.check(ctx, a.opts.File, a.opts.ConfigID); err != nil || q.Drain {
 		return 0, err
 	}
-	const instead = "; upgrade --drain restarts in order instead"
 	if why := c.mismatch(); why != "" {
 		return 0, errors.New(why + instead)
 	}

@@ -3,6 +3,7 @@ package notify
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -31,7 +32,9 @@ type turn struct {
 	dead   chan struct{}      // closed: ends them at once
 	closed bool               // dead is
 	begun  time.Time
-	urged  bool // it ends when its time is over, if somebody waits then
+	urged  bool   // it ends when its time is over, if somebody waits then
+	script string // the program that runs; empty: it waits for its turn
+	since  time.Time
 }
 
 func (t *turn) kill() {
@@ -39,6 +42,23 @@ func (t *turn) kill() {
 		t.closed = true
 		close(t.dead)
 	}
+}
+
+// untold says what keeps everybody from knowing. The Notifier's mutex is held.
+func (l *lane) untold() string {
+	if l.now == nil || l.now.script == "" {
+		return "a notify script of " + l.key.name + " has not been started yet; try again"
+	}
+	s := l.n.settings
+	return fmt.Sprintf("the notify script %s of %s has run for %.1f s, and may for %v: try again when it has ended",
+		l.now.script, l.key.name, time.Since(l.now.since).Seconds(), s.timeout)
+}
+
+// begins notes which program runs in the turn of now.
+func (l *lane) begins(t *turn, script string) {
+	l.n.mu.Lock()
+	defer l.n.mu.Unlock()
+	t.script, t.since = script, time.Now()
 }
 
 func newLane(n *Notifier, key subject) *lane {
@@ -141,6 +161,7 @@ func (l *lane) run(t *turn, c call, state string) {
 	}
 	log := l.log.With("script", program(c.command), "state", state)
 	last := time.Now().Add(l.n.settings.timeout)
+	l.begins(t, program(c.command))
 	for pause := l.n.settings.firstBackoff; ; pause *= 2 {
 		err := l.attempt(t, c, log)
 		if !short(err) || time.Now().Add(pause).After(last) {

@@ -113,17 +113,17 @@ func newNotifier(log *slog.Logger, s settings) *Notifier {
 	return n
 }
 
-// Untold says what is being told, or waits to be told; empty: everybody knows. A FIFO that is full does not count: nobody
+// Untold says what is being told, or waits to be told, and what to do about it; empty: everybody knows. A FIFO that is full does not count: nobody
 // reads it. Nor does one that cannot be made.
 func (n *Notifier) Untold() string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for key := range n.lanes {
-		return "a notify script of " + key.name + " has not ended"
+	for _, l := range n.lanes {
+		return l.untold()
 	}
 	for path, f := range n.fifos {
 		if len(f.lines.items) > 0 && !f.stuck {
-			return "what is told through " + path + " has not been written"
+			return "what is told through " + path + " has not been written; try again"
 		}
 	}
 	return ""
