@@ -12,8 +12,10 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -129,6 +131,7 @@ func guarded(path string) error {
 			return err
 		}
 	}
+	var open openPlaces
 	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
 		st, err := os.Stat(dir)
 		if err != nil {
@@ -137,17 +140,46 @@ func guarded(path string) error {
 		if err := owned(dir, st); err != nil {
 			return err
 		}
-		others := st.Mode().Perm() & 0o022
-		if st.Sys().(*syscall.Stat_t).Gid == 0 {
-			others &= 0o002 // the group of root
-		}
-		if others != 0 && st.Mode()&fs.ModeSticky == 0 {
-			return fmt.Errorf("%s may be written by others (mode %04o), who could replace the program", dir, st.Mode().Perm())
-		}
+		open.look(dir, st)
 		if dir == "/" {
-			return nil
+			return open.err()
 		}
 	}
+}
+
+// openPlaces are the directories on the way to a program in which others may replace what leads to it. A group counts as
+// others, whoever is in it: who its members are may be known to a directory server only, and a process may be in it that no
+// list has. So do keepalived and sshd. It is the group staff of /usr/local on Debian that this is about.
+type openPlaces struct{ described, dirs []string }
+
+func (o *openPlaces) look(dir string, st fs.FileInfo) {
+	group := st.Sys().(*syscall.Stat_t).Gid
+	others := st.Mode().Perm() & 0o022
+	if group == 0 {
+		others &= 0o002 // the group of root
+	}
+	if others != 0 && st.Mode()&fs.ModeSticky == 0 {
+		o.described = append(o.described, fmt.Sprintf("%s (mode %04o, group %s)", dir, st.Mode().Perm(), groupName(group)))
+		o.dirs = append(o.dirs, dir)
+	}
+}
+
+// err names all of them, and says how to mend that; nil: there are none.
+func (o *openPlaces) err() error {
+	if len(o.dirs) == 0 {
+		return nil
+	}
+	return fmt.Errorf("others may write to %s, and could replace the program: chmod go-w %s, or install it in another place and name that with --binary",
+		strings.Join(o.described, " and "), strings.Join(o.dirs, " "))
+}
+
+// groupName returns the name of a group, or its number if it has none.
+func groupName(gid uint32) string {
+	number := strconv.FormatUint(uint64(gid), 10)
+	if g, err := user.LookupGroupId(number); err == nil {
+		return g.Name
+	}
+	return number
 }
 
 // introduce asks the program what it is.

@@ -2,8 +2,10 @@ package daemon
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -99,13 +101,13 @@ func TestExaminePlace(t *testing.T) {
 		private bool        // the directory's group is another one than root's
 	}{
 		{name: "a directory of its own", mode: 0o755},
-		{name: "anybody may write", mode: 0o777, want: "who could replace the program"},
+		{name: "anybody may write", mode: 0o777, want: "and could replace the program: chmod go-w /"},
 		{name: "anybody may write, sticky", mode: 0o777 | os.ModeSticky},
-		{name: "a group may write", mode: 0o775, private: true, want: "may be written by others (mode 0775)"},
+		{name: "a group may write", mode: 0o775, private: true, want: "/in (mode 0775, group 61234), and could replace the program: chmod go-w /"},
 		{name: "root's group may write", mode: 0o775},
 		{name: "through a link", mode: 0o755, link: 0o755},
-		{name: "through a link that anybody may replace", mode: 0o755, link: 0o777, want: "who could replace the program"},
-		{name: "through a good link to a bad place", mode: 0o777, link: 0o755, want: "who could replace the program"},
+		{name: "through a link that anybody may replace", mode: 0o755, link: 0o777, want: "and could replace the program: chmod go-w /"},
+		{name: "through a good link to a bad place", mode: 0o777, link: 0o755, want: "and could replace the program: chmod go-w /"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if os.Geteuid() != 0 {
@@ -142,6 +144,43 @@ func TestExaminePlace(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestExamineNamesEveryPlace: what stands in the way is named at once, and how to mend it.
+func TestExamineNamesEveryPlace(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("SKIPPED, NOT PASSED: the groups of directories are root's to set")
+	}
+	group, err := user.LookupGroupId("50")
+	name := "50"
+	if err == nil {
+		name = group.Name // staff, on Debian
+	}
+	local := filepath.Join(t.TempDir(), "local")
+	bin := filepath.Join(local, "bin")
+	for _, dir := range []string{local, bin} {
+		if err := errors.Join(os.Mkdir(dir, 0o755), os.Chown(dir, 0, 50), os.Chmod(dir, 0o775|os.ModeSetgid)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := filepath.Join(bin, "program")
+	if err := os.WriteFile(path, nil, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	_, err = examine(path)
+	want := fmt.Sprintf("others may write to %s (mode 0775, group %s) and %s (mode 0775, group %s), and could replace the program: chmod go-w %s %s, or install it in another place and name that with --binary",
+		bin, name, local, name, bin, local)
+	if err == nil || err.Error() != want {
+		t.Errorf("%v, want %q", err, want)
+	}
+	if err := errors.Join(os.Chmod(bin, 0o755), os.Chmod(local, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	c, err := examine(path)
+	if err != nil {
+		t.Fatalf("after what was advised: %v", err)
+	}
+	c.close()
 }
 
 // TestExaminedIsRun: what was examined is run, also when another file has got its name meanwhile.
