@@ -1,7 +1,9 @@
 package integration
 
 import (
+	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -78,6 +80,61 @@ func TestUpgradeForms(t *testing.T) {
 		}
 		if out, _ := command(t, l.a, []string{"nft", "list", "tables"}); strings.Count(out, "failoverd") != 1 {
 			t.Errorf("tables:\n%s", out)
+		}
+	})
+	t.Run("missing interfaces", func(t *testing.T) {
+		t.Parallel()
+		l := newLAN(t, false)
+		told := filepath.Join(l.lab.Dir(), "told")
+		script := filepath.Join(l.lab.Dir(), "tell.sh")
+		must(t, os.WriteFile(script, []byte("#!/bin/sh\necho $2 $3 >>"+told+"\n"), 0o755))
+		other := func(name, iface string, vrid int, address ...string) string {
+			return lines("vrrp_instance "+name+" {", "    state BACKUP", "    interface "+iface, fmt.Sprintf("    virtual_router_id %d", vrid), "    version 3",
+				"    priority 100", "    advert_int 0.3", "    notify "+script, "    virtual_ipaddress {", "        "+strings.Join(address, " "), "    }", "}")
+		}
+		a := startAgent(t, l.lab, l.a, l.instance(prioA, 3, "0.3")+
+			other("LATER", "later0", 52, "192.0.2.20/32")+other("ELSEWHERE", "eth0", 53, "198.51.100.10/32", "dev", "later1"))
+		a.waitState("MASTER", 5*time.Second)
+		states := func() string {
+			s := a.status()
+			if s == nil {
+				return ""
+			}
+			words := make([]string, len(s.Routers))
+			for i := range s.Routers {
+				words[i] = s.Routers[i].State
+			}
+			return strings.Join(words, " ")
+		}
+		waitFor(t, 5*time.Second, "the interfaces to count as missing", func() bool { return states() == "MASTER FAULT FAULT" })
+		for range 2 {
+			begun := time.Now()
+			replaceAny(t, a)
+			if took := time.Since(begun); took > 10*time.Second {
+				t.Errorf("an upgrade has taken %v", took)
+			}
+			waitFor(t, 5*time.Second, "the states to be as before", func() bool { return states() == "MASTER FAULT FAULT" })
+		}
+		for _, name := range []string{"later0", "later1"} {
+			if out, code := command(t, l.a, []string{"ip", "link", "add", name, "type", "veth", "peer", "name", name + "p"}); code != 0 {
+				t.Fatal(out)
+			}
+			for _, end := range []string{name, name + "p"} {
+				if out, code := command(t, l.a, []string{"ip", "link", "set", end, "up"}); code != 0 {
+					t.Fatal(out)
+				}
+			}
+		}
+		if out, code := command(t, l.a, []string{"ip", "address", "add", "203.0.113.1/24", "dev", "later0"}); code != 0 {
+			t.Fatal(out)
+		}
+		waitFor(t, 8*time.Second, "the roles", func() bool { return states() == "MASTER MASTER MASTER" })
+		waitFor(t, 5*time.Second, "the scripts", func() bool {
+			b, _ := os.ReadFile(told)
+			return strings.Count(string(b), "MASTER") == 2
+		})
+		if b, _ := os.ReadFile(told); strings.Count(string(b), "FAULT") != 2 {
+			t.Errorf("told:\n%s", b)
 		}
 	})
 }
