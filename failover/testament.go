@@ -68,6 +68,10 @@ func (c *Core) Testament() Testament {
 	return t
 }
 
+// Lease returns the shortest lease of the addresses that are asked for (NoLease: they have none), and when the kernel may let go
+// of one that is not renewed; vrrp.Never: it does not.
+func (c *Core) Lease() (shortest time.Duration, ends vrrp.Instant) { return c.lease, c.leaseEnds }
+
 // inheritance is what a router takes over from another life of the agent: the role, if it is back in time; or else the
 // addresses, until its successor is heard, since the role has been given away for it.
 type inheritance struct {

@@ -121,7 +121,7 @@ func (l *loop) handoverBar(now vrrp.Instant, interval time.Duration, quiet bool)
 	if bar := l.core.HandoverBar(); bar != "" {
 		return bar
 	}
-	if bar := hasty(switchTime(now, l.core.Deadline(), interval), interval); bar != "" {
+	if bar := hasty(switchTime(now, l.core.Deadline(), leasesEnd(l.core.Core, l.touchAt), interval), interval); bar != "" {
 		return bar
 	}
 	if bar := l.unkept(); bar != "" || quiet {
@@ -139,7 +139,7 @@ func (l *loop) lastWord(interval time.Duration) (bar string) {
 	if err = errors.Join(err, l.heirs.conclude(w)); err != nil {
 		return err.Error()
 	}
-	within := switchTime(l.now(), l.core.Deadline(), interval)
+	within := switchTime(l.now(), l.core.Deadline(), leasesEnd(l.core.Core, l.touchAt), interval)
 	l.agent.log.Info("upgrade: handing over", "roles", len(w.Heirs), "to", l.up.version, "within", within.String())
 	if err := l.agent.opts.Supervisor.Yielded(within); err != nil {
 		return err.Error()

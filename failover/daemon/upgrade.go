@@ -113,7 +113,7 @@ func (a *Agent) judge(ctx context.Context, c *candidate, q *status.UpgradeReques
 	if err := a.call(ctx, func() {
 		core := a.loop.core
 		interval := core.Testament().Interval
-		within = switchTime(0, 0, interval)
+		within = switchTime(0, 0, leastLeases(core.Core, 0), interval)
 		if bar = core.HandoverBar(); bar == "" {
 			bar = hasty(within, interval)
 		}
