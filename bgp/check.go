@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -171,8 +172,18 @@ func (c *SpeakerConfig) checkRoute(r Route) error {
 		return fmt.Errorf("%w: next_hop %v cannot be one", ErrNextHop, hop)
 	case r.Prefix.Contains(hop):
 		return fmt.Errorf("%w: next_hop %v is inside the prefix itself", ErrNextHop, hop)
+	case hop.Is6() && hop.IsLinkLocalUnicast():
+		// RFC 2545 section 3: a global address, with a link-local one beside it where both are on one link.
+		return fmt.Errorf("%w: next_hop %v is a link-local address, and a global one is wanted", ErrNextHop, hop)
+	case c.hasNeighbor(hop):
+		return fmt.Errorf("%w: next_hop %v is the neighbor itself, which refuses that (RFC 4271 section 5.1.3)", ErrNextHop, hop)
 	}
 	return nil
+}
+
+// hasNeighbor reports whether an address is a neighbor's.
+func (c *SpeakerConfig) hasNeighbor(a netip.Addr) bool {
+	return slices.ContainsFunc(c.Neighbors, func(n Neighbor) bool { return n.Address == a })
 }
 
 // hasInternal reports whether a neighbor is an iBGP one.

@@ -169,6 +169,9 @@ func TestValidate(t *testing.T) {
 		{"BGP_UPD_03_NextHopUnspecified", same, route("198.51.100.0/24", "0.0.0.0", 0), ErrNextHop},
 		{"BGP_UPD_03_NextHopLoopback", same, route("198.51.100.0/24", "127.0.0.1", 0), ErrNextHop},
 		{"BGP_UPD_03_NextHopMulticast", same, route("2001:db8:100::/48", "ff02::1", 0), ErrNextHop},
+		{"BGP_UPD_03_NextHopIsTheNeighbor", same, route("198.51.100.0/24", "203.0.113.1", 0), ErrNextHop},
+		{"BGP_UPD_03_NextHopLinkLocal", same, route("2001:db8:100::/48", "fe80::1", 0), ErrNextHop},
+		{"BGP_UPD_03_NextHopLinkLocalIPv4", same, route("198.51.100.0/24", "169.254.7.1", 0), nil}, // clouds have sessions there
 		{"BGP_UPD_03_IPv6OverIPv4NeedsNextHop", only4, route("2001:db8:100::/48", "", 0), ErrNextHop},
 		{"BGP_UPD_03_IPv6OverIPv4WithNextHop", only4, route("2001:db8:100::/48", "2001:db8::2", 0), nil},
 		{"BGP_UPD_03_IPv4OverIPv6NeedsNextHop", only6, route("198.51.100.0/24", "", 0), ErrNextHop},

@@ -138,7 +138,7 @@ func checkRoundTrip(t *testing.T, cfg *failover.Config) {
 	}
 	sameHash := *again
 	sameHash.Hash = cfg.Hash
-	sameHash.Uses, sameHash.Interfaces = slices.Clone(again.Uses), cfg.Interfaces
+	sameHash.Uses, sameHash.Interfaces, sameHash.Authorities = slices.Clone(again.Uses), cfg.Interfaces, cfg.Authorities
 	for i := range min(len(cfg.Uses), len(again.Uses)) {
 		was, is := &cfg.Uses[i], &sameHash.Uses[i]
 		is.File, is.Line, is.Column = was.File, was.Line, was.Column

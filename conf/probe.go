@@ -15,6 +15,8 @@ type probe struct {
 	speaker field[string]
 	origin  field[uint32]
 	tls     []Token // words that are about certificates
+	body    Token   // body_match
+	ca      Token
 	dns     dnsDraft
 	limits  []field[failover.Threshold]
 	back    field[float64] // recover_below or recover_above

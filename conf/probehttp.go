@@ -13,6 +13,7 @@ var httpWords = newTable("http", []row[*probe]{
 	word("status", (*decoder).statuses),
 	word("body_match", func(d *decoder, p *probe, c *cursor) {
 		s, t, ok := d.text(c, "a regular expression")
+		p.body = c.keyword
 		if _, err := regexp.Compile(s); ok && err != nil {
 			d.errorf(t, "body_match: %s", strings.TrimPrefix(err.Error(), "error parsing regexp: "))
 		}
@@ -67,7 +68,7 @@ var checkTLSWords = []row[*probe]{
 	}),
 	word("ca", func(d *decoder, p *probe, c *cursor) {
 		p.tls = append(p.tls, c.keyword)
-		p.out.CA, _, _ = d.file(c)
+		p.out.CA, p.ca, _ = d.file(c)
 	}),
 }
 
@@ -160,6 +161,9 @@ func (d *decoder) urlProbe(c *cursor, words *table[*probe], kind failover.ProbeK
 		return p
 	}
 	d.checkTLS(p, u.Scheme == "https", "https")
+	if p.out.Method == "HEAD" && p.out.Body != "" {
+		d.errorf(p.body, "body_match %q: an answer to HEAD has no body, so it would never match (want method GET)", p.out.Body)
+	}
 	p.out.Target, p.ok = t.Text, true
 	return p
 }

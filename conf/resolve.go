@@ -38,6 +38,8 @@ func (d *decoder) resolve() *failover.Config {
 	cfg.Uses, cfg.Interfaces = d.uses, d.interfaceUses()
 	d.checkIdentities(cfg)
 	d.checkAddresses(cfg)
+	d.checkOwnAddresses(cfg)
+	d.checkSpeakerPairs(cfg)
 	d.resolveLeases(cfg)
 	d.checkAnnouncements(cfg)
 	if !d.broken() {

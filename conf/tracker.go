@@ -253,6 +253,9 @@ func (d *decoder) resolveTrackers(cfg *failover.Config) {
 	for _, h := range d.checks {
 		if out := d.resolveCheck(h); h.wanted {
 			cfg.Checks = append(cfg.Checks, out)
+			if at := h.probe; at != nil && out.Probe.CA != "" {
+				cfg.Authorities = append(cfg.Authorities, failover.FileUse{Path: out.Probe.CA, File: at.ca.Pos.File, Line: at.ca.Pos.Line, Column: at.ca.Pos.Column})
+			}
 		}
 		if !h.named {
 			d.warnf(h.name, "health_check %s never looks: no instance, group, site or watch_site names it", h.name.Text)

@@ -77,6 +77,8 @@ type Config struct {
 	Uses []CommandUse
 	// Interfaces are those that routers name, each with its first place.
 	Interfaces []InterfaceUse
+	// Authorities are the ca files of checks, with their places.
+	Authorities []FileUse
 
 	// Sites holds the site block, Watches the watch_site blocks, WitnessServer the witness_server block; none: nil.
 	Sites         []SiteConfig

@@ -104,6 +104,12 @@ type InterfaceUse struct {
 	Line, Column int
 }
 
+// FileUse is the path of a file that is read when it is needed, with the place where it stands.
+type FileUse struct {
+	Path, File   string
+	Line, Column int
+}
+
 // ScriptConfig is a vrrp_script.
 type ScriptConfig struct {
 	Name string

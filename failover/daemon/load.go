@@ -95,6 +95,7 @@ func load(o LoadOptions) (*failover.Config, []conf.Diagnostic, *files, error) {
 		diagnostics = append(diagnostics, src.exposed(cfg)...)
 		diagnostics = append(diagnostics, src.namespace(cfg)...)
 		diagnostics = append(diagnostics, runnable(cfg, o.Strict)...)
+		diagnostics = append(diagnostics, authorities(cfg)...)
 		if empty(cfg) {
 			diagnostics = append(diagnostics, conf.Diagnostic{
 				Pos: conf.Pos{File: o.File}, Severity: conf.Warning,
