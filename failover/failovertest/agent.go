@@ -37,6 +37,7 @@ type agent struct {
 	indexes  map[string]int // of the interfaces that links are open on
 	worker   worker
 	objects  objectWorker
+	devices  deviceWorker
 	speakers []*Speaker
 	desired  map[string]bgp.Desired // as last set
 	// withdrawn are the routes that a speaker was to announce and is not to announce any more, with when that was.
@@ -47,9 +48,12 @@ type agent struct {
 	adopted   []vrrp.Instant     // when each of them was
 	invalid   bool               // the RPKI cache has told it that rpkiPrefix is
 	evidence  evidence           // what it has been told by the checks
-	stopAt    vrrp.Instant       // when it was asked to stop; Never: it was not
-	spins     int                // batches in a row after which more was due
-	sent      failover.Advert    // the last one; for StubbornActive
+	// established: it has been told that EDGE has a session; changes are what its neighbors have seen.
+	established bool
+	changes     []change
+	stopAt      vrrp.Instant    // when it was asked to stop; Never: it was not
+	spins       int             // batches in a row after which more was due
+	sent        failover.Advert // the last one; for StubbornActive
 
 	alive       vrrp.Instant // when it was alive last
 	will        *lastWill    // the last one that was written
@@ -72,7 +76,7 @@ func (h *Host) newAgent(offset time.Duration) *agent {
 	}
 	a.configs, a.adopted = append(a.configs, cfg), append(a.adopted, w.now)
 	a.worker = worker{agent: a, written: make(map[failover.AddressKey]bool)}
-	a.objects.agent = a
+	a.objects.agent, a.devices.agent = a, a
 	return a
 }
 

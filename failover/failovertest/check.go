@@ -308,6 +308,7 @@ func (c *checker) advert(a *agent, v *failover.Advert) {
 		c.fail("S3", "%s goes on to send for %s as %s", a.host.Name, k, st.word)
 	}
 	c.weighed(a, k, &p)
+	c.fromVMAC(a, k, v, &p)
 	if !slices.ContainsFunc(a.host.Kernel.link("eth0").static, func(x netip.Prefix) bool { return x.Addr() == v.Src }) && c.over(0, time.Second) {
 		c.fail("S3", "%s sends from %s, which is not its own", a.host.Name, v.Src)
 	}

@@ -45,7 +45,9 @@ func (c *checker) route(a *agent, s *Speaker, want bgp.Route) {
 			}
 		}
 	}
-	c.fail("S4", "%s wants %s by right of no router", a.host.Name, want)
+	if !c.waits(a, s, want) {
+		c.fail("S4", "%s wants %s by right of no router", a.host.Name, want)
+	}
 }
 
 // lastResort is a route of a router that hands its role over (RFC 8326).
@@ -143,6 +145,9 @@ func (c *checker) grace(a *agent, k failover.AddressKey, r *failover.RouterConfi
 	for _, x := range r.Announce {
 		for _, w := range a.withdrawn {
 			ours := equal(w.route, x.Route) || isLastResort(x.Route, w.route)
+			if c.stoodFor(a, r, w) {
+				continue
+			}
 			if after := c.w.now.Sub(w.since); w.speaker == x.Speaker && x.When == failover.RoleActive && ours && after < failover.DefaultWithdrawGrace {
 				c.fail("GRACE", "%s removes %s %v after %s has been told to withdraw %s", a.host.Name, k, after, w.speaker, w.route)
 			}

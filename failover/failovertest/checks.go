@@ -148,8 +148,12 @@ func (e *evidence) up() (n int) {
 	return n
 }
 
-// fit reports whether the checks of a host let its first router run, as they are and as its agent knows them.
+// fit reports whether the checks of a host let its first router run, as they are and as its agent knows them, and whether a
+// router has its macvlan interface.
 func (c *checker) fit(h *Host, k vrrp.Key) bool {
+	if !c.carried(h, k) {
+		return false
+	}
 	if !c.w.has("checks") || h.agent == nil || k.VRID != firstVRID {
 		return true
 	}

@@ -134,6 +134,12 @@ func init() {
 
 		"origin_invalid": {(*scenario).originInvalid, aTrouble},
 
+		"device_deleted": {(*scenario).deviceDeleted, nil},
+		"device_fails":   {(*scenario).deviceFails, aWhile},
+		"without_vmac":   {(*scenario).withoutVMAC, nil},
+
+		"flutter": {(*scenario).flutter, nil},
+
 		"object_deleted": {(*scenario).objectDeleted, nil},
 		"object_fails":   {(*scenario).objectFails, aWhile},
 		"without_routes": {(*scenario).withoutRoutes, nil},

@@ -34,6 +34,18 @@ var extras = []extra{
 		faults: []string{"web_fails", "web_fails", "web_fails", "web_fails", "drain_service", "kill", "upgrade", "session_lost"},
 	},
 	{
+		name: "vmac", router: firstVMAC, second: secondVMAC, begin: (*Host).addDevices, heal: (*Host).devicesWork,
+		faults: []string{"device_deleted", "device_deleted", "device_fails", "device_fails", "device_fails", "without_vmac", "link_flap", "restart", "kill", "upgrade"},
+	},
+	{
+		name: "max_changes", begin: (*Host).beginGovernor, heal: (*Host).endFlutter,
+		faults: []string{"flutter", "flutter", "quick_turn", "quick_turn", "session_lost", "speaker_dies"},
+	},
+	{
+		name: "calm", begin: (*Host).beginGovernor, heal: (*Host).endFlutter,
+		faults: []string{"quick_turn", "quick_turn", "flutter", "link_flap", "cut", "session_lost"},
+	},
+	{
 		name: "rpki", begin: (*Host).beginRPKI, heal: (*Host).validAgain,
 		faults: []string{"origin_invalid", "origin_invalid", "origin_invalid", "kill", "upgrade", "speaker_dies", "restart"},
 	},

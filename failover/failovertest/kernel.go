@@ -19,11 +19,14 @@ type Kernel struct {
 	failed  map[failover.AddressKey]bool // cannot be added
 	objects netObjects                   // of the extra "objects"
 	leases  int                          // how many addresses there are that agents wrote
+	// refusing counts what keeps a macvlan interface from being made.
+	refusing int
 }
 
 type kernelLink struct {
 	name      string
-	index     int // 0: does not exist
+	parent    string // of a macvlan interface
+	index     int    // 0: does not exist
 	up        bool
 	loopback  bool
 	static    []netip.Prefix // the administrator's
@@ -146,6 +149,9 @@ func (k *Kernel) lose() {
 	k.leases, k.objects.names = 0, nil
 	for _, l := range k.links {
 		l.addresses = nil
+		if l.parent != "" {
+			l.index, l.up = 0, false
+		}
 	}
 }
 
@@ -175,6 +181,7 @@ func (k *Kernel) setLink(up, exists bool) {
 	k.host.kickObjects()
 	k.host.world.log(k.host, "kernel: eth0 index %d up %v", l.index, l.up)
 	k.changed(l)
+	k.follow(l)
 }
 
 // setStatic changes the administrator's addresses on eth0.
@@ -327,6 +334,9 @@ func (k *worker) put(addr *failover.Address, renew bool, rep *failover.AddressRe
 	if addr.Lease != failover.NoLease && k.agent.world.mutation != EternalLease {
 		until = k.asked.Add(addr.Lease)
 	}
+	if k.agent.world.mutation == WrongDevice {
+		key = onParent(kern, key)
+	}
 	there, ours := kern.has(key)
 	link := kern.link(key.Interface)
 	switch {
@@ -350,7 +360,15 @@ func (k *worker) put(addr *failover.Address, renew bool, rep *failover.AddressRe
 			rep.Restored = append(rep.Restored, key)
 		}
 	}
-	rep.Present, k.written[key] = append(rep.Present, key), true
+	rep.Present, k.written[key] = append(rep.Present, addr.Key()), true
+}
+
+// onParent returns the key of the same address on the interface that carries a macvlan interface.
+func onParent(k *Kernel, key failover.AddressKey) failover.AddressKey {
+	if l := k.link(key.Interface); l != nil && l.parent != "" {
+		key.Interface = l.parent
+	}
+	return key
 }
 
 func fails(rep *failover.AddressReport, key failover.AddressKey, why string) {
@@ -378,7 +396,8 @@ func (k *worker) leftover() (keys []failover.AddressKey) {
 
 func (k *worker) wants(key failover.AddressKey) bool {
 	for i := range k.want.Addresses {
-		if a := &k.want.Addresses[i]; a.Prefix == key.Prefix && a.Interface == key.Interface {
+		a := &k.want.Addresses[i]
+		if a.Prefix == key.Prefix && (a.Interface == key.Interface || k.agent.world.mutation == WrongDevice) {
 			return true
 		}
 	}

@@ -22,6 +22,7 @@ func (h *Host) start() {
 		a.follow(e)
 	}
 	a.beginObjects(a.objects.goesOn)
+	a.fixtures()
 	if !a.core.Inheriting() {
 		a.worker.set(failover.DesiredAddresses{})
 	}

@@ -142,6 +142,9 @@ func (a *agent) step(now vrrp.Instant, in failover.Input) {
 	case failover.LinkChanged:
 		a.open[in.Link] = in.Open
 	case failover.SpeakerReported:
+		if in.Report.Speaker == governedSpeaker {
+			a.established = in.Report.Established()
+		}
 		if a.world.mutation == EarlyAcknowledgement {
 			in.Report.Generation = 1 << 40
 			a.core.Step(now, in, &a.fx)
@@ -166,6 +169,7 @@ func (a *agent) step(now vrrp.Instant, in failover.Input) {
 			return
 		}
 		a.core.Step(now, in, &a.fx)
+		a.fixtures()
 		return
 	}
 	a.core.Step(now, in, &a.fx)

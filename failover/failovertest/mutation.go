@@ -39,6 +39,11 @@ const (
 	BlindKeepLast                 // a service believes that others announce it
 	DeafToRPKI                    // nobody hears of the RPKI cache
 	LostObjects                   // the request to remove routes and rules gets lost
+	WrongDevice                   // addresses are put on the interface that carries the macvlan interface
+	LeftDevice                    // a stop leaves the macvlan interfaces
+	PlainMAC                      // advertisements leave from the address of the interface
+	Impatient                     // nothing limits the changes of a prefix
+	PatientWithdrawal             // a withdrawal waits like any other change
 
 	numMutations
 )
@@ -49,6 +54,7 @@ var mutationNames = [numMutations]string{
 	"beyond the list", "stubborn active", "usurper",
 	"edge-triggered removal", "no grace", "hasty promotion", "deaf to checks", "miscount",
 	"early objects", "blind keep_last", "deaf to RPKI", "lost objects",
+	"wrong device", "left device", "plain link-layer address", "impatient", "patient withdrawal",
 }
 
 // String returns the mutation in words.
@@ -70,6 +76,11 @@ func (m Mutation) configure(cfg *failover.Config) *failover.Config {
 		another.Routers = slices.Clone(cfg.Routers)
 		for i := range another.Routers {
 			another.Routers[i].WithdrawGrace = 0
+		}
+	case m == Impatient:
+		another.Speakers = slices.Clone(cfg.Speakers)
+		for i := range another.Speakers {
+			another.Speakers[i].MaxChanges, another.Speakers[i].Calm = 0, false
 		}
 	case m == Miscount && len(cfg.CheckGroups) > 0:
 		another.CheckGroups = slices.Clone(cfg.CheckGroups)
@@ -112,6 +123,16 @@ func (m Mutation) distort(a *agent) {
 		fx.Routes = slices.DeleteFunc(fx.Routes, func(r failover.SpeakerRoutes) bool {
 			return len(r.Desired.Routes) < len(a.desired[r.Speaker].Routes)
 		})
+	case PatientWithdrawal:
+		fx.Routes = slices.DeleteFunc(fx.Routes, func(r failover.SpeakerRoutes) bool {
+			return slices.ContainsFunc(a.desired[r.Speaker].Routes, func(x bgp.Route) bool {
+				return !hasPrefix(r.Desired.Routes, x.Prefix) && !a.mayChange(x.Prefix)
+			})
+		})
+	case PlainMAC:
+		for i := range fx.Adverts {
+			fx.Adverts[i].MAC = [6]byte{}
+		}
 	case HastyStop:
 		fx.Stopped = fx.Stopped || a.stopAt == a.world.now
 	case NoFarewell:

@@ -57,7 +57,7 @@ func (p *configParser) objectLine(word string, w *words) (ok bool) {
 	case "notify":
 		p.notify(w, &r.Notify)
 	case "vmac":
-		r.VMAC = &failover.VMAC{Name: w.next(), MAC: [6]byte{0, 0, 0x5e, 0, 1, r.VRRP.Key.VRID}, XmitBase: w.next() == "xmit_base"}
+		r.VMAC = &failover.VMAC{Name: w.next(), MAC: virtualMAC(r.VRRP.Key), XmitBase: w.next() == "xmit_base"}
 	case "no_accept":
 		r.NoAccept = true
 	default:

@@ -32,6 +32,7 @@ func (a *agent) perform() {
 	for i := range fx.Routes {
 		a.sound = false
 		w.checker.origins(a, &fx.Routes[i])
+		w.checker.governed(a, &fx.Routes[i])
 		s, before := a.speaker(fx.Routes[i].Speaker), a.desired[fx.Routes[i].Speaker].Routes
 		if s != nil && s.adopted {
 			before = slices.Concat(before, s.Table) // what the life before has asked for
@@ -59,7 +60,11 @@ func (a *agent) perform() {
 	}
 	fx.Reset()
 	w.checker.settled(a, stopped)
+	if a.core.Leaving() != a.devices.leaving {
+		a.fixtures()
+	}
 	if stopped {
+		a.devices.end()
 		w.log(a.host, "agent has stopped")
 		a.host.gone(a)
 	}
@@ -74,12 +79,16 @@ func (a *agent) adoptSpeakers(cfg *failover.Config) {
 			continue
 		} else if c == nil {
 			delete(a.desired, s.cfg.Name)
+			a.changes = nil
 		}
 		s.end()
 	}
 	for _, c := range cfg.Speakers {
 		if !slices.ContainsFunc(kept, func(s *Speaker) bool { return s.cfg.Name == c.Name }) {
 			kept = append(kept, newSpeaker(a, c, a.desired[c.Name]))
+			if c.Name == governedSpeaker {
+				a.established = false
+			}
 		}
 	}
 	a.speakers = kept

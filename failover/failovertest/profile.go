@@ -75,6 +75,7 @@ type variant struct {
 	reordered bool
 	stricter  bool // of the extra "checks"
 	unrouted  bool // of the extra "objects"
+	bare      bool // of the extra "vmac"
 }
 
 func drawVariant(r *rand.Rand) variant {
@@ -125,6 +126,12 @@ func (p *Profile) config(host int, v variant) string {
 		if p.has("rpki") {
 			b.WriteString(" rpki " + rpkiCache)
 		}
+		if p.has("max_changes") {
+			fmt.Fprintf(&b, " changes %d", mostChanges)
+		}
+		if p.has("calm") {
+			b.WriteString(" calm")
+		}
 		b.WriteString("\n")
 		if p.core {
 			b.WriteString("speaker CORE allow 198.51.100.0/24 allow 198.51.101.0/24\n")
@@ -151,9 +158,10 @@ func (p *Profile) firstRouter(host int, v variant) string {
 	}
 	var b strings.Builder
 	p.head(&b, "A eth0/4/51", priority, host, 4)
-	fmt.Fprintf(&b, "  address %s eth0 lease %v\n  address 198.51.100.10/32 lo lease %v excluded\n", vip, p.lease, p.lease)
+	dev := p.lan(firstVRID, v)
+	fmt.Fprintf(&b, "  address %s %s lease %v\n  address 198.51.100.10/32 lo lease %v excluded\n", vip, dev, p.lease, p.lease)
 	if v.more {
-		fmt.Fprintf(&b, "  address 192.0.2.102/24 eth0 lease %v excluded\n", p.lease)
+		fmt.Fprintf(&b, "  address 192.0.2.102/24 %s lease %v excluded\n", dev, p.lease)
 	}
 	if !v.noSpeaker {
 		fmt.Fprintf(&b, "  announce 198.51.100.0/24 EDGE med %d\n  announce 198.51.100.0/24 EDGE when backup med 1000\n", 1+v.med)
@@ -166,20 +174,29 @@ func (p *Profile) firstRouter(host int, v variant) string {
 	return b.String()
 }
 
+// secondVRID returns the VRID of the second router.
+func (v variant) secondVRID() int {
+	if v.otherVRID {
+		return 53
+	}
+	return 52
+}
+
 func (p *Profile) secondRouter(host int, v variant) string {
 	var b strings.Builder
-	vrid, last := 52, 101
+	vrid, last := v.secondVRID(), 101
 	if v.otherVRID {
-		vrid, last = 53, 103
+		last = 103
 	}
+	dev := p.lan(vrid, v)
 	// The second router prefers the other hosts.
 	priority := 100 + 30*(p.hosts()-host)
 	if p.second == "IPv6" {
 		p.head(&b, fmt.Sprintf("B eth0/6/%d", vrid), priority, host, 6)
-		fmt.Fprintf(&b, "  address fe80::%d/64 eth0 lease %v\n  address 2001:db8:%d::10/64 eth0 lease %v\n", vrid, p.lease, vrid, p.lease)
+		fmt.Fprintf(&b, "  address fe80::%d/64 %s lease %v\n  address 2001:db8:%d::10/64 %s lease %v\n", vrid, dev, p.lease, vrid, dev, p.lease)
 	} else {
 		p.head(&b, fmt.Sprintf("B eth0/4/%d", vrid), priority, host, 4)
-		fmt.Fprintf(&b, "  address 192.0.2.%d/24 eth0 lease %v\n", last, p.lease)
+		fmt.Fprintf(&b, "  address 192.0.2.%d/24 %s lease %v\n", last, dev, p.lease)
 	}
 	if p.second == "shared address" {
 		fmt.Fprintf(&b, "  address 198.51.100.10/32 lo lease %v excluded\n", p.lease)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"failoverd/bgp"
 	"failoverd/failover"
 	"failoverd/vrrp"
 )
@@ -115,6 +116,9 @@ func (s *scenario) settling() time.Duration {
 	if s.w.checker.refusals {
 		d += failover.RefusalBound + failover.RefusalPause
 	}
+	if s.w.has("max_changes") {
+		d += bgp.ChangeWindow
+	}
 	return d
 }
 
@@ -163,10 +167,17 @@ func (s *scenario) end() {
 		}
 	}
 	for _, h := range s.w.Hosts {
-		if left := h.Kernel.keys(); h.agent != nil || len(left) > 0 {
+		if left := append(h.Kernel.vmacs(), keyNames(h.Kernel.keys())...); h.agent != nil || len(left) > 0 {
 			s.w.checker.fail("S14", "%s was stopped and has %v left, agent %v", h.Name, left, h.agent != nil)
 		}
 	}
+}
+
+func keyNames(keys []failover.AddressKey) (names []string) {
+	for _, k := range keys {
+		names = append(names, k.String())
+	}
+	return names
 }
 
 // over reports whether no agent runs and nothing of one is left.

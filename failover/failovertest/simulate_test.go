@@ -9,6 +9,7 @@ import (
 var (
 	seedFlag  = flag.Uint64("seed", 0, "run this seed of the simulation only, with a trace")
 	firstFlag = flag.Uint64("first", 1, "the first seed of the simulation")
+	withFlag  = flag.String("with", "", "leave out the seeds whose courses do not have this extra")
 	_         = flag.Uint64("seeds", 2000, "how many seeds of the simulation to run")
 )
 
@@ -25,6 +26,9 @@ func TestSimulation(t *testing.T) {
 	}
 	playSeeds(t, "seeds", *firstFlag, 100, 2000, 100_000, func(seed uint64) bool {
 		c := Draw(seed)
+		if *withFlag != "" && !c.Profile.has(*withFlag) {
+			return true
+		}
 		err := Play(c, Faithful, nil)
 		if err == nil {
 			return true
@@ -39,7 +43,10 @@ func TestSimulation(t *testing.T) {
 // TestMutations breaks one rule at a time on purpose: the checker has to notice.
 func TestMutations(t *testing.T) {
 	const seeds = 400
-	about := map[Mutation]string{DeafToChecks: "checks", Miscount: "checks", EarlyObjects: "objects", LostObjects: "objects", BlindKeepLast: "anycast", DeafToRPKI: "rpki"}
+	about := map[Mutation]string{
+		DeafToChecks: "checks", Miscount: "checks", EarlyObjects: "objects", LostObjects: "objects", BlindKeepLast: "anycast", DeafToRPKI: "rpki",
+		WrongDevice: "vmac", LeftDevice: "vmac", PlainMAC: "vmac", Impatient: "max_changes", PatientWithdrawal: "max_changes",
+	}
 	for _, m := range Mutations() {
 		t.Run(m.String(), func(t *testing.T) {
 			t.Parallel()

@@ -237,6 +237,7 @@ func (h *Host) upgrade() {
 	b.core.Flush(b.local(), &b.fx)
 	w.checker.upgraded(b)
 	b.beginObjects(true)
+	b.fixtures()
 	b.beginCache()
 	b.perform()
 	b.arm()

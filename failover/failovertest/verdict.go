@@ -68,7 +68,7 @@ func (c *checker) elected(s *scenario, k vrrp.Key) {
 		c.fail("S1", "%s is Active for %s, and %s should be", active.Name, k, best.Name)
 	}
 	for _, a := range router(c.w.config(active.Config), k).Addresses {
-		if _, ours := active.Kernel.has(a.Key()); a.Interface == "eth0" && ours && !c.unheard[k] && c.cache[a.Prefix.Addr()] != active {
+		if _, ours := active.Kernel.has(a.Key()); a.Interface != "lo" && ours && !c.unheard[k] && c.cache[a.Prefix.Addr()] != active {
 			c.fail("CACHE", "the LAN does not know that %s has %s", active.Name, a.Prefix)
 		}
 	}
@@ -99,8 +99,9 @@ func (c *checker) complete(a *agent) {
 		c.fail("END", "%s has %v, and should have %v", a.host.Name, have, want)
 	}
 	c.installed(a)
+	c.equipped(a)
 	for _, s := range a.speakers {
-		if want := entitled(a, s.cfg.Name); !slices.EqualFunc(want, s.Table, equal) {
+		if want := a.awaited(s, entitled(a, s.cfg.Name)); !slices.EqualFunc(want, s.Table, equal) {
 			c.fail("END", "%s announces through %s %s, and should %s", a.host.Name, s.cfg.Name, describeRoutes(s.Table), describeRoutes(want))
 		}
 	}
