@@ -37,7 +37,7 @@ func (c *Core) Flush(now vrrp.Instant, fx *Effects) {
 func (c *Core) flushRoutes(now vrrp.Instant, s *speaker, fx *Effects) {
 	wanted, guarded := c.wantedRoutes(now, s)
 	routes, invalid := c.passOrigins(now, s, wanted)
-	if c.unfound(now, s, len(routes) < len(wanted)) {
+	if c.unfound(now, s, len(routes) < len(wanted)) || c.premature(now, s) {
 		return
 	}
 	s.origin = s.cfg.LocalAS

@@ -219,6 +219,7 @@ func (c *Core) leaveTo(now vrrp.Instant, r *router, h *LegacyRouter) {
 	r.fsm.SetPriority(r.priority)
 	if h.Standing.State == vrrp.Active {
 		r.attracting = true // its routes are out
+		c.awaitFound(now, r)
 		until := now.Add(3 * r.cfg.VRRP.Interval.Duration())
 		r.inherits, r.held = &inheritance{resume: true, died: now, until: until}, r.own
 	}

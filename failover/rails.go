@@ -209,6 +209,17 @@ func (c *Core) unfound(now vrrp.Instant, s *speaker, withheld bool) bool {
 	return true
 }
 
+// premature reports whether a speaker of the life before is not to be asked for anything yet: a router that goes on in its role
+// waits for the kernel to say that the addresses are in, and its routes would be missing from what the others want. That is a
+// matter of milliseconds.
+func (c *Core) premature(now vrrp.Instant, s *speaker) bool {
+	if s.desired.Generation > 0 || now >= s.awaited || c.stopping || !c.undecided(s) {
+		return false
+	}
+	c.railsDue = min(c.railsDue, s.awaited)
+	return true
+}
+
 // passOrigins leaves out the routes that RPKI stands against. What is announced already is never taken back: that would be
 // an outage of our own making (BGP-RPKI-03), and the cache may be wrong or gone (BGP-RPKI-02).
 func (c *Core) passOrigins(now vrrp.Instant, s *speaker, routes []bgp.Route) (pass []bgp.Route, refused error) {

@@ -102,17 +102,22 @@ func (c *Core) Inherit(now vrrp.Instant, heirs []Heir, resume bool, died, until 
 		r.inherits, r.held, r.born = h, r.own, now
 		if resume {
 			r.attracting = true // the routes of the life before are out
-			for k := range r.cfg.Announce {
-				if s := c.speakers[r.cfg.Announce[k].Speaker]; s != nil {
-					s.awaited = now.Add(foundWithin)
-				}
-			}
+			c.awaitFound(now, r)
 			r.priority = heirs[i].Priority
 			r.fsm.SetPriority(r.priority)
 			r.untested = r.notYetKnown(c)
 		}
 		c.regroup, c.dirty = true, true
 		c.reschedule(r)
+	}
+}
+
+// awaitFound gives the speakers of r, which goes on in its role, time to say what the life before has left.
+func (c *Core) awaitFound(now vrrp.Instant, r *router) {
+	for i := range r.cfg.Announce {
+		if s := c.speakers[r.cfg.Announce[i].Speaker]; s != nil {
+			s.awaited = now.Add(foundWithin)
+		}
 	}
 }
 
