@@ -53,6 +53,27 @@ func (c *checker) upgraded(a *agent) {
 	})
 }
 
+// continues: an agent that goes on where another one stood withdraws nothing that a role of its, which was that of the other one,
+// entitles it to (R3).
+func (c *checker) continues(s *Speaker) {
+	a := s.agent
+	if s.applied != 0 || c.w.now.Sub(a.since) > c.slack(a.host) || a.stopAt != vrrp.Never || c.w.governs(s.cfg.Name) {
+		return
+	}
+	cfg := a.core.Config()
+	for i := range cfg.Routers {
+		r := &cfg.Routers[i]
+		st := a.state(r.VRRP.Key)
+		for _, x := range r.Announce {
+			p := x.Route.Prefix
+			if x.Speaker == s.cfg.Name && x.When == failover.RoleActive && st.word == "MASTER" && st.active < a.since && c.wellFounded(a, r) &&
+				!a.refuses(p) && hasPrefix(s.Table, p) && !hasPrefix(s.want.Routes, p) {
+				c.fail("R3", "%s goes on as Active for %s, and withdraws %s first", a.host.Name, r.VRRP.Key, p)
+			}
+		}
+	}
+}
+
 // retold reports whether a notification is about a router that has not changed its state.
 func (c *checker) retold(a *agent, n failover.Notification) bool {
 	for _, r := range a.core.Config().Routers {

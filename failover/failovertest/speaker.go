@@ -66,6 +66,7 @@ func (s *Speaker) kick() {
 			w.log(s.agent.host, "speaker %s announces #%d: %s", s.cfg.Name, s.want.Generation, describeRoutes(s.want.Routes))
 		}
 		w.checker.keeps(s, s.want.Routes)
+		w.checker.continues(s)
 		before := w.has("anycast") && w.bestPath() != nil
 		s.Table, s.applied = s.want.Routes, s.want.Generation
 		w.checker.keptLast(s.agent.host, before)
