@@ -2,6 +2,8 @@ package kernel
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"testing"
 	"time"
@@ -94,12 +96,29 @@ func BenchmarkReconcileThousandUnchanged(b *testing.B) {
 	}
 }
 
+// A renewal of a thousand addresses, without the decision that it is due. Those of IPv6 that end alike share a multicast group.
 func BenchmarkRenewThousand(b *testing.B) {
-	m := newBenchmark(b)
-	all := thousand(time.Minute)
-	for b.Loop() {
-		m.d.Renewal++
-		m.set(all...)
+	for _, c := range []struct{ name, address string }{
+		{"IPv4", "10.9.%d.%d/32"}, {"IPv6", "2001:db8::%x:%x/128"}, {"IPv6/alike", "2001:db8:%x:%x::1/128"},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			w := newRealWorld(b)
+			w.addLink("eth0")
+			h := w.open(b)
+			defer func() { _ = h.close() }()
+			index := w.link("eth0").Attrs().Index
+			var ops []op
+			for i := range 1000 {
+				a := address(fmt.Sprintf(c.address, i/250, i%250+1), "eth0", time.Minute)
+				ops = append(ops, op{kind: opRenew, index: index, addr: a, valid: 60})
+			}
+			h.write(ops)
+			for b.Loop() {
+				if err := errors.Join(h.write(ops)...); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
 
