@@ -333,6 +333,7 @@ func (c *Core) expire(now vrrp.Instant, r *router, fx *Effects) {
 	if r.lookAgain() <= now {
 		c.evaluate(now, r, fx)
 	}
+	c.firstWordDue(now, r, fx)
 	late, ready := r.fsm.LateWakeups(), r.takeover.expiring(r.fsm)
 	c.apply(now, r, r.fsm.Expire(now), fx)
 	r.takeover.expired(now, r.fsm, ready)

@@ -101,6 +101,7 @@ func (c *Core) addressesReported(now vrrp.Instant, rep *AddressReport, fx *Effec
 	for _, r := range c.routers {
 		if r.fsm.State() == vrrp.Active && rep.Generation >= r.addressGeneration {
 			c.settle(now, r, rep, fx)
+			c.firstWordDue(now, r, fx)
 			c.reschedule(r)
 		}
 	}

@@ -94,6 +94,7 @@ type router struct {
 	holder     *router      // on whose account it is held; nil: on nobody's
 	leaves     bool         // it leaves the role to another site
 	gratuitous gratuitous
+	firstWord  vrrp.Instant // the first advertisement of the role is sent then at the latest; Never: none waits
 	contested  []contested
 	fromLive   bool // the role was taken from a live router, which may answer for the addresses until it has let go
 	met        bool // it was taken from one that had it, or one that believed to have it was heard since
@@ -148,7 +149,7 @@ func newRouter(cfg *RouterConfig, now vrrp.Instant) (*router, error) {
 		cfg: cfg, fsm: fsm, links: cfg.links(), presence: make([]presence, len(cfg.Addresses)),
 		carriers: cfg.carriers(), failing: vrrp.Never, place: -1, since: now, why: "start", fault: unseen, pending: true, word: "INIT",
 		obstacle: hindrance{reason: unseen, pending: true, until: now.Add(firstLook)}, born: now, clean: now,
-		gratuitous: idle, interval: cfg.VRRP.Interval, priority: cfg.VRRP.Priority,
+		gratuitous: idle, firstWord: vrrp.Never, interval: cfg.VRRP.Interval, priority: cfg.VRRP.Priority,
 	}, nil
 }
 
@@ -197,7 +198,7 @@ func (r *router) role() (role Role, ok bool) {
 
 // nextDue returns the earliest instant at which the router wants to be looked at.
 func (r *router) nextDue() vrrp.Instant {
-	d := min(r.fsm.Deadline(), r.gratuitous.next(), r.defenceDue())
+	d := min(r.fsm.Deadline(), r.gratuitous.next(), r.defenceDue(), r.firstWord)
 	if r.releasing {
 		d = min(d, r.release.until)
 	}
@@ -225,11 +226,15 @@ func (c *Core) shutdown(now vrrp.Instant, r *router, fx *Effects) {
 
 // apply carries out what the state machine asked for.
 func (c *Core) apply(now vrrp.Instant, r *router, e vrrp.Effect, fx *Effects) {
-	if e.Advert {
+	takes := e.Changed() && e.To == vrrp.Active
+	if e.Advert && !takes {
 		c.advertise(r, e.Priority, fx)
 	}
 	if e.Changed() {
 		c.transition(now, r, e, fx)
+	}
+	if e.Advert && takes {
+		c.sayFirst(now, r, e.Priority, fx)
 	}
 }
 
@@ -312,6 +317,7 @@ func (r *router) stateWord() string {
 // advertise encodes and queues one advertisement to everyone who should hear it. Nothing can leave through an
 // interface that is down.
 func (c *Core) advertise(r *router, priority uint8, fx *Effects) {
+	r.firstWord = vrrp.Never
 	if !c.reaches(r) {
 		return
 	}
