@@ -114,6 +114,8 @@ type memory struct {
 	wanted bool
 	// since is when the lease was asked for last: by a greater Renewal, or by wanting the address at all.
 	since time.Time
+	// renewed is what since was when the lease was written last; zero: it was not.
+	renewed time.Time
 	// bound is when the authority for a guarded address ends; zero: never.
 	bound time.Time
 	// ever: this process has wanted the address at some time.
@@ -228,13 +230,18 @@ func (p *planner) due(own *record, it *item) bool {
 		!known && (!it.mem.bound.IsZero() || flagsDiffer(own, &it.Address) || lifetimeDiffers(own, it.Lease, p.now))
 }
 
-// aged reports whether a third of the lifetime of an entry of ours is over. Renewals come at a third of the shortest lease: where
-// leases differ, the longer ones are not due each time.
+// renewalSlack is how much sooner than a third of its lease an address may be renewed: the process was late the last time, and
+// to wait for another renewal would leave too little.
+const renewalSlack = 250 * time.Millisecond
+
+// aged reports whether a third of the lease of an entry of ours is over, from one renewal to the other: how long it took to write
+// does not count. Renewals come at a third of the shortest lease: where leases differ, the longer ones are not due each time.
 func (p *planner) aged(own *record, it *item) bool {
 	if it.Lease == failover.NoLease {
 		return !it.mem.bound.IsZero()
 	}
-	return own.until.IsZero() || own.until.Sub(p.now) <= it.Lease-it.Lease/3+leaseSlack
+	third := it.Lease / 3
+	return it.mem.since.Sub(it.mem.renewed) >= third-renewalSlack || own.until.IsZero() || own.until.Sub(p.now) <= it.Lease-third
 }
 
 // adapt gives an entry of ours the properties and the lifetime that are wanted.

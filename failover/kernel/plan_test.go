@@ -74,6 +74,8 @@ func TestPlan(t *testing.T) {
 		known   []string
 		elapsed time.Duration // since the lease was asked for
 		renew   bool
+		// renewed is how long before that the lease was written last; 0: it was not.
+		renewed time.Duration
 		settled bool // the wanted ones were written like this before
 		// left is how long the authority for guarded addresses lasts, lives how long those that are there live; 0: for ever.
 		left, lives time.Duration
@@ -152,15 +154,16 @@ func TestPlan(t *testing.T) {
 			},
 		},
 		{
-			name: "a renewal leaves a lease alone of which more than two thirds are left", settled: true, renew: true,
-			want: []failover.Address{v4, address("192.0.2.11/32", "eth0", 60*time.Second), address("192.0.2.12/32", "eth0", 60*time.Second)},
-			have: []string{
-				"192.0.2.10/32 dev eth0 proto 112 valid_lft 2", "192.0.2.11/32 dev eth0 proto 112 valid_lft 41",
-				"192.0.2.12/32 dev eth0 proto 112 valid_lft 40",
-			},
-			ops: []string{
-				"replace 192.0.2.10/32 dev eth0 valid_lft 3 preferred_lft 3", "replace 192.0.2.12/32 dev eth0 valid_lft 60 preferred_lft 60",
-			},
+			name: "a renewal leaves a lease alone of which a third is not over", settled: true, renew: true, renewed: 750 * time.Millisecond,
+			want: []failover.Address{v4, address("192.0.2.11/32", "eth0", 4*time.Second)},
+			have: []string{"192.0.2.10/32 dev eth0 proto 112 valid_lft 3", "192.0.2.11/32 dev eth0 proto 112 valid_lft 4"},
+			ops:  []string{"replace 192.0.2.10/32 dev eth0 valid_lft 3 preferred_lft 3"},
+		},
+		{
+			name: "a lease that somebody has made shorter is due", settled: true, renew: true, renewed: 750 * time.Millisecond,
+			want: []failover.Address{address("192.0.2.11/32", "eth0", time.Minute), address("192.0.2.12/32", "eth0", time.Minute)},
+			have: []string{"192.0.2.11/32 dev eth0 proto 112 valid_lft 41", "192.0.2.12/32 dev eth0 proto 112 valid_lft 40"},
+			ops:  []string{"replace 192.0.2.12/32 dev eth0 valid_lft 60 preferred_lft 60"},
 		},
 		{
 			name: "late renewal gives no more than what is left", settled: true, renew: true, elapsed: 1500 * time.Millisecond,
@@ -313,6 +316,9 @@ func TestPlan(t *testing.T) {
 			want := wish{renew: row.renew, tagged: !row.untag, known: map[failover.AddressKey]*memory{}}
 			for _, a := range row.want {
 				m := &memory{wanted: true, since: now.Add(-row.elapsed), blocked: row.blocked, settled: row.settled}
+				if row.renewed != 0 {
+					m.renewed = m.since.Add(-row.renewed)
+				}
 				if row.settled {
 					m.written = a
 				}

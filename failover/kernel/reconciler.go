@@ -357,6 +357,7 @@ func (r *reconciler) wrote(o *op, err error, now time.Time) {
 		r.leftover = append(r.leftover, k)
 	case err == nil:
 		m.written, m.settled, m.dadFailed, m.until, m.refused = o.addr, true, false, end(o.valid, now), 0
+		m.renewed = m.since
 		r.acknowledge(o, e, now)
 	default:
 		// The table may be out of date: somebody was quicker, or the interface went. Otherwise it stays a failure. An
