@@ -4,7 +4,6 @@ import (
 	"net/netip"
 	"time"
 
-	"failoverd/bgp"
 	"failoverd/vrrp"
 )
 
@@ -188,83 +187,6 @@ type DrainStatus struct {
 	Until  *time.Time `json:"until,omitempty"` // nil: until somebody says otherwise
 }
 
-// SiteStatus is the site block.
-type SiteStatus struct {
-	Name string `json:"name"`
-	// Authority says whether the site may serve: "valid", "none yet", "lost", "held" (isolated hold).
-	Authority string `json:"authority"`
-	// RemainingMS is how long the authority lasts without another acknowledgement; AckMSAgo the age of the request that was
-	// acknowledged last; nil: none was.
-	RemainingMS float64  `json:"remaining_ms"`
-	AckMSAgo    *float64 `json:"ack_ms_ago,omitempty"`
-	FenceMS     float64  `json:"fence_after_ms"`
-	Why         string   `json:"why,omitempty"`
-}
-
-// WatchStatus is one watch_site block.
-type WatchStatus struct {
-	Name string `json:"name"`
-	// Verdict is up, down or unknown by quorum. Held says what keeps a takeover back, empty: nothing does.
-	Verdict string `json:"verdict"`
-	Held    string `json:"held,omitempty"`
-	Votes   []Vote `json:"votes"`
-	Down    int    `json:"votes_down"`
-	Quorum  int    `json:"down_quorum"`
-	// ObservedMS is how long the contiguous observation that allows a takeover has lasted, of TakeoverMS.
-	ObservedMS float64 `json:"observed_ms"`
-	TakeoverMS float64 `json:"takeover_after_ms"`
-	// HeardMSAgo is the age of the last message of the site that anybody heard; nil: none since the start.
-	HeardMSAgo *float64 `json:"heard_ms_ago,omitempty"`
-	// Contact: a witness answers, or there is none and the own upstream does.
-	Contact bool `json:"contact"`
-	// Penalty is that of damping; Latched: it holds takeovers back.
-	Penalty int  `json:"penalty"`
-	Latched bool `json:"latched,omitempty"`
-}
-
-// NodeStatus is a node of another site as its heartbeats have it.
-type NodeStatus struct {
-	About      string            `json:"about"` // the site whose services it speaks of
-	Site       string            `json:"site"`
-	Node       string            `json:"node"`
-	HeardMSAgo float64           `json:"heard_ms_ago"`
-	States     map[string]string `json:"states"` // by service, "4/51": "active"
-	// Namesakes is what is wrong when several nodes have this site and name; empty: nothing.
-	Namesakes string `json:"namesakes,omitempty"`
-}
-
-// PartnerStatus is somebody that heartbeats are sent to.
-type PartnerStatus struct {
-	ID      string `json:"id"`
-	Kind    string `json:"kind"`
-	Address string `json:"address"`
-	// AnsweredMSAgo is the age of the last answer; nil: none.
-	AnsweredMSAgo *float64          `json:"answered_ms_ago,omitempty"`
-	RTTMS         *float64          `json:"rtt_ms,omitempty"`
-	Verdict       string            `json:"verdict,omitempty"`
-	Sent          uint64            `json:"sent"`
-	Outcomes      map[string]uint64 `json:"outcomes,omitempty"`
-	Refused       []Refusal         `json:"refused,omitempty"`
-	Error         string            `json:"error,omitempty"`
-}
-
-// Refusal is the last datagram that had an outcome other than that it was used.
-type Refusal struct {
-	Outcome string `json:"outcome"` // as in Outcomes
-	// Peer is where it came from, or was to go: an address and a port, which anybody can make up.
-	Peer  string  `json:"peer"`
-	MSAgo float64 `json:"ms_ago"`
-}
-
-// ListenerStatus is a socket for the heartbeats of others.
-type ListenerStatus struct {
-	Address  string            `json:"address"`
-	Open     bool              `json:"open"`
-	Error    string            `json:"error,omitempty"`
-	Outcomes map[string]uint64 `json:"outcomes"`
-	Refused  []Refusal         `json:"refused,omitempty"`
-}
-
 // RecoveryStatus is the worst-case time from a failure to the end of its consequences.
 type RecoveryStatus struct {
 	Router string `json:"router"`
@@ -302,24 +224,6 @@ type AddressStatus struct {
 	Error     string       `json:"error,omitempty"`
 	// Claimed: another host on the LAN has claimed the address within the last minute, while this node had the role.
 	Claimed *ClaimStatus `json:"claimed,omitempty"`
-}
-
-// RouteStatus is one line of bgp_announce.
-type RouteStatus struct {
-	Prefix    netip.Prefix `json:"prefix"`
-	Speaker   string       `json:"speaker"`
-	When      string       `json:"when"`
-	Route     string       `json:"route"` // with its attributes, in configuration words
-	Wanted    bool         `json:"wanted"`
-	Announced bool         `json:"announced"` // in the speaker's table
-	// Sessions is the number of established sessions that it goes to.
-	Sessions int `json:"sessions"`
-	// SessionsUnknown: the speaker has said nothing of some session yet, or does not answer any more: it may be established.
-	SessionsUnknown bool   `json:"sessions_unknown,omitempty"`
-	Error           string `json:"error,omitempty"`
-	// Origin is the RPKI validity of the prefix; empty: it is not validated. Warning says what is wrong with it.
-	Origin  string `json:"origin,omitempty"`
-	Warning string `json:"warning,omitempty"`
 }
 
 // TrackStatus is one tracked thing of a router.
@@ -374,59 +278,4 @@ type RouterCounters struct {
 	Announcements    uint64            `json:"gratuitous_sent"`
 	Checksums        map[string]uint64 `json:"checksum_forms"`
 	Drops            map[string]uint64 `json:"drops"`
-}
-
-// SpeakerStatus is one bgp_speaker.
-type SpeakerStatus struct {
-	Name      string `json:"name"`
-	LocalAS   uint32 `json:"local_as"`
-	Backend   string `json:"backend"` // embedded, or gobgpd and where
-	Connected bool   `json:"connected"`
-	Error     string `json:"error,omitempty"`
-	Restarts  uint64 `json:"restarts"`
-	// Version is that of the program that the embedded speaker's process runs: after an upgrade, the agent is another one.
-	// Empty: not known, as with gobgpd.
-	Version string `json:"version,omitempty"`
-	// ResidentBytes is what the embedded speaker's process has in memory, and MemoryLimit from where on it works hard to
-	// need less; 0: not known, as with gobgpd.
-	ResidentBytes uint64               `json:"resident_bytes,omitempty"`
-	MemoryLimit   uint64               `json:"memory_limit_bytes,omitempty"`
-	Neighbors     []bgp.NeighborStatus `json:"neighbors"`
-	Announced     []string             `json:"announced"`
-	// RPKI is what the caches of rpki_cache say; nil: there are none.
-	RPKI *RPKIStatus `json:"rpki,omitempty"`
-	// Held are the changes that max_changes holds back.
-	Held []HeldStatus `json:"held,omitempty"`
-}
-
-// RPKIStatus is the origin validation of a speaker.
-type RPKIStatus struct {
-	// Invalid is rpki_invalid: refuse or warn.
-	Invalid string `json:"rpki_invalid"`
-	// Using is the cache whose data counts; empty: there is no data.
-	Using   string            `json:"using,omitempty"`
-	Caches  []bgp.CacheStatus `json:"caches"`
-	Origins []OriginStatus    `json:"origins"`
-}
-
-// OriginStatus is the validity of one prefix that is announced, or would be after a takeover.
-type OriginStatus struct {
-	Prefix   netip.Prefix `json:"prefix"`
-	OriginAS uint32       `json:"origin_as"`
-	// Validity is valid, not-found, invalid, or unknown when there is no data.
-	Validity string `json:"validity"`
-	Why      string `json:"why"`
-	Wanted   bool   `json:"wanted"` // it is to be announced now
-	// Effect says what follows from it.
-	Effect string `json:"effect"`
-}
-
-// HeldStatus is a change that waits because of max_changes, or of avoid_flap_damping.
-type HeldStatus struct {
-	Prefix netip.Prefix `json:"prefix"`
-	Until  time.Time    `json:"until"`
-	// Withdrawn: the prefix is withdrawn meanwhile, because its attributes of before are those of an Active router.
-	Withdrawn bool `json:"withdrawn,omitempty"`
-	// Flaps: it is avoid_flap_damping that it waits for.
-	Flaps bool `json:"flaps,omitempty"`
 }
