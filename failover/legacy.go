@@ -23,6 +23,10 @@ type Legacy struct {
 	Told map[string]string `json:",omitempty"`
 	// Groups holds the last state that each sync group was told of, by its name.
 	Groups map[string]string `json:",omitempty"`
+	// Idle are the routers that cannot run.
+	Idle []LegacyIdle `json:",omitempty"`
+	// Governors are those of speakers.
+	Governors []LegacyGovernor `json:",omitempty"`
 	// Region is what is known of other sites; nil: the node knows none.
 	Region *LegacyRegion `json:",omitempty"`
 }
@@ -79,10 +83,11 @@ func (c *Core) HandoverBar() string {
 
 // Legacy returns that of this moment, after which nothing may be done any more. What it holds is the caller's.
 func (c *Core) Legacy(now vrrp.Instant) *Legacy {
-	l := &Legacy{At: now, LeaseEnds: c.leaseEnds, Groups: maps.Clone(c.groupsTold), Region: c.legacyRegion()}
+	l := &Legacy{At: now, LeaseEnds: c.leaseEnds, Groups: maps.Clone(c.groupsTold), Region: c.legacyRegion(), Governors: c.legacyGovernors(now)}
 	for _, r := range c.routers {
 		if r.fsm.State() == vrrp.Initialize {
 			l.tell(r.cfg.heirKey(), r.told)
+			l.Idle = append(l.Idle, c.legacyIdle(now, r))
 			continue
 		}
 		g := &r.gratuitous
@@ -183,6 +188,8 @@ func (c *Core) TakeUp(now vrrp.Instant, l *Legacy, fx *Effects) error {
 	}
 	c.awaiting, c.started, c.unasked, c.regroup, c.dirty = false, now, true, true, true
 	c.groupsTold = maps.Clone(l.Groups)
+	c.takeUpIdle(l)
+	c.takeUpGovernors(now, l)
 	if l.Region != nil {
 		c.takeUpRegion(now, l.Region)
 	}
@@ -204,8 +211,18 @@ func (c *Core) TakeUp(now vrrp.Instant, l *Legacy, fx *Effects) error {
 
 // check says what makes no sense in l as a whole.
 func (l *Legacy) check(now vrrp.Instant) error {
-	if l.At > now {
+	if l.At > now || l.At < 0 {
 		return fmt.Errorf("%w: it is of %d, and now is %d", ErrLegacy, l.At, now)
+	}
+	for i := range l.Idle {
+		if err := l.Idle[i].check(l.At); err != nil {
+			return err
+		}
+	}
+	for i := range l.Governors {
+		if err := l.Governors[i].check(); err != nil {
+			return err
+		}
 	}
 	if l.Region != nil {
 		return l.Region.check(l.At)

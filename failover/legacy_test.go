@@ -2,8 +2,10 @@ package failover_test
 
 import (
 	"errors"
+	"net/netip"
 	"slices"
 	"testing"
+	"time"
 
 	"failoverd/bgp"
 	"failoverd/failover"
@@ -75,6 +77,37 @@ func TestReached(t *testing.T) {
 		}
 		if got := core.Reached(); !slices.Equal(got, row.want) {
 			t.Errorf("connected %t: %v, want %v", row.connected, got, row.want)
+		}
+	}
+}
+
+// What nobody can have counted or refused makes no sense either.
+func TestTakeUpRefusesCounts(t *testing.T) {
+	cfg, err := failovertest.ParseConfig("speaker EDGE allow 198.51.100.0/24 changes 4\n" + legacyConfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := netip.MustParsePrefix("198.51.100.0/24")
+	for name, l := range map[string]failover.Legacy{
+		"refused for too long":   {Idle: []failover.LegacyIdle{{Key: "eth0/4/51", Refused: failover.RefusalPause + 1, Refusal: "x"}}},
+		"refused for no reason":  {Idle: []failover.LegacyIdle{{Key: "eth0/4/51", Refused: 1}}},
+		"not able to run later":  {Idle: []failover.LegacyIdle{{Key: "eth0/4/51", Since: 6}}},
+		"a change of the future": {Governors: []failover.LegacyGovernor{{Speaker: "EDGE", History: []bgp.History{{Prefix: p, Changes: []time.Duration{-1}}}}}},
+		"held for an hour":       {Governors: []failover.LegacyGovernor{{Speaker: "EDGE", Held: []failover.LegacyHeld{{Prefix: p, Left: time.Hour}}}}},
+		"a prefix that is none":  {Governors: []failover.LegacyGovernor{{Speaker: "EDGE", Held: []failover.LegacyHeld{{}}}}},
+		"asked for twice":        {Governors: []failover.LegacyGovernor{{Speaker: "EDGE", Asked: []bgp.Route{{Prefix: p}, {Prefix: p}}}}},
+		"before the beginning":   {At: -1},
+	} {
+		core, err := failover.New(cfg, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		core.Await()
+		if l.At == 0 {
+			l.At = 5
+		}
+		if err := core.TakeUp(10, &l, new(failover.Effects)); !errors.Is(err, failover.ErrLegacy) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -69,6 +69,9 @@ func FuzzTakeUp(f *testing.F) {
 	}
 	f.Add(0, []byte(`{"Routers":[{"Key":"eth0/4/1","Standing":{"State":2,"Priority":255,"Learned":1,"Deadline":-9223372036854775808},"HoldUntil":9223372036854775807}]}`))
 	f.Add(1, []byte(`{"Told":{"eth0/4/1":"x"},"Groups":{"":"MASTER"},"Routers":null}`))
+	f.Add(6, []byte(`{"At":9000000000,"Routers":null,"Idle":[{"Key":"eth0/4/1","Word":"FAULT","Since":1,"Why":"x","Fault":"x","Refused":60000000000,"Refusal":"x"}],"Governors":[`+
+		`{"Speaker":"EDGE","Asked":[{"Prefix":"198.51.100.0/24"}],"Heard":true,"History":[{"Prefix":"198.51.100.0/24","Changes":[5,5],"Withdrawals":[30000000000,5]}],`+
+		`"Held":[{"Prefix":"198.51.100.0/24","Left":900000000000,"Flaps":true}]},{"Speaker":"CORE","Asked":null}]}`))
 	f.Fuzz(func(t *testing.T, which int, text []byte) {
 		core, fx := atWork(t, configs[uint(which)%uint(len(configs))], true)
 		var l failover.Legacy

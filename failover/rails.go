@@ -28,6 +28,7 @@ type rails struct {
 	patience vrrp.Instant
 	governor bgp.Governor
 	held     []bgp.Held
+	before   *belief // of an upgrade; nil: there was none, or it does not matter any more
 }
 
 // origin is the RPKI validity of a prefix of ours.
@@ -248,14 +249,18 @@ func (c *Core) passOrigins(now vrrp.Instant, s *speaker, routes []bgp.Route) (pa
 func (c *Core) govern(now vrrp.Instant, s *speaker, want []bgp.Route, fx *Effects) []bgp.Route {
 	r := &s.rails
 	before := r.held
-	if !s.report.Established() {
+	have, heard, open := c.soFar(now, s)
+	switch {
+	case open && len(want) == 0:
+		return want // and nothing is asked for
+	case !heard:
 		// Nobody hears of it, so it is no change: a session that flaps must not use up what a takeover needs.
 		r.held = nil
 		s.released(now, before, fx)
 		return want
 	}
 	r.governor.Calm = s.cfg.Calm
-	want, r.held = r.governor.Admit(int64(now), s.cfg.MaxChanges, s.desired.Routes, want, func(p netip.Prefix) bgp.Instead { return c.insteadOf(s, p) })
+	want, r.held = r.governor.Admit(int64(now), s.cfg.MaxChanges, have, want, func(p netip.Prefix) bgp.Instead { return c.insteadOf(s, p) })
 	for _, h := range r.held {
 		c.railsDue = min(c.railsDue, vrrp.Instant(h.Until))
 		if isHeld(before, h.Prefix) {
