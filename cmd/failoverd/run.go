@@ -187,6 +187,11 @@ func (p *program) serve(ctx context.Context, f *runFlags, load *daemon.LoadOptio
 	if err := link.Hello(); err != nil {
 		return &exitError{exitFatal, err}
 	}
+	sources := new(daemon.Sources)
+	inherited := "" // where the program before may have left its configuration
+	if link != nil && link.Succession() == supervisor.Take {
+		inherited = p.stateDir(namespace)
+	}
 	argv, err := speakerArgv()
 	if err != nil {
 		return &exitError{exitFatal, err}
@@ -194,7 +199,8 @@ func (p *program) serve(ctx context.Context, f *runFlags, load *daemon.LoadOptio
 	agent, err := daemon.New(daemon.Options{
 		Supervisor:  link,
 		File:        load.File,
-		Load:        p.strictReload(*load, f.background),
+		Load:        p.strictReload(*load, sources, inherited, f.background),
+		Sources:     sources,
 		StateDir:    p.stateDir(namespace),
 		EventLog:    p.eventLog(namespace),
 		DrainDir:    p.drainDir(namespace),
@@ -204,6 +210,9 @@ func (p *program) serve(ctx context.Context, f *runFlags, load *daemon.LoadOptio
 		Log:         log,
 	})
 	if err != nil {
+		if inherited != "" {
+			err = errors.Join(err, link.Refuse(err.Error())) // whoever has asked for the upgrade is told
+		}
 		return startError(err, checkCapabilities())
 	}
 	if err := checkCapabilities(); err != nil {
@@ -248,11 +257,19 @@ func (p *program) serve(ctx context.Context, f *runFlags, load *daemon.LoadOptio
 
 // strictReload returns what loads a configuration for an agent: the first time as the options say, afterwards strictly.
 // At start a node that works without an unknown word is better than none; while it works, a word that it does not know
-// is more likely a misspelled one, and without that the role might move. An agent never loads twice at a time. With aloud
+// is more likely a misspelled one, and without that the role might move. An agent never loads twice at a time. The first time, what the
+// program before has left in the directory inherited goes before the file; empty: there is none. With aloud
 // the warnings of the first time go to standard error: the log of an agent in the background is elsewhere.
-func (p *program) strictReload(o daemon.LoadOptions, aloud bool) func() (*failover.Config, []conf.Diagnostic, error) {
-	return func() (*failover.Config, []conf.Diagnostic, error) {
-		cfg, diagnostics, err := daemon.Load(o)
+func (p *program) strictReload(o daemon.LoadOptions, sources *daemon.Sources, inherited string, aloud bool) func() (*failover.Config, []conf.Diagnostic, error) {
+	return func() (cfg *failover.Config, diagnostics []conf.Diagnostic, err error) {
+		found := false
+		if inherited != "" {
+			cfg, diagnostics, found, err = sources.LoadInherited(o, inherited)
+			inherited = ""
+		}
+		if !found {
+			cfg, diagnostics, err = sources.Load(o)
+		}
 		if cfg != nil && aloud && !o.Strict {
 			for _, d := range diagnostics {
 				fmt.Fprintln(p.stderr, d.String())

@@ -66,7 +66,7 @@ func TestRunRefusesToStart(t *testing.T) {
 func TestStrictReload(t *testing.T) {
 	typo := strings.Replace(goodConf, "priority 100", "priorty 200", 1)
 	name := file(t, typo)
-	load := (&program{}).strictReload(daemon.LoadOptions{File: name}, false)
+	load := (&program{}).strictReload(daemon.LoadOptions{File: name}, new(daemon.Sources), "", false)
 	cfg, diags, err := load()
 	if cfg == nil || err != nil || len(diags) != 1 || diags[0].Severity != conf.Warning {
 		t.Fatalf("at start: %v, %v, %v; want a configuration with a warning", cfg, diags, err)

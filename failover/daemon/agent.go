@@ -69,6 +69,8 @@ type Options struct {
 	// Load reads and validates the configuration anew: at New, and for each reload. A configuration comes with
 	// warnings at most; without one, the diagnostics or the error say why.
 	Load func() (*failover.Config, []conf.Diagnostic, error)
+	// Sources is what Load reads with; nil: it does not, and a program that takes over reads the file as it is by then.
+	Sources *Sources
 	// StateDir is where the status socket goes unless the configuration names another place, and where speakers get
 	// their private directories. It is created if missing. Empty: /run/failoverd.
 	StateDir string
@@ -186,6 +188,7 @@ func New(opts Options) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
+	opts.Sources.use(cfg.Hash)
 	if err := os.MkdirAll(a.dir, 0o755); err != nil {
 		return nil, fmt.Errorf("create state directory: %w", err)
 	}

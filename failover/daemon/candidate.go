@@ -32,11 +32,16 @@ type Introduction struct {
 	Program string         `json:"program"` // failoverd
 	Version string         `json:"version"`
 	Formats map[string]int `json:"formats"` // as supervisor.Formats
+	// Abilities are what it can do with more than the formats say; a program without one of them can take over all the same.
+	Abilities []string `json:"abilities,omitempty"`
 }
+
+// beginsWithText is the ability to begin with the text of a configuration that the program before has left (Sources).
+const beginsWithText = "configuration"
 
 // Introduce returns that of this program.
 func Introduce(version string) Introduction {
-	return Introduction{Program: programName, Version: version, Formats: supervisor.Formats}
+	return Introduction{Program: programName, Version: version, Formats: supervisor.Formats, Abilities: []string{beginsWithText}}
 }
 
 const (
@@ -49,8 +54,9 @@ const (
 // candidate is a program that is to take the place of this one.
 type candidate struct {
 	path string
-	file *os.File // what was examined, and is executed, whatever path means by then; not to be read
-	same bool     // it is this one
+	file *os.File            // what was examined, and is executed, whatever path means by then; not to be read
+	same bool                // it is this one
+	text *status.PlanRequest // what it begins with; nil: the configuration file
 	Introduction
 }
 

@@ -18,16 +18,7 @@ func Gather(o LoadOptions) (*status.PlanRequest, *failover.Config, []conf.Diagno
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	q := &status.PlanRequest{File: o.File, Globs: src.globs}
-	for _, name := range src.order {
-		r := src.read[name]
-		f := status.PlanFile{Name: name, Content: r.content}
-		if r.err != nil {
-			f.Error = r.err.Error()
-		}
-		q.Files = append(q.Files, f)
-	}
-	return q, cfg, diagnostics, nil
+	return src.gather(o.File), cfg, diagnostics, nil
 }
 
 // Plan implements status.Source: what a reload with the configuration in q would do to this agent.

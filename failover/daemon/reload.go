@@ -122,6 +122,7 @@ func (l *loop) reload(r reload) {
 	l.loaded = loadState{at: time.Now(), reloads: l.loaded.reloads + 1}
 	changed := r.cfg.Hash != l.core.Config().Hash
 	if changed {
+		l.agent.opts.Sources.use(r.cfg.Hash)
 		l.adopt(r.cfg)
 	}
 	l.agent.log.Info("reloaded", "config", r.cfg.Hash, "changed", changed)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"failoverd/failover/status"
@@ -100,14 +101,9 @@ func (a *Agent) judge(ctx context.Context, c *candidate, q *status.UpgradeReques
 	if why := c.mismatch(); why != "" {
 		return 0, errors.New(why + instead)
 	}
-	if q.Reload {
-		if _, err := a.Reload(ctx); err != nil {
-			return 0, fmt.Errorf("version %s, which works, cannot use the configuration: %w", a.opts.Version, err)
-		}
-	}
-	cfg, _, err := a.load()
+	hash, err := a.configFor(ctx, c, q)
 	if err != nil {
-		return 0, fmt.Errorf("the configuration file has changed, and cannot be used: %w", err)
+		return 0, err
 	}
 	bar := ""
 	if err := a.call(ctx, func() {
@@ -119,7 +115,7 @@ func (a *Agent) judge(ctx context.Context, c *candidate, q *status.UpgradeReques
 		}
 		if bar != "" {
 			bar += instead
-		} else if core.Config().Hash != cfg.Hash {
+		} else if core.Config().Hash != hash {
 			bar = "the configuration file has changed since it was loaded: reload first"
 		}
 	}); err != nil {
@@ -131,11 +127,47 @@ func (a *Agent) judge(ctx context.Context, c *candidate, q *status.UpgradeReques
 	return within, nil
 }
 
+// configFor returns the hash of the configuration that c begins with: that of the file. If the file is to be loaded afterwards, and
+// says something else by now, c gets the text of the configuration in force; this program need not understand the file. One that
+// would not look for it begins with the file, and so this program loads it before.
+func (a *Agent) configFor(ctx context.Context, c *candidate, q *status.UpgradeRequest) (hash string, err error) {
+	running := ""
+	if p := a.published.Load(); p != nil {
+		running = p.cfg.Hash
+	}
+	cfg, _, err := a.load()
+	switch {
+	case err == nil && (cfg.Hash == running || !q.Reload):
+		return cfg.Hash, nil
+	case !q.Reload:
+		return "", fmt.Errorf("the configuration file has changed, and cannot be used: %w", err)
+	}
+	if c.text = a.opts.Sources.of(running); c.text != nil && slices.Contains(c.Abilities, beginsWithText) {
+		return running, nil
+	}
+	c.text = nil
+	if _, err := a.Reload(ctx); err != nil {
+		return "", fmt.Errorf("version %s, which works, cannot use the configuration: %w", a.opts.Version, err)
+	}
+	if cfg, _, err = a.load(); err != nil {
+		return "", err
+	}
+	return cfg.Hash, nil
+}
+
 // handTo has c take over, and returns when it has, or why it has not. If ctx ends before that is known, pending says so later.
 func (a *Agent) handTo(ctx context.Context, c *candidate) (pending <-chan error, err error) {
 	if err := errors.Join(a.loop.drains.settled(ctx), a.loop.takes.settled(ctx)); err != nil {
 		a.log.Warn("the program that takes over may not know of a drain or takeover", "err", err)
 	}
+	if err := leaveInherited(a.dir, c.text); err != nil {
+		return nil, fmt.Errorf("leave the configuration in force to the other program: %w", err)
+	}
+	defer func() {
+		if c.text != nil && err != nil && pending == nil { // it may not have got that far
+			err = errors.Join(err, leaveInherited(a.dir, nil))
+		}
+	}()
 	outcome := make(chan error, 1)
 	var sent error
 	if err := a.call(ctx, func() {
