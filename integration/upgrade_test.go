@@ -1,6 +1,8 @@
 package integration
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -19,10 +21,17 @@ import (
 // nextVersion is what the program of these labs says that it is.
 const nextVersion = "9.9.9-next"
 
+// nextWord is one of global_defs that only the next version understands.
+const nextWord = "word_of_the_next_version"
+
 // nextProgram builds another version of the program beside the one under test, once for all labs.
 var nextProgram = sync.OnceValues(func() (path string, err error) {
 	path = filepath.Join(filepath.Dir(binary), "failoverd-next")
-	cmd := exec.Command("go", "build", "-trimpath", "-tags", "grpcnotrace,nethttpomithttp2", "-ldflags", "-s -w -X main.version="+nextVersion,
+	overlay, err := nextOverlay(filepath.Dir(binary))
+	if err != nil {
+		return "", err
+	}
+	cmd := exec.Command("go", "build", "-trimpath", "-overlay", overlay, "-tags", "grpcnotrace,nethttpomithttp2", "-ldflags", "-s -w -X main.version="+nextVersion,
 		"-o", path, "../cmd/failoverd")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -30,6 +39,27 @@ var nextProgram = sync.OnceValues(func() (path string, err error) {
 	}
 	return path, nil
 })
+
+// nextOverlay writes what the next version has changed, for the compiler, and returns where.
+func nextOverlay(dir string) (path string, err error) {
+	table, err := filepath.Abs("../conf/globaltable.go")
+	if err != nil {
+		return "", err
+	}
+	b, err := os.ReadFile(table)
+	if err != nil {
+		return "", err
+	}
+	const old = `accepted[*globals]("dynamic_interfaces", 1),`
+	text := strings.Replace(string(b), old, old+` accepted[*globals]("`+nextWord+`", 1),`, 1)
+	if text == string(b) {
+		return "", fmt.Errorf("%s does not have %s any more", table, old)
+	}
+	changed := filepath.Join(dir, "globaltable.next")
+	overlay, err := json.Marshal(map[string]map[string]string{"Replace": {table: changed}})
+	path = filepath.Join(dir, "overlay.json")
+	return path, errors.Join(err, os.WriteFile(changed, []byte(text), 0o644), os.WriteFile(path, overlay, 0o644))
+}
 
 // buildNext returns another version of the program.
 func buildNext(t *testing.T) string {

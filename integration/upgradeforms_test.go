@@ -12,7 +12,8 @@ import (
 )
 
 // TestUpgradeForms: an agent with macvlan interfaces, or with the packet filter of no_accept, is replaced twice, and neither the
-// client nor whoever tries to reach what is refused notices. The recording goes on.
+// client nor whoever tries to reach what is refused notices. The recording goes on. Nor does it matter what is missing meanwhile: an
+// interface, or the gobgpd of an operator.
 func TestUpgradeForms(t *testing.T) {
 	t.Parallel()
 	t.Run("use_vmac", func(t *testing.T) {
@@ -135,6 +136,42 @@ func TestUpgradeForms(t *testing.T) {
 		})
 		if b, _ := os.ReadFile(told); strings.Count(string(b), "FAULT") != 2 {
 			t.Errorf("told:\n%s", b)
+		}
+	})
+	t.Run("gobgpd missing", func(t *testing.T) {
+		t.Parallel()
+		l := newLAN(t, false)
+		g := startGobgpdText(t, l.lab, l.a, "[global.config]\nas = 64501\nrouter-id = \"192.0.2.1\"\nport = -1\n")
+		a := startAgent(t, l.lab, l.a, lines("bgp_speaker EDGE {", "    local_as 64501", "    backend gobgpd unix:"+g.socket,
+			"    allow_prefix {", "        "+service, "    }", "}")+l.instance(prioA, 3, "0.3", announce(service+" speaker EDGE")...))
+		announced := func(want bool) func() bool {
+			return func() bool {
+				s := a.status()
+				return s != nil && s.Speakers[0].Connected == want && (len(s.Speakers[0].Announced) == 1) == want
+			}
+		}
+		a.waitState("MASTER", 8*time.Second)
+		waitFor(t, 10*time.Second, "the route in gobgpd", announced(true))
+		probe, err := l.c.Probe(l.vip)
+		must(t, err)
+		_, _, err = probe.WaitForAnswer(time.Now(), 5*time.Second)
+		must(t, err)
+		must(t, g.proc.Kill())
+		waitFor(t, 5*time.Second, "the loss of gobgpd in status", announced(false))
+		start := time.Now()
+		replace(t, a)
+		replace(t, a)
+		g.start()
+		waitFor(t, 10*time.Second, "the route in the gobgpd that is there again", announced(true))
+		g.waitTable(service, true)
+		must(t, g.proc.Kill())
+		waitFor(t, 5*time.Second, "the loss of gobgpd in status", announced(false))
+		g.start() // between the question and the switch, or after it
+		replace(t, a)
+		waitFor(t, 10*time.Second, "the route in the gobgpd that has come meanwhile", announced(true))
+		g.waitTable(service, true)
+		if o := probe.Longest(start, time.Now()); o.Duration() != 0 {
+			t.Errorf("an outage of %v", o)
 		}
 	})
 }

@@ -60,10 +60,20 @@ func TestUpgradeReload(t *testing.T) {
 	if got := priority(); got != prioA+2 || ma.pid() != pid {
 		t.Errorf("after half of it: priority %d, process %d; want %d, %d", got, ma.pid(), prioA+2, pid)
 	}
-	write(n.instance(prioA+3, 3, "0.2"))
+	// What only the other program understands is for it to read, once it works; one that does not take over leaves all as it is.
+	write(lines("global_defs {", "    "+nextWord, "}") + n.instance(prioA+3, 3, "0.2"))
+	ma.want(2, "unknown keyword", "reload")
+	ma.want(2, "reload refused", "upgrade", "--if-changed", "--reload", "--binary", "/bin/true")
+	ma.want(2, "the configuration file has changed", "upgrade", "--binary", next)
+	if got := priority(); got != prioA+2 || ma.pid() != pid {
+		t.Errorf("after what this program cannot read: priority %d, process %d; want %d, %d", got, ma.pid(), prioA+2, pid)
+	}
 	ma.want(0, "; reloaded", "upgrade", "--if-changed", "--reload", "--binary", next)
 	if s := ma.status(); s == nil || s.Version != nextVersion || s.PID == pid || s.Routers[0].PriorityEffective != prioA+3 || s.Routers[0].State != "MASTER" {
 		t.Errorf("after the upgrade: %+v", s)
+	}
+	if exists(filepath.Join(ma.dir, "upgrade.json")) {
+		t.Error("the text of the configuration is left")
 	}
 	waitFor(t, 5*time.Second, "the supervisor to be the new program", func() bool { return exeOf(main) == next })
 	// Without --binary, the program is now where the supervisor is from.
