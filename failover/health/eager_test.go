@@ -88,8 +88,8 @@ func TestEagerEnds(t *testing.T) {
 	}{{"deadline", soon, false}, {"canceled", time.Hour, true}, {"canceled before", time.Hour, true}} {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		run := newTerm(ctx)
-		run.at = time.Now().Add(tt.limit)
+		run, stop := context.WithTimeout(ctx, tt.limit)
+		defer stop()
 		e := hasten(run, t, func(*net.TCPConn) {})
 		switch {
 		case tt.name == "canceled before":

@@ -5,8 +5,9 @@
 // Whatever cannot be checked has failed, with a reason; nothing that is configured is ever left out.
 //
 // Goroutines, once Run runs: Run itself delivers reports; one for each script, check and file, and one more while a
-// script runs, or a check that waits for more than its own sockets (prompt); one for all processes (census), and with it one that waits for the death of processes (obituaries) and
-// one for news from the kernel of new ones (newborns); one that waits for changes of files (notices). System calls that
+// script runs, or a check that waits for more than its own sockets; one in which all other checks look (sweep), whose own ones
+// wait for changes only; one for all processes (census), and with it one that waits for the death of processes (obituaries)
+// and one for news from the kernel of new ones (newborns); one that waits for changes of files (notices). System calls that
 // a dead file server could block for ever have a goroutine each, which is left alone when its time is up.
 //
 // Read Monitor first, then seat and rounds, which are common to what is checked time after time.
@@ -46,6 +47,7 @@ type Monitor struct {
 	checks    map[string]*healthCheck
 	files     map[string]*fileCheck
 	notices   *notices // made for the first file
+	sweep     *sweep   // made for the first quick check
 	processes *census  // made for the first process
 }
 
@@ -54,6 +56,7 @@ type settings struct {
 	log     *slog.Logger
 	runner  runner                            // runs a command
 	prober  proberFor                         // makes what looks for a health_check
+	quick   quickFor                          // makes what looks for it in steps, if it can
 	opener  func(path string) error           // checks whether a file can be opened; may block
 	reader  func(path string) (string, error) // reads the beginning of a file; may block
 	reread  time.Duration                     // between two readings of a file without news of it
@@ -80,8 +83,8 @@ func New(o Options) *Monitor {
 	}
 	return &Monitor{
 		settings: settings{
-			prober: func(c *failover.CheckConfig) (prober, bool) { return newProber(c, lookup), prompt(c) },
-			log:    log, runner: runCommand, opener: canOpen, reader: readStart,
+			prober: func(c *failover.CheckConfig) prober { return newProber(c, lookup) }, quick: newQuick,
+			log: log, runner: runCommand, opener: canOpen, reader: readStart,
 			reread: 5 * time.Second, settle: 100 * time.Millisecond, patient: 5 * time.Second,
 			proc: "/proc", scan: 500 * time.Millisecond, full: 5 * time.Second, births: true,
 			waitEnd: killGrace + 3*time.Second,
@@ -165,7 +168,7 @@ func (m *Monitor) clear() {
 	if m.processes != nil {
 		m.processes.configure(nil)
 	}
-	m.crew, m.notices, m.processes = nil, nil, nil
+	m.crew, m.notices, m.processes, m.sweep = nil, nil, nil, nil
 	m.scripts, m.files = make(map[string]*scriptCheck), make(map[string]*fileCheck)
 	m.checks = make(map[string]*healthCheck)
 }
@@ -211,7 +214,22 @@ func (m *Monitor) applyChecks() {
 	}
 	settle(m.crew, m.checks, wanted, "health_check", together,
 		func(p failover.CheckConfig) (string, time.Duration) { return p.Name, p.Interval },
-		func(p failover.CheckConfig) *healthCheck { return newHealthCheck(&m.settings, m.box, p) })
+		func(p failover.CheckConfig) *healthCheck {
+			h := newHealthCheck(&m.settings, m.box, p)
+			if h.quick != nil {
+				h.sweep = m.sweepOnce()
+			}
+			return h
+		})
+}
+
+// sweepOnce returns the sweep, which is begun for the first quick check.
+func (m *Monitor) sweepOnce() *sweep {
+	if m.sweep == nil {
+		m.sweep = newSweep()
+		m.crew.start("health checks", m.sweep.run)
+	}
+	return m.sweep
 }
 
 func (m *Monitor) applyFiles() {

@@ -27,9 +27,10 @@ const grace = 50 * time.Millisecond
 // the timeout is the interval then, if it is longer.
 type healthCheck struct {
 	seat
-	log    *slog.Logger
-	probe  prober
-	prompt bool // the probe waits for nothing but sockets: see prompt
+	log   *slog.Logger
+	probe prober
+	quick quick // nil: there is none; otherwise it is what looks, in the goroutine of the sweep, which owns what the loop would
+	sweep *sweep
 
 	mu     sync.Mutex
 	want   failover.CheckConfig
@@ -40,7 +41,6 @@ type healthCheck struct {
 	window  window
 	verdict verdict
 	damping damping
-	term    *term     // of a prompt check
 	told    news      // what was reported last
 	since   time.Time // when the evidence for it began
 }
@@ -66,12 +66,15 @@ func checkParams(c failover.CheckConfig) failover.CheckConfig {
 }
 
 func newHealthCheck(s *settings, box *outbox, p failover.CheckConfig) *healthCheck {
-	probe, prompt := s.prober(&p)
-	return &healthCheck{
+	h := &healthCheck{
 		seat: newSeat(box, failover.Tracker{Kind: failover.TrackCheck, Name: p.Name}),
-		log:  s.log.With("health_check", p.Name), probe: probe, prompt: prompt, want: p,
+		log:  s.log.With("health_check", p.Name), quick: s.quick(&p), want: p,
 		verdict: verdict{rise: p.Rise, fall: p.Fall},
 	}
+	if h.quick == nil {
+		h.probe = s.prober(&p)
+	}
+	return h
 }
 
 // change implements repeated.
@@ -94,9 +97,11 @@ func (h *healthCheck) loop(ctx context.Context) {
 	if !h.await(ctx) {
 		return
 	}
-	h.rounds = rounds{
-		begins: h.begins, prompt: h.prompt, count: h.count, stuck: func() outcome { return timedOut(h.rounds.limit - grace) },
+	if h.quick != nil {
+		h.sweep.attend(ctx, h)
+		return
 	}
+	h.rounds = rounds{begins: h.begins, count: h.count, stuck: func() outcome { return timedOut(h.rounds.limit - grace) }}
 	h.takeOver()
 	h.begin()
 	h.rounds.loop(ctx, h.first, h.changed, func() { h.takeOver(); h.rounds.rearm() })
@@ -139,15 +144,6 @@ func (h *healthCheck) interval() time.Duration {
 // begins prepares a run. What is late is ended by the context, and counted by rounds.
 func (h *healthCheck) begins() func(context.Context) outcome {
 	limit := h.p.Timeout
-	if h.prompt {
-		return func(ctx context.Context) outcome {
-			if h.term == nil {
-				h.term = newTerm(ctx)
-			}
-			h.term.at = time.Now().Add(limit)
-			return h.look(h.term, limit)
-		}
-	}
 	return func(ctx context.Context) outcome {
 		ctx, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()
@@ -158,8 +154,14 @@ func (h *healthCheck) begins() func(context.Context) outcome {
 // look probes with a context that ends after limit.
 func (h *healthCheck) look(ctx context.Context, limit time.Duration) outcome {
 	o := h.probe(ctx)
-	if deadline, _ := ctx.Deadline(); !o.ok && !o.blind && !time.Now().Before(deadline) {
-		return timedOut(limit) // however the prober puts it
+	deadline, _ := ctx.Deadline()
+	return late(o, deadline, limit)
+}
+
+// late makes a failure that comes in at its deadline or after the timeout that it is, however the prober puts it.
+func late(o outcome, deadline time.Time, limit time.Duration) outcome {
+	if !o.ok && !o.blind && !time.Now().Before(deadline) {
+		return timedOut(limit)
 	}
 	return o
 }

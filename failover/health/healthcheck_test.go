@@ -2,6 +2,7 @@ package health
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -159,12 +160,19 @@ func TestHealthCheckSchedule(t *testing.T) {
 			3s: web begins`,
 		},
 	} {
-		// It makes no difference in whose goroutine a probe runs that returns at its timeout.
-		for _, prompt := range []bool{false, true} {
-			t.Run(map[bool]string{false: c.name, true: c.name + ", promptly"}[prompt], func(t *testing.T) {
+		// It makes no difference in whose goroutine a probe runs.
+		for name, make := range map[string]func(prober) quick{
+			c.name:                          nil,
+			c.name + ", by the sweep":       func(p prober) quick { return instant(p) },
+			c.name + ", begun by the sweep": func(p prober) quick { return detour{instant(p)} },
+		} {
+			if strings.HasPrefix(name, "what does not answer") && strings.HasSuffix(name, ", by the sweep") {
+				continue // which it may not do
+			}
+			t.Run(name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					s := newStage(t)
-					s.prompt = prompt
+					s.quick = make
 					s.scripts["web"] = c.probe()
 					cfg := webCheck()
 					if c.change != nil {
@@ -236,7 +244,7 @@ func TestLateFailureIsNobodysFault(t *testing.T) {
 	s := newStage(t)
 	h := newHealthCheck(&s.m.settings, s.m.box, webCheck())
 	h.p = webCheck()
-	h.rounds.begun, h.rounds.due = time.Now(), time.NewTimer(time.Hour)
+	h.rounds.begun, h.rounds.due = time.Now(), bell{time.NewTimer(time.Hour)}
 	for _, c := range []struct {
 		late time.Duration
 		want result
@@ -287,7 +295,7 @@ func TestWarningOfHealthCheck(t *testing.T) {
 	s := newStage(t)
 	h := newHealthCheck(&s.m.settings, s.m.box, webCheck())
 	h.p = webCheck()
-	h.rounds.begun, h.rounds.due = time.Now(), time.NewTimer(time.Hour)
+	h.rounds.begun, h.rounds.due = time.Now(), bell{time.NewTimer(time.Hour)}
 	for i, o := range []struct {
 		outcome
 		warning string

@@ -98,7 +98,7 @@ func TestWayLab(t *testing.T) {
 		route add prohibit 10.8.0.1
 		route add unreachable 10.8.0.2
 		route add blackhole 10.8.0.3`)
-	if out, err := exec.Command("ip", "netns", "exec", router, "sysctl", "-w", "net.ipv4.ip_forward=1").CombinedOutput(); err != nil {
+	if out, err := exec.Command("ip", "netns", "exec", router, "sysctl", "-w", "net.ipv4.ip_forward=1", "net.ipv4.icmp_ratelimit=0").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	// The kernel takes its time over a new link before it sends anything over IPv6.

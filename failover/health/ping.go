@@ -40,13 +40,26 @@ func (p *pinger) probe(ctx context.Context) outcome {
 		p.humble = true
 		o, err = p.echo(ctx, all[0])
 	}
-	if err == nil {
-		return o
+	if err != nil {
+		return p.blame(ctx, err)
 	}
+	return o
+}
+
+// blame is the outcome of a ping that failed with an error.
+func (p *pinger) blame(ctx context.Context, err error) outcome {
 	if p.humble && refused(err) {
 		return outcome{blind: true, cause: "no permission to ping: CAP_NET_RAW or net.ipv4.ping_group_range is needed"}
 	}
 	return p.way.failure(ctx, err)
+}
+
+// next makes e the next request to an address, and returns it as a message.
+func (p *pinger) next(e *echo, a netip.Addr) ([]byte, error) {
+	p.seq++
+	*e = echo{six: a.Unmap().Is6(), id: uint16(os.Getpid()), seq: p.seq, anyID: p.humble}
+	_, _ = rand.Read(e.token[:]) // which never fails
+	return e.marshal()
 }
 
 // refused reports whether no socket was to be had. That a route is prohibited is something else.
@@ -63,10 +76,8 @@ func (p *pinger) echo(ctx context.Context, a netip.Addr) (outcome, error) {
 	}
 	l := &eager{attempt: s, ctx: ctx}
 	defer l.Close()
-	p.seq++
-	request := echo{six: a.Unmap().Is6(), id: uint16(os.Getpid()), seq: p.seq, anyID: p.humble}
-	_, _ = rand.Read(request.token[:]) // which never fails
-	message, err := request.marshal()
+	var request echo
+	message, err := p.next(&request, a)
 	if err != nil {
 		return outcome{}, err
 	}

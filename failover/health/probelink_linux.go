@@ -20,6 +20,10 @@ func linkProber(name string, w way) prober {
 			return w.failure(ctx, err)
 		}
 		defer unix.Close(fd)
+		// To the question for its flags the kernel answers after it has tried to load a module of that name, which takes time.
+		if errors.Is(unix.BindToDevice(fd, name), unix.ENODEV) {
+			return outcome{cause: "it does not exist"}
+		}
 		switch err := unix.IoctlIfreq(fd, unix.SIOCGIFFLAGS, request); {
 		case errors.Is(err, unix.ENODEV):
 			return outcome{cause: "it does not exist"}

@@ -3,9 +3,7 @@ package health
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/netip"
-	"net/url"
 	"strconv"
 	"time"
 
@@ -16,34 +14,8 @@ import (
 // Lookup says which paths the neighbors of a speaker have sent for a prefix: see gobgp.Client.Seen.
 type Lookup func(ctx context.Context, speaker string, prefix netip.Prefix) (bgp.Sighting, error)
 
-// proberFor makes what looks for a health_check, and says whether it is prompt.
-type proberFor func(*failover.CheckConfig) (look prober, prompt bool)
-
-// prompt reports whether a probe waits for nothing but its own sockets: no resolver, no name server's answer among others,
-// no network namespace to be entered, no file to be read. Such a one cannot hang: it needs no goroutine of its own.
-func prompt(c *failover.CheckConfig) bool {
-	if c.NetNamespace != "" {
-		return false
-	}
-	host := c.Probe.Target
-	switch c.Probe.Kind {
-	case failover.ProbeLink:
-		return true
-	case failover.ProbeICMP:
-	case failover.ProbeTCP:
-		host, _, _ = net.SplitHostPort(host)
-	case failover.ProbeHTTP:
-		u, err := url.Parse(host)
-		if err != nil || u.Scheme != "http" {
-			return false
-		}
-		host = u.Hostname()
-	default:
-		return false
-	}
-	_, err := netip.ParseAddr(host)
-	return err == nil
-}
+// proberFor makes what looks for a health_check.
+type proberFor func(*failover.CheckConfig) prober
 
 // newProber returns what looks as a health_check says.
 func newProber(c *failover.CheckConfig, lookup Lookup) prober {

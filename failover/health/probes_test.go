@@ -24,7 +24,9 @@ func probeOnce(t *testing.T, c failover.CheckConfig) string {
 	if c.Timeout == 0 {
 		c.Timeout = 300 * time.Millisecond
 	}
-	h := newHealthCheck(&New(Options{}).settings, newOutbox(), checkParams(c))
+	settings := &New(Options{}).settings
+	h := newHealthCheck(settings, newOutbox(), checkParams(c))
+	h.probe = settings.prober(&c)
 	h.takeOver()
 	begun := time.Now()
 	o := h.begins()(t.Context())
@@ -35,7 +37,38 @@ func probeOnce(t *testing.T, c failover.CheckConfig) string {
 	if o.ok && timed && (o.rtt <= 0 || o.rtt > c.Timeout) {
 		t.Errorf("%v: round trip %v", c.Probe.String(), o.rtt)
 	}
-	return [...]string{"ok", "failed", "unknown"}[o.result()] + ": " + o.reason(1)
+	got := words(o.result(), o.reason(1))
+	if newQuick(&c) == nil {
+		return got
+	}
+	if quick := probeQuickly(t, c); quick != got {
+		t.Errorf("%v: by the sweep: %s, want %s", c.Probe.String(), quick, got)
+	}
+	return got
+}
+
+// probeQuickly returns the first result of a check, in words, as a monitor tells it.
+func probeQuickly(t *testing.T, c failover.CheckConfig) string {
+	t.Helper()
+	c.Name, c.Interval = "quick", time.Hour
+	w := watch(t, checks(c), nil)
+	defer w.stop()
+	r, status := w.next(), []failover.CheckStatus{{Name: c.Name}}
+	w.m.Describe(status)
+	if took := milliseconds(c.Timeout); r.OK && c.Probe.Kind != failover.ProbeLink && (status[0].LastRTTMS <= 0 || status[0].LastRTTMS > took) {
+		t.Errorf("%v: by the sweep: round trip %v ms", c.Probe.String(), status[0].LastRTTMS)
+	}
+	switch {
+	case r.OK:
+		return words(good, r.Reason)
+	case r.Unknown:
+		return words(blind, r.Reason)
+	}
+	return words(bad, r.Reason)
+}
+
+func words(r result, reason string) string {
+	return [...]string{"ok", "failed", "unknown"}[r] + ": " + reason
 }
 
 func tcp(target string) failover.CheckConfig {
@@ -94,8 +127,8 @@ func TestTCPProbe(t *testing.T) {
 	}
 }
 
-// What must not run in the goroutine of its check, because it could hang.
-func TestPrompt(t *testing.T) {
+// What the sweep must not look for, because it could hang.
+func TestQuick(t *testing.T) {
 	for _, tt := range []struct {
 		kind   failover.ProbeKind
 		target string
@@ -106,7 +139,10 @@ func TestPrompt(t *testing.T) {
 		{failover.ProbeTCP, "localhost:80", false},
 		{failover.ProbeTCP, "", false},
 		{failover.ProbeHTTP, "http://127.0.0.1/x", true},
-		{failover.ProbeHTTP, "http://[fe80::1%25lo]:8080/", true},
+		{failover.ProbeHTTP, "http://[fe80::1]:8080/", true},
+		{failover.ProbeHTTP, "http://[fe80::1%251]:8080/", true},
+		{failover.ProbeHTTP, "http://[fe80::1%25lo]:8080/", false},
+		{failover.ProbeICMP, "fe80::1%lo", false},
 		{failover.ProbeHTTP, "http://localhost/", false},
 		{failover.ProbeHTTP, "https://127.0.0.1/", false},
 		{failover.ProbeHTTP, "http://%zz/", false},
@@ -119,17 +155,17 @@ func TestPrompt(t *testing.T) {
 		{failover.ProbeBGPRoute, "", false},
 	} {
 		c := failover.CheckConfig{Probe: failover.Probe{Kind: tt.kind, Target: tt.target}}
-		if got := prompt(&c); got != tt.want {
+		if got := newQuick(&c) != nil; got != tt.want {
 			t.Errorf("%s: %v, want %v", c.Probe.String(), got, tt.want)
 		}
-		if c.NetNamespace = "red"; prompt(&c) {
+		if c.NetNamespace = "red"; newQuick(&c) != nil {
 			t.Errorf("%s in a namespace", c.Probe.String())
 		}
 	}
 }
 
-// A run in the goroutine of its check ends with the check.
-func TestPromptEnds(t *testing.T) {
+// A run ends with its check.
+func TestQuickEnds(t *testing.T) {
 	for _, p := range []failover.Probe{
 		{Kind: failover.ProbeHTTP, Target: "http://" + listen(t) + "/"},
 		{Kind: failover.ProbeTCP, Target: "203.0.113.1:80"}, // where nothing is, or no way to it
@@ -154,9 +190,10 @@ func TestProbesEndWithReset(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	ends := make(chan error, 2)
+	const runs = 2 * 2 // by each probe in both ways
+	ends := make(chan error, runs)
 	go func() {
-		for range 2 {
+		for range runs {
 			c, err := l.Accept()
 			if err != nil {
 				ends <- err
@@ -177,8 +214,10 @@ func TestProbesEndWithReset(t *testing.T) {
 		if got := probeOnce(t, failover.CheckConfig{Probe: p, Timeout: patiently}); !strings.HasPrefix(got, "ok") {
 			t.Fatalf("%s: %s", p.String(), got)
 		}
-		if err := <-ends; !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
-			t.Errorf("%s: the server hears of %v, want a reset", p.String(), err)
+		for range 2 {
+			if err := <-ends; !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
+				t.Errorf("%s: the server hears of %v, want a reset", p.String(), err)
+			}
 		}
 	}
 }

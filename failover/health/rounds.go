@@ -14,19 +14,18 @@ import (
 type rounds struct {
 	// interval and timeout are what the next run goes by. Whoever changes them calls rearm.
 	interval, timeout time.Duration
-	// begins prepares a run; what it returns is called with a context that ends with the loop's, in a goroutine of its own
-	// unless the runs are prompt.
+	// begins prepares a run; what it returns is called with a context that ends with the loop's, in a goroutine of its own.
 	begins func() func(context.Context) outcome
-	// prompt: a run returns at its timeout by itself, whatever happens. Then it needs no goroutine and no timer beside those
-	// of the loop, which hears of nothing else meanwhile but the end of its context.
-	prompt bool
+	// launch, unless it is nil, begins a run instead, which ends by ended, at its timeout by itself. Then there is no loop.
+	launch func()
 	// count takes the result of a run, and what stuck returns for one that goes on after its timeout.
 	count func(outcome)
 	stuck func() outcome
 
-	due     *time.Timer   // at next
+	due     alarm         // at next
 	expiry  *time.Timer   // of the current run
-	results chan outcome  // of the current run; nil: none runs
+	results chan outcome  // of the current run, unless it was launched
+	runs    bool          // there is a current run
 	next    time.Time     //
 	limit   time.Duration // the timeout of the current run
 	begun   time.Time     // when the current run, or the last one, began
@@ -37,25 +36,34 @@ type rounds struct {
 	late time.Duration
 }
 
+// alarm makes isDue be called at a time, which may be past: the last one that was set.
+type alarm interface{ set(at time.Time) }
+
+// bell is a timer as an alarm.
+type bell struct{ *time.Timer }
+
+func (b bell) set(at time.Time) { b.Reset(time.Until(at)) }
+
 // loop runs until ctx ends, beginning at first, and returns when no run is left. It calls adopt for each element of
 // changed.
 func (r *rounds) loop(ctx context.Context, first time.Time, changed <-chan struct{}, adopt func()) {
 	r.next = first
-	r.due, r.expiry = time.NewTimer(time.Until(first)), time.NewTimer(0)
+	due := time.NewTimer(time.Until(first))
+	r.due, r.expiry = bell{due}, time.NewTimer(0)
 	r.expiry.Stop()
-	defer r.due.Stop()
+	defer due.Stop()
 	defer r.expiry.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			if r.results != nil {
+			if r.runs {
 				<-r.results // it is being ended
 			}
 			return
 		case <-changed:
 			adopt()
-		case <-r.due.C:
-			r.isDue(ctx)
+		case <-due.C:
+			r.isDue(ctx, time.Now())
 		case <-r.expiry.C:
 			r.isOver(ctx)
 		case o := <-r.results:
@@ -70,7 +78,7 @@ func (r *rounds) rearm() {
 		since := time.Since(r.begun)
 		r.next = r.begun.Add(since.Truncate(r.interval) + r.interval)
 	}
-	r.due.Reset(time.Until(r.next))
+	r.due.set(r.next)
 }
 
 // pace changes the interval so that the one that runs is as long already. A run that should have begun begins at once.
@@ -79,13 +87,13 @@ func (r *rounds) pace(interval time.Duration) {
 		return
 	}
 	r.interval, r.next = interval, r.begun.Add(interval)
-	r.due.Reset(time.Until(r.next))
+	r.due.set(r.next)
 }
 
 // isDue begins a run, or takes note that it could not begin.
-func (r *rounds) isDue(ctx context.Context) {
-	if r.results == nil {
-		r.begin(ctx)
+func (r *rounds) isDue(ctx context.Context, now time.Time) {
+	if !r.runs {
+		r.begin(ctx, now)
 		return
 	}
 	if !r.expired.IsZero() && time.Since(r.expired) >= r.interval/2 {
@@ -114,15 +122,15 @@ func (r *rounds) advance() {
 		points := (r.interval/2 - left + r.interval - 1) / r.interval
 		r.next = r.next.Add(points * r.interval)
 	}
-	r.due.Reset(time.Until(r.next))
+	r.due.set(r.next)
 }
 
 // begin starts a run.
-func (r *rounds) begin(ctx context.Context) {
-	r.begun, r.expired, r.behind, r.limit = time.Now(), time.Time{}, false, r.timeout
+func (r *rounds) begin(ctx context.Context, now time.Time) {
+	r.begun, r.expired, r.behind, r.limit, r.runs = now, time.Time{}, false, r.timeout, true
 	r.advance()
-	if r.prompt {
-		r.ended(ctx, r.begins()(ctx))
+	if r.launch != nil {
+		r.launch()
 		return
 	}
 	r.results = make(chan outcome, 1)
@@ -132,8 +140,10 @@ func (r *rounds) begin(ctx context.Context) {
 
 // ended takes the result of the current run.
 func (r *rounds) ended(ctx context.Context, o outcome) {
-	r.results = nil
-	r.expiry.Stop()
+	r.results, r.runs = nil, false
+	if r.expiry != nil {
+		r.expiry.Stop()
+	}
 	if ctx.Err() != nil {
 		return // it was ended because nobody wants to know any more
 	}
@@ -142,6 +152,6 @@ func (r *rounds) ended(ctx context.Context, o outcome) {
 		r.count(o)
 	}
 	if r.behind {
-		r.begin(ctx)
+		r.begin(ctx, time.Now())
 	}
 }

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// link is a socket that is connected to an address. A read or a write ends with the context of the dial, or at the
-// deadline of a term, so that no probe needs a goroutine or a timer of its own.
+// link is a socket that is connected to an address. A read or a write ends with the context of the dial, so
+// that no probe needs a goroutine of its own for that.
 //
 // It is no connection of package net because a thousand probes a second should not pay for what they do not use: lists of
 // addresses, races between families, keep-alive; and because a socket that belongs to another network namespace cannot be
@@ -22,9 +22,7 @@ import (
 type link struct {
 	*os.File
 	remote netip.AddrPort
-	// What ends with the link: it is held by a term, or by a function that stop withdraws.
-	term *term
-	stop func() bool
+	stop   func() bool // withdraws what ends the link with its context
 }
 
 // long ago is a deadline that ends whatever waits.
@@ -32,11 +30,6 @@ var longAgo = time.Unix(1, 0)
 
 // follow makes l end with a context.
 func (l *link) follow(ctx context.Context) {
-	if t, ok := ctx.(*term); ok {
-		l.term = t
-		t.hold(l)
-		return
-	}
 	l.stop = context.AfterFunc(ctx, func() { _ = l.SetDeadline(longAgo) })
 }
 
@@ -44,9 +37,6 @@ func (l *link) follow(ctx context.Context) {
 func (l *link) leave() {
 	if l.stop != nil {
 		l.stop()
-	}
-	if l.term != nil {
-		l.term.drop()
 	}
 }
 
@@ -242,20 +232,27 @@ func (l *link) established() error {
 	}
 	var failure error
 	err = raw.Write(func(fd uintptr) bool {
-		number, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR)
-		switch e := syscall.Errno(number); {
-		case err != nil:
-			failure = os.NewSyscallError("getsockopt", err)
-		case e == 0:
-			return connected(int(fd)) // nobody says that it is ready when it is not: the poller may
-		case e == unix.EINPROGRESS, e == unix.EALREADY, e == unix.EINTR:
-			return false
-		default:
-			failure = os.NewSyscallError("connect", e)
-		}
-		return true
+		is, err := establishing(int(fd))
+		failure = err
+		return is || err != nil
 	})
 	return errors.Join(failure, err)
+}
+
+// establishing reports whether a socket that was not connected is, and why it will never be. Nobody says that it is ready when it
+// is not: a poller may.
+func establishing(fd int) (is bool, err error) {
+	number, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	switch e := syscall.Errno(number); {
+	case err != nil:
+		return false, os.NewSyscallError("getsockopt", err)
+	case e == 0:
+		return connected(fd), nil
+	case e == unix.EINPROGRESS, e == unix.EALREADY, e == unix.EINTR:
+		return false, nil
+	default:
+		return false, os.NewSyscallError("connect", e)
+	}
 }
 
 // dialError says what could not be reached.

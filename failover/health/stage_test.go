@@ -23,7 +23,7 @@ type stage struct {
 	scripts map[string]func(ctx context.Context) outcome // by the program
 	stop    func() error
 
-	prompt bool // probes run in the goroutine of their check
+	quick func(prober) quick // makes a quick probe of one; nil: there is none
 
 	mu   sync.Mutex
 	said []string
@@ -33,10 +33,16 @@ type stage struct {
 func newStage(t *testing.T) *stage {
 	s := &stage{t: t, m: New(Options{}), zero: time.Now(), runs: map[string]int{}, scripts: map[string]func(context.Context) outcome{}}
 	s.m.settings.runner = s.run
-	s.m.settings.prober = func(c *failover.CheckConfig) (prober, bool) {
+	s.m.settings.prober = func(c *failover.CheckConfig) prober {
 		return func(ctx context.Context) outcome {
 			return s.run(ctx, failover.Command{Args: []string{c.Probe.Target}}, policy{}, 0, func(string) {})
-		}, s.prompt
+		}
+	}
+	s.m.settings.quick = func(c *failover.CheckConfig) quick {
+		if s.quick == nil {
+			return nil
+		}
+		return s.quick(s.m.settings.prober(c))
 	}
 	s.m.settings.opener = func(path string) error {
 		if o := s.scripts[path](context.Background()); !o.ok {
@@ -149,11 +155,6 @@ func instantly(results string) func(context.Context) outcome {
 // taking returns a script that needs that long, unless it is killed, and succeeds.
 func taking(d time.Duration) func(context.Context) outcome {
 	return func(ctx context.Context) outcome {
-		if t, ok := ctx.(*term); ok { // as a socket does
-			inner, cancel := context.WithDeadline(t.Context, t.at)
-			defer cancel()
-			ctx = inner
-		}
 		select {
 		case <-time.After(d):
 			return outcome{ok: true, cause: "exit status 0"}
@@ -162,3 +163,8 @@ func taking(d time.Duration) func(context.Context) outcome {
 		}
 	}
 }
+
+// detour is a quick probe that goes on elsewhere at once.
+type detour struct{ instant }
+
+func (d detour) start() step { return step{rest: prober(d.instant)} }
