@@ -19,7 +19,6 @@ type post struct {
 	gone   chan struct{}      // not nil: the check has ended, and this is closed when its last run has
 
 	next  time.Time // when a run is due
-	at    time.Time // when something is to be done: what the queue is ordered by
 	index int       // in the queue
 }
 
@@ -38,7 +37,7 @@ func (s *sweep) enter(p *post) {
 	}
 	p.number = s.last
 	s.posts[p.number] = p
-	heap.Push(&s.due, p)
+	heap.Push(&s.due, appointment{p.next, p})
 	h := p.h
 	h.rounds = rounds{count: h.count, launch: p.launch, due: p, next: p.next}
 	h.takeOver()
@@ -67,11 +66,14 @@ func (p *post) set(at time.Time) {
 
 // schedule gives the post its place in the queue.
 func (p *post) schedule() {
-	p.at = p.next
-	if p.is == waiting && p.limit.Before(p.at) {
-		p.at = p.limit
+	at := p.next
+	if p.is == waiting && p.limit.Before(at) {
+		at = p.limit
 	}
-	heap.Fix(&p.s.due, p.index)
+	if a := &p.s.due[p.index]; !a.at.Equal(at) {
+		a.at = at
+		heap.Fix(&p.s.due, p.index)
+	}
 }
 
 // launch begins a run.
@@ -145,8 +147,15 @@ func (p *post) end(o outcome) {
 	p.h.rounds.ended(p.s.ctx, o)
 }
 
-// queue is a heap of posts: the one for which something is to be done first is its first one.
-type queue []*post
+// queue is a heap of appointments: the first one is the first.
+type queue []appointment
+
+// appointment is when something is to be done for a post. That time is not in the post, lest to compare two of them takes two posts
+// out of the memory.
+type appointment struct {
+	at time.Time
+	*post
+}
 
 func (q queue) Len() int           { return len(q) }
 func (q queue) Less(i, j int) bool { return q[i].at.Before(q[j].at) }
@@ -158,16 +167,16 @@ func (q queue) Swap(i, j int) {
 
 // Push implements heap.Interface.
 func (q *queue) Push(x any) {
-	p := x.(*post)
-	p.index = len(*q)
-	*q = append(*q, p)
+	a := x.(appointment)
+	a.index = len(*q)
+	*q = append(*q, a)
 }
 
 // Pop implements heap.Interface.
 func (q *queue) Pop() any {
 	last := len(*q) - 1
-	p := (*q)[last]
-	(*q)[last] = nil
+	a := (*q)[last]
+	(*q)[last] = appointment{}
 	*q = (*q)[:last]
-	return p
+	return a
 }

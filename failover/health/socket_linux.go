@@ -66,14 +66,10 @@ func (d datagrams) WriteTo(b []byte, _ net.Addr) (int, error) { return d.Write(b
 
 // socket opens one of a family, in the namespace of the way, and makes it leave by the way.
 func (w way) socket(family, kind, protocol int) (fd int, err error) {
-	open := func() error {
-		fd, err = unix.Socket(family, kind|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, protocol)
-		return os.NewSyscallError("socket", err)
-	}
 	if w.namespace == "" {
-		err = open()
+		fd, err = open(family, kind, protocol)
 	} else {
-		err = within(w.namespace, open)
+		fd, err = w.openWithin(family, kind, protocol)
 	}
 	if err != nil {
 		return -1, err
@@ -83,6 +79,19 @@ func (w way) socket(family, kind, protocol int) (fd int, err error) {
 		return -1, err
 	}
 	return fd, nil
+}
+
+func open(family, kind, protocol int) (fd int, err error) {
+	fd, err = unix.Socket(family, kind|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, protocol)
+	return fd, os.NewSyscallError("socket", err)
+}
+
+func (w way) openWithin(family, kind, protocol int) (fd int, err error) {
+	err = within(w.namespace, func() (err error) {
+		fd, err = open(family, kind, protocol)
+		return err
+	})
+	return fd, err
 }
 
 // bind ties a socket to the interface and the address that the way begins with. The kernel chooses the port when it

@@ -37,7 +37,7 @@ func newSweep() *sweep {
 
 // attend has a check looked after until ctx ends, and returns when no run is left.
 func (s *sweep) attend(ctx context.Context, h *healthCheck) {
-	p := &post{s: s, h: h, next: h.first, at: h.first}
+	p := &post{s: s, h: h, next: h.first}
 	if !s.order(func() { s.enter(p) }) {
 		return
 	}
@@ -123,7 +123,7 @@ func (s *sweep) tend() {
 		if len(s.due) == 0 || s.due[0].at.After(now) {
 			return
 		}
-		p := s.due[0]
+		p := s.due[0].post
 		if p.is == waiting && !p.limit.After(now) {
 			p.stop()
 			p.end(timedOut(p.span))
