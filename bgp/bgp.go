@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -88,8 +89,9 @@ type Attributes struct {
 func (a *Attributes) Normalize() {
 	slices.Sort(a.Communities)
 	a.Communities = slices.Compact(a.Communities)
-	slices.SortFunc(a.LargeCommunities, func(x, y LargeCommunity) int {
-		return cmp.Or(cmp.Compare(x.Global, y.Global), cmp.Compare(x.Local1, y.Local1), cmp.Compare(x.Local2, y.Local2))
+	sort.Slice(a.LargeCommunities, func(i, j int) bool {
+		x, y := &a.LargeCommunities[i], &a.LargeCommunities[j]
+		return cmp.Or(cmp.Compare(x.Global, y.Global), cmp.Compare(x.Local1, y.Local1), cmp.Compare(x.Local2, y.Local2)) < 0
 	})
 	a.LargeCommunities = slices.Compact(a.LargeCommunities)
 }

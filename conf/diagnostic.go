@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 )
@@ -163,11 +164,9 @@ func (r *reporter) finish(lenient bool) []Diagnostic {
 		}
 		out = append(out, f.Diagnostic)
 	}
-	slices.SortStableFunc(out, func(a, b Diagnostic) int {
-		return cmp.Or(
-			cmp.Compare(r.files[a.Pos.File], r.files[b.Pos.File]),
-			cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column),
-		)
+	sort.SliceStable(out, func(i, j int) bool {
+		a, b := &out[i].Pos, &out[j].Pos
+		return cmp.Or(cmp.Compare(r.files[a.File], r.files[b.File]), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column)) < 0
 	})
 	return slices.Compact(out)
 }

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
+	"sort"
 	"time"
 
 	"failoverd/vrrp"
@@ -96,7 +96,7 @@ func (c *Core) deviceDue(r *router, name string) vrrp.Instant {
 
 // sortByObject puts events in an order that does not depend on that of a map.
 func sortByObject(events []Event) {
-	slices.SortFunc(events, func(a, b Event) int { return strings.Compare(a.Object, b.Object) })
+	sort.Slice(events, func(i, j int) bool { return events[i].Object < events[j].Object })
 }
 
 // refuses reports whether packets to the virtual addresses of the router are to be dropped (RFC 9568 section 6.4.3,

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sort"
 	"time"
 
 	"failoverd/bgp"
@@ -130,8 +131,9 @@ func (c *Core) legacyRegion() *LegacyRegion {
 	for k, t := range g.terms {
 		l.Terms = append(l.Terms, LegacyTerm{k.home, k.Service, t.Term, t.since})
 	}
-	slices.SortFunc(l.Terms, func(a, b LegacyTerm) int {
-		return cmp.Or(cmp.Compare(a.Home, b.Home), compareServices(a.Service, b.Service))
+	sort.Slice(l.Terms, func(i, j int) bool {
+		a, b := &l.Terms[i], &l.Terms[j]
+		return cmp.Or(cmp.Compare(a.Home, b.Home), compareServices(a.Service, b.Service)) < 0
 	})
 	for _, about := range slices.Sorted(maps.Keys(g.seen)) {
 		for _, s := range g.seen[about] {
@@ -169,7 +171,7 @@ func (c *Core) legacyEvidence(l *LegacyRegion) {
 			l.Down = append(l.Down, LegacyCheck{id.Name, t.sinceAt})
 		}
 	}
-	slices.SortFunc(l.Down, func(a, b LegacyCheck) int { return cmp.Compare(a.Name, b.Name) })
+	sort.Slice(l.Down, func(i, j int) bool { return l.Down[i].Name < l.Down[j].Name })
 }
 
 func compareServices(a, b heartbeat.Service) int {
@@ -181,7 +183,7 @@ func (s *sighting) legacy(about string) LegacySighting {
 	for k, st := range s.states {
 		l.States = append(l.States, LegacyState{k, st})
 	}
-	slices.SortFunc(l.States, func(a, b LegacyState) int { return compareServices(a.Service, b.Service) })
+	sort.Slice(l.States, func(i, j int) bool { return compareServices(l.States[i].Service, l.States[j].Service) < 0 })
 	return l
 }
 

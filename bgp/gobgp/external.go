@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -176,7 +177,7 @@ func (s *session) follows(peers []*api.Peer, now time.Time) {
 		}
 		next = append(next, n)
 	}
-	slices.SortFunc(next, func(a, b neighbor) int { return a.cfg.Address.Compare(b.cfg.Address) })
+	sort.Slice(next, func(i, j int) bool { return next[i].cfg.Address.Less(next[j].cfg.Address) })
 	s.neighbors = slices.CompactFunc(next, func(a, b neighbor) bool { return a.cfg.Address == b.cfg.Address })
 }
 

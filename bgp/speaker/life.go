@@ -12,7 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
-	"slices"
+	"sort"
 	"strings"
 	"sync"
 	"syscall"
@@ -316,7 +316,7 @@ func (s *Supervised) relay(line []byte) bool {
 			attrs = append(attrs, slog.Any(k, v))
 		}
 	}
-	slices.SortFunc(attrs, func(a, b slog.Attr) int { return strings.Compare(a.Key, b.Key) })
+	sort.Slice(attrs, func(i, j int) bool { return attrs[i].Key < attrs[j].Key })
 	s.cfg.Log.LogAttrs(context.Background(), level, msg, attrs...)
 	return true
 }

@@ -4,8 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
-	"strings"
+	"sort"
 	"sync"
 	"time"
 
@@ -341,7 +340,7 @@ func (l *links) describe() []failover.LinkStatus {
 		}
 		out = append(out, st)
 	}
-	slices.SortFunc(out, func(a, b failover.LinkStatus) int { return strings.Compare(a.Link, b.Link) })
+	sort.Slice(out, func(i, j int) bool { return out[i].Link < out[j].Link })
 	return out
 }
 

@@ -12,7 +12,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"regexp"
-	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"syscall"
@@ -134,8 +134,9 @@ func runnable(cfg *failover.Config, strict bool) []conf.Diagnostic {
 		}
 		found = append(found, d)
 	}
-	slices.SortFunc(found, func(a, b conf.Diagnostic) int {
-		return cmp.Or(cmp.Compare(a.Pos.File, b.Pos.File), cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column))
+	sort.Slice(found, func(i, j int) bool {
+		a, b := &found[i].Pos, &found[j].Pos
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column)) < 0
 	})
 	return found
 }

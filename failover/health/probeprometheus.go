@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 
@@ -232,7 +233,7 @@ func parseVector(text json.RawMessage) ([]series, error) {
 			return nil, errors.New("the answer has a series without a value")
 		}
 	}
-	slices.SortFunc(all, func(a, b series) int { return strings.Compare(a.labels, b.labels) })
+	sort.Slice(all, func(i, j int) bool { return all[i].labels < all[j].labels })
 	return all, nil
 }
 

@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"slices"
+	"sort"
 	"time"
 )
 
@@ -68,11 +68,13 @@ func (s *Server) Memory() ServerMemory {
 	for n, t := range s.senders.names {
 		m.Names = append(m.Names, NameMemory{n.site, n.node, n.about, t.life, t.returns, t.returned})
 	}
-	slices.SortFunc(m.Senders, func(a, b SenderMemory) int {
-		return cmp.Or(cmp.Compare(a.Site, b.Site), cmp.Compare(a.Node, b.Node), cmp.Compare(a.About, b.About), cmp.Compare(a.Boot, b.Boot))
+	sort.Slice(m.Senders, func(i, j int) bool {
+		a, b := &m.Senders[i], &m.Senders[j]
+		return cmp.Or(cmp.Compare(a.Site, b.Site), cmp.Compare(a.Node, b.Node), cmp.Compare(a.About, b.About), cmp.Compare(a.Boot, b.Boot)) < 0
 	})
-	slices.SortFunc(m.Names, func(a, b NameMemory) int {
-		return cmp.Or(cmp.Compare(a.Site, b.Site), cmp.Compare(a.Node, b.Node), cmp.Compare(a.About, b.About))
+	sort.Slice(m.Names, func(i, j int) bool {
+		a, b := &m.Names[i], &m.Names[j]
+		return cmp.Or(cmp.Compare(a.Site, b.Site), cmp.Compare(a.Node, b.Node), cmp.Compare(a.About, b.About)) < 0
 	})
 	return m
 }

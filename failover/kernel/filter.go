@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/google/nftables"
@@ -89,7 +90,7 @@ func newFilterContent(devices []failover.Device, notAccepted []failover.AddressK
 }
 
 func sortedSet[T comparable](list []T, compare func(a, b T) int) []T {
-	slices.SortFunc(list, compare)
+	sort.Slice(list, func(i, j int) bool { return compare(list[i], list[j]) < 0 })
 	return slices.Compact(list)
 }
 

@@ -3,6 +3,7 @@ package kernel
 import (
 	"fmt"
 	"slices"
+	"sort"
 	"time"
 
 	"failoverd/failover"
@@ -178,7 +179,8 @@ func planRuleDeletions(ops []objectOp, have *objectTable, want *objectWish, now 
 			ops = append(ops, objectOp{kind: objectDelete, rule: ruleEntry{rule, proto}, of: m})
 		}
 	}
-	slices.SortFunc(ops[first:], func(a, b objectOp) int { return compareRules(b.of.rule, a.of.rule) })
+	added := ops[first:]
+	sort.Slice(added, func(i, j int) bool { return compareRules(added[j].of.rule, added[i].of.rule) < 0 })
 	return ops
 }
 
@@ -196,14 +198,13 @@ func planRouteDeletions(ops []objectOp, have *objectTable, want *objectWish, now
 			}
 		}
 	}
-	slices.SortStableFunc(ops[first:], func(a, b objectOp) int {
+	added := ops[first:]
+	sort.SliceStable(added, func(i, j int) bool {
+		a, b := &added[i], &added[j]
 		if a.route.gatewayed() != b.route.gatewayed() {
-			if a.route.gatewayed() {
-				return -1
-			}
-			return 1
+			return a.route.gatewayed()
 		}
-		return compareRouteKeys(&a.entry.key, &b.entry.key)
+		return compareRouteKeys(&a.entry.key, &b.entry.key) < 0
 	})
 	return ops
 }

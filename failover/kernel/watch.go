@@ -6,7 +6,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
-	"strings"
+	"sort"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -126,11 +126,12 @@ func interfaces(links []link, entries []entry) []failover.Interface {
 			Addresses: addresses[l.index],
 		})
 	}
-	slices.SortFunc(list, func(a, b failover.Interface) int {
+	sort.Slice(list, func(i, j int) bool {
+		a, b := &list[i], &list[j]
 		if a.Index != b.Index {
-			return a.Index - b.Index
+			return a.Index < b.Index
 		}
-		return strings.Compare(a.Name, b.Name)
+		return a.Name < b.Name
 	})
 	return list
 }

@@ -2,10 +2,10 @@ package record
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
+	"sort"
 
 	"failoverd/failover"
 	"failoverd/vrrp"
@@ -58,7 +58,7 @@ func listFailed[K comparable](m map[K]string) (list []failed[K]) {
 	for k, why := range m {
 		list = append(list, failed[K]{k, why})
 	}
-	slices.SortFunc(list, func(a, b failed[K]) int { return cmp.Compare(fmt.Sprint(a.What), fmt.Sprint(b.What)) })
+	sort.Slice(list, func(i, j int) bool { return fmt.Sprint(list[i].What) < fmt.Sprint(list[j].What) })
 	return list
 }
 

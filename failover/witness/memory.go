@@ -1,12 +1,12 @@
 package witness
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
+	"sort"
 	"time"
 
 	"failoverd/failover/heartbeat"
@@ -118,7 +118,7 @@ func (l *listener) memory() (list []ListenerMemory) {
 	for i := range l.realms {
 		list = append(list, ListenerMemory{l.addr, l.realms[i].about, l.realms[i].server.Memory()})
 	}
-	slices.SortFunc(list, func(a, b ListenerMemory) int { return cmp.Compare(a.About, b.About) })
+	sort.Slice(list, func(i, j int) bool { return list[i].About < list[j].About })
 	return list
 }
 
