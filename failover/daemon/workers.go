@@ -16,6 +16,7 @@ func (a *Agent) start(ctx context.Context) error {
 	if priority := a.beInTime(&cfg.Process); priority > 0 {
 		l.crew.spawn("real time", func() { a.keepRank(ctx, rank{realTime: priority}) })
 	}
+	l.crew.spawn("thrift", func() { beThrifty(ctx, &cfg.Process) })
 	var srv *status.Server
 	var err error
 	if !l.staged {
