@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
+	"sort"
 
 	api "github.com/osrg/gobgp/v3/api"
 
@@ -168,6 +168,6 @@ func (s *session) local(prefixes []netip.Prefix) (table []learned, err error) {
 			}
 		}
 	}
-	slices.SortFunc(table, func(a, b learned) int { return a.Prefix.Compare(b.Prefix) })
+	sort.Slice(table, func(i, j int) bool { return table[i].Prefix.Compare(table[j].Prefix) < 0 })
 	return table, nil
 }
