@@ -6,6 +6,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -49,8 +50,17 @@ func startFRR(n *lan, node *lab.Node, priority int, intervalMS int) *frr {
 	}
 	conf += fmt.Sprintf(" vrrp 51 %s %s\n", family, n.vip)
 	f.zebra = f.run("zebra", "")
-	time.Sleep(500 * time.Millisecond)
+	waitFor(n.t, 10*time.Second, "zebra's socket", func() bool { return exists(filepath.Join(f.dir, "zserv.api")) })
 	f.vrrpd = f.run("vrrpd", conf)
+	group := "224.0.0.18"
+	if n.v6 {
+		group = "ff02::12"
+	}
+	// It first learns of its interfaces, joins the group and is Backup: one that does not listen yet takes nothing over.
+	waitFor(n.t, 10*time.Second, "vrrpd to listen", func() bool {
+		out, _ := command(n.t, node, []string{"ip", "maddress"})
+		return strings.Contains(out, group+"\n") || strings.Contains(out, group+" ")
+	})
 	return f
 }
 
