@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	case "idle":
 		fmt.Println("idle")
-		select {}
+		idle()
 	case "parent": // leaves a child behind in a session of its own
 		os.Exit(startStray())
 	case "stoppable":
@@ -51,6 +51,13 @@ func TestMain(m *testing.M) {
 	}
 }
 
+// idle does nothing until it is killed. A program without cgo that waits for nothing at all would be ended for its deadlock.
+func idle() {
+	for {
+		time.Sleep(time.Hour)
+	}
+}
+
 func upstream() int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
@@ -70,7 +77,8 @@ func startStray() int {
 		return 1
 	}
 	fmt.Printf("child %d\n", cmd.Process.Pid)
-	select {}
+	idle()
+	return 0
 }
 
 // helper is the command line of this test binary in a role.
