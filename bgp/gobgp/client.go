@@ -68,8 +68,9 @@ type Options struct {
 	// Calls is the name of the socket, in the directory of the target's, where the server takes what is urgent by package call;
 	// empty: there is none. One of an older version has none either: then gRPC has to do.
 	Calls string
-	// Bar is held while the server is asked for anything; nil: nobody wants to keep the client from it.
-	Bar sync.Locker
+	// Bar is held while the server is asked for anything; nil: nobody wants to keep the client from it. That what may not be
+	// announced any more - Alive, Desired.Until - is withdrawn does not wait for it.
+	Bar Bar
 	// TLS is used for a target that is not a Unix socket; nil: plain text. bgp.External has its own.
 	TLS *tls.Config
 }

@@ -11,11 +11,16 @@ import (
 	"failoverd/bgp"
 )
 
-// apply makes the server's table what is wanted now, reads it back and reports.
+// apply takes another configuration over, if there is one, and then makes the server's table what is wanted.
 func (s *session) apply() error {
 	if err := s.reconfigure(); err != nil {
 		return err
 	}
+	return s.fulfil()
+}
+
+// fulfil makes the server's table what is wanted now, reads it back and reports.
+func (s *session) fulfil() error {
 	if s.undecided() {
 		return nil // the next resync looks again
 	}

@@ -112,15 +112,6 @@ func (s *session) run(ctx context.Context) error {
 	return s.loop(ctx)
 }
 
-// barred does something that nobody may keep it from meanwhile (Options.Bar).
-func (s *session) barred(do func() error) error {
-	if s.opts.Bar != nil {
-		s.opts.Bar.Lock()
-		defer s.opts.Bar.Unlock()
-	}
-	return do()
-}
-
 // adopt finds out whose server this is, and configures it when it is nobody's.
 func (s *session) adopt() error {
 	r, err := invoke(s, s.api.GetBgp, &api.GetBgpRequest{})

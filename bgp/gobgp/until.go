@@ -55,5 +55,5 @@ func (s *session) lapse() error {
 	if !s.lapsed() {
 		return nil // it was refreshed
 	}
-	return s.apply()
+	return s.fulfil()
 }

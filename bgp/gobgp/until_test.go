@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -165,12 +166,23 @@ func TestLapseIsADebt(t *testing.T) {
 	}
 }
 
-// The end of an authority does not wait for whoever keeps the client from its server: nobody else may be there to withdraw.
+// The end of an authority does not wait for whoever keeps the client from its server, also when the client is waiting for that
+// already: nobody else may be there to withdraw.
 func TestRoutesEndBehindTheBar(t *testing.T) {
 	t.Parallel()
+	for name, resync := range map[string]time.Duration{"idle": time.Hour, "waiting": 20 * time.Millisecond} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			endBehindTheBar(t, resync)
+		})
+	}
+}
+
+func endBehindTheBar(t *testing.T, resync time.Duration) {
+	t.Helper()
 	f := &fake{}
 	var writes sync.RWMutex
-	c := run(t, fakeSpeaker(), serveFake(t, f), gobgp.Options{Resync: time.Hour, Bar: writes.RLocker()})
+	c := run(t, fakeSpeaker(), serveFake(t, f), gobgp.Options{Resync: resync, Bar: gobgp.ReadersBar(&writes)})
 	c.Set(bgp.Desired{Generation: 1, Routes: []bgp.Route{{Prefix: someAllow}}, Until: in(t, 2*time.Second)})
 	c.until("the route", func(r bgp.Report) bool { return r.Connected && r.Generation == 1 && len(r.Announced) == 1 })
 	writes.Lock()
@@ -179,4 +191,37 @@ func TestRoutesEndBehindTheBar(t *testing.T) {
 	if f.has(someAllow) {
 		t.Error("it is in the table")
 	}
+}
+
+// The same is true when whoever asks is dead: the lease ends behind the bar as well. What is wanted besides waits.
+func TestLeaseEndsBehindTheBar(t *testing.T) {
+	t.Parallel()
+	f := &fake{}
+	var (
+		writes sync.RWMutex
+		dead   atomic.Bool
+	)
+	c := run(t, fakeSpeaker(), serveFake(t, f), gobgp.Options{
+		Resync: 20 * time.Millisecond, Bar: gobgp.ReadersBar(&writes), Alive: func() bool { return !dead.Load() }, Silent: "nobody is alive",
+	})
+	c.Set(bgp.Desired{Generation: 1, Routes: []bgp.Route{{Prefix: someAllow}}})
+	c.until("the route", func(r bgp.Report) bool { return r.Connected && r.Generation == 1 && len(r.Announced) == 1 })
+	writes.Lock()
+	c.Set(bgp.Desired{Generation: 2, Routes: both()})
+	time.Sleep(100 * time.Millisecond) // the assertion is that nothing comes
+	if f.has(alsoAllow) {
+		t.Error("a route was added behind the bar")
+	}
+	dead.Store(true)
+	c.until("the end", func(r bgp.Report) bool { return len(r.Announced) == 0 && r.Err == "nobody is alive" })
+	if f.has(someAllow) {
+		t.Error("it is in the table")
+	}
+	dead.Store(false)
+	time.Sleep(100 * time.Millisecond)
+	if f.has(someAllow) {
+		t.Error("a route was added behind the bar after the lease")
+	}
+	writes.Unlock()
+	c.until("both", func(r bgp.Report) bool { return r.Generation == 2 && len(r.Announced) == 2 })
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"failoverd/bgp"
+	"failoverd/bgp/gobgp"
 )
 
 // While the speaker is kept from it, no process is started, none is asked for anything and none is killed for its silence; what
@@ -15,7 +16,7 @@ func TestSpeakerBehindBar(t *testing.T) {
 	var writes sync.RWMutex
 	p := newRawPeer(t, "127.0.0.2", nil)
 	writes.Lock()
-	a := startAgent(t, speakerOf(rawNeighbor(p)), func(c *Config) { c.Bar = writes.RLocker() })
+	a := startAgent(t, speakerOf(rawNeighbor(p)), func(c *Config) { c.Bar = gobgp.ReadersBar(&writes) })
 	time.Sleep(100 * time.Millisecond)
 	if pid := a.s.PID(); pid != 0 {
 		t.Errorf("process %d was started", pid)

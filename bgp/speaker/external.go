@@ -30,8 +30,9 @@ type ExternalConfig struct {
 	// Leftover is told of routes that gobgpd does not withdraw, and that they are gone after all; nil: nobody is. It may be called from two
 	// goroutines at once.
 	Leftover func(Leftover)
-	// Bar is held while gobgpd is asked for anything; nil: nobody wants to keep the speaker from it.
-	Bar sync.Locker
+	// Bar is held while gobgpd is asked for anything; nil: nobody wants to keep the speaker from it. See gobgp.Options for what
+	// does not wait for it.
+	Bar gobgp.Bar
 	Log *slog.Logger
 }
 

@@ -60,7 +60,7 @@ type Config struct {
 	// Keeper lets the process outlive this one, if this one dies without a word; nil: they die together.
 	Keeper Keeper
 	// Bar is held while the process is started, asked for anything, or killed; nil: nobody wants to keep the speaker from it.
-	Bar sync.Locker
+	Bar gobgp.Bar
 	// Adopt is a process of the life before to go on with, instead of starting one; nil: there is none.
 	Adopt *Process
 	Log   *slog.Logger

@@ -139,7 +139,7 @@ func (s *speakers) build(c *bgp.SpeakerConfig, lease time.Duration) (backend, er
 		return s.buildExternal(*c, lease)
 	}
 	cfg := speaker.Config{
-		Speaker: *c, Command: s.agent.opts.SpeakerArgv, Version: s.agent.opts.Version, RunDir: s.agent.dir, Lease: lease, Log: s.agent.log, Bar: s.agent.writes.RLocker(),
+		Speaker: *c, Command: s.agent.opts.SpeakerArgv, Version: s.agent.opts.Version, RunDir: s.agent.dir, Lease: lease, Log: s.agent.log, Bar: gobgp.ReadersBar(&s.agent.writes),
 	}
 	if link := s.agent.opts.Supervisor; link != nil {
 		cfg.Keeper = speakerKeeper{link, c.Name, s.agent.opts.Version}
@@ -163,7 +163,7 @@ func (s *speakers) buildExternal(c bgp.SpeakerConfig, lease time.Duration) (back
 	left, goesOn := s.agent.loop.left, s.work[c.Name]
 	delete(s.work, c.Name)
 	return speaker.NewExternal(speaker.ExternalConfig{
-		Speaker: c, Lease: lease, Log: s.agent.log, Bar: s.agent.writes.RLocker(), GoesOn: goesOn,
+		Speaker: c, Lease: lease, Log: s.agent.log, Bar: gobgp.ReadersBar(&s.agent.writes), GoesOn: goesOn,
 		Known:    func() []gobgp.Placed { return left.begin(&c) },
 		Placed:   func(p []gobgp.Placed) { left.note(&c, p) },
 		Leftover: func(l speaker.Leftover) { s.agent.note(leftBehind(l)) },
