@@ -250,7 +250,7 @@ func TestSweepTakesOursAlone(t *testing.T) {
 			e := runExternal(t, cfg)
 			e.Set(bgp.Desired{Generation: 1, Routes: row.there})
 			e.until("the routes", func() bool { return len(e.last.Announced) == len(row.there) && e.last.Connected })
-			swept, err := gobgp.Sweep(t.Context(), cfg.External, row.left, quiet())
+			swept, err := gobgp.Sweep(t.Context(), cfg.External, row.left, nil, quiet())
 			slices.SortFunc(swept, netip.Prefix.Compare)
 			if err != nil || !slices.Equal(swept, row.want) {
 				t.Errorf("swept %v, %v; want %v", swept, err, row.want)
@@ -268,17 +268,53 @@ func TestSweepWhereNobodyAnswers(t *testing.T) {
 	defer f.freeze()()
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	if swept, err := gobgp.Sweep(ctx, cfg.External, left, quiet()); err == nil || len(swept) > 0 {
+	if swept, err := gobgp.Sweep(ctx, cfg.External, left, nil, quiet()); err == nil || len(swept) > 0 {
 		t.Errorf("of one that hangs: %v, %v", swept, err)
 	}
 	gone := &bgp.External{Target: cfg.External.Target + ".nobody"}
-	if swept, err := gobgp.Sweep(t.Context(), gone, left, quiet()); err != nil || len(swept) > 0 {
+	if swept, err := gobgp.Sweep(t.Context(), gone, left, nil, quiet()); err != nil || len(swept) > 0 {
 		t.Errorf("of one that is dead: %v, %v", swept, err)
 	}
 	f = &fake{}
 	cfg = ofOperator(t, f)
 	f.as = 0
-	if swept, err := gobgp.Sweep(t.Context(), cfg.External, left, quiet()); err != nil || len(swept) > 0 {
+	if swept, err := gobgp.Sweep(t.Context(), cfg.External, left, nil, quiet()); err != nil || len(swept) > 0 {
 		t.Errorf("of one without a configuration: %v, %v", swept, err)
+	}
+}
+
+// While the bar is held, nothing is swept, and nobody has to wait for the sweeper.
+func TestSweepBehindTheBar(t *testing.T) {
+	t.Parallel()
+	f := &fake{}
+	f.clock.Store(1000)
+	cfg := ofOperator(t, f)
+	e := runExternal(t, cfg)
+	e.Set(bgp.Desired{Generation: 1, Routes: one(someAllow, 7)})
+	e.until("the route", func() bool { return len(e.last.Announced) == 1 })
+	var writes sync.RWMutex
+	writes.Lock()
+	before := f.requests.Load()
+	done := make(chan error, 1)
+	go func() {
+		left := []gobgp.Placed{{Route: one(someAllow, 7)[0], Stamp: 1000}}
+		_, err := gobgp.Sweep(t.Context(), cfg.External, left, gobgp.ReadersBar(&writes), quiet())
+		done <- err
+	}()
+	for start := time.Now(); f.requests.Load() < before+2; time.Sleep(time.Millisecond) { // the server and its table
+		if time.Since(start) > soon {
+			t.Fatal("gobgpd is not asked")
+		}
+	}
+	time.Sleep(50 * time.Millisecond) // the assertion is that nothing comes
+	if !f.has(someAllow) {
+		t.Error("swept behind the bar")
+	}
+	writes.Unlock()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if calls := f.all(); !slices.Contains(calls, "DeletePath") {
+		t.Errorf("not swept afterwards: %q", calls)
 	}
 }

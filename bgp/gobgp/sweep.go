@@ -17,9 +17,10 @@ import (
 // Sweep removes paths that a life before this one has put into a gobgpd's table, and that no speaker of this one looks after.
 // Only the very paths go: one that somebody else has put there since for the same prefix, or that has other attributes, stays.
 // It is one attempt, which lasts until ctx ends at most. No error says that none of them is there any more; swept are those that
-// were. A gobgpd of this host that nobody listens for is dead, and its table with it.
-func Sweep(ctx context.Context, at *bgp.External, left []Placed, log *slog.Logger) (swept []netip.Prefix, err error) {
-	opts := Options{}
+// were. A gobgpd of this host that nobody listens for is dead, and its table with it. bar is held while a path is deleted, and not
+// while gobgpd keeps its answers to questions waiting; nil: nobody wants to keep it from that.
+func Sweep(ctx context.Context, at *bgp.External, left []Placed, bar Bar, log *slog.Logger) (swept []netip.Prefix, err error) {
+	opts := Options{Bar: bar}
 	target, err := opts.external(at)
 	if err != nil {
 		return nil, err
@@ -62,7 +63,11 @@ func (s *session) sweep(left []Placed) (swept []netip.Prefix, err error) {
 		if !slices.ContainsFunc(left, func(p Placed) bool { return p.matches(l) }) {
 			continue
 		}
-		if _, err := invoke(s, s.api.DeletePath, withdrawal(l.Prefix)); err != nil {
+		err := s.barred(func() error {
+			_, err := invoke(s, s.api.DeletePath, withdrawal(l.Prefix))
+			return err
+		})
+		if err != nil {
 			return swept, fmt.Errorf("withdraw %v: %w", l.Prefix, err)
 		}
 		swept = append(swept, l.Prefix)

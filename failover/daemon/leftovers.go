@@ -50,6 +50,7 @@ const (
 type leftovers struct {
 	*keeper
 	tell func(failover.Event)
+	bar  gobgp.Bar     // held while paths are deleted; nil: nobody wants to keep it from that
 	work chan struct{} // one place: there may be something to sweep
 
 	guard  sync.Mutex
@@ -201,7 +202,7 @@ func (k *leftovers) sweepAt(ctx context.Context, target string, paths []gobgp.Pl
 	}
 	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
 	defer cancel()
-	swept, err := gobgp.Sweep(ctx, &at, paths, k.log)
+	swept, err := gobgp.Sweep(ctx, &at, paths, k.bar, k.log)
 	if len(swept) > 0 {
 		k.tell(leftover("", target, leftSwept, swept, "no bgp_speaker looks after them any more"))
 	}

@@ -8,6 +8,7 @@ import (
 
 	sd "github.com/coreos/go-systemd/v22/daemon"
 
+	"failoverd/bgp/gobgp"
 	"failoverd/failover"
 	"failoverd/failover/health"
 	"failoverd/failover/kernel"
@@ -89,6 +90,7 @@ func newLoop(a *Agent, cfg *failover.Config) (*loop, error) {
 		takes:     newTakeoverKeeper(a.drainDir(), kernel.BootID(), a.log),
 		publisher: publisher{bootID: kernel.BootID()}, heirs: newTestator(a.opts.Supervisor),
 	}
+	l.left.bar = gobgp.ReadersBar(&a.writes)
 	if l.staged = a.succeeds(); l.staged {
 		core.Await()
 	}
