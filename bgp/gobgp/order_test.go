@@ -27,7 +27,8 @@ import (
 type fake struct {
 	api.UnimplementedGobgpApiServer
 	refuse func(call string) error
-	forget bool // take paths without keeping them, as an import policy does
+	forget bool              // take paths without keeping them, as an import policy does
+	listed func(what string) // told of lists that are asked for; nil: nobody is
 
 	mu    sync.Mutex
 	calls []string
@@ -164,6 +165,9 @@ func (f *fake) DisablePeer(_ context.Context, r *api.DisablePeerRequest) (*empty
 }
 
 func (f *fake) ListPeer(_ *api.ListPeerRequest, s api.GobgpApi_ListPeerServer) error {
+	if f.listed != nil {
+		f.listed("ListPeer")
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, p := range f.peers {
@@ -202,6 +206,9 @@ func (f *fake) DeletePath(_ context.Context, r *api.DeletePathRequest) (*emptypb
 }
 
 func (f *fake) ListPath(r *api.ListPathRequest, s api.GobgpApi_ListPathServer) error {
+	if f.listed != nil {
+		f.listed("ListPath")
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, p := range f.table {
@@ -366,5 +373,48 @@ func TestFailedConfigurationStartsOver(t *testing.T) {
 	calls := f.all()
 	if i := slices.Index(calls, "StopBgp"); i < 0 || slices.ContainsFunc(calls[:i], func(s string) bool { return strings.HasPrefix(s, "AddP") && s != "AddPolicy failoverd-export" }) {
 		t.Errorf("calls %q", calls)
+	}
+}
+
+// A route that is wanted while the server's sessions are looked at does not wait until its table has been looked at, too.
+func TestWishDuringResync(t *testing.T) {
+	t.Parallel()
+	f := &fake{}
+	var (
+		mu    sync.Mutex
+		c     *client
+		order []string // since the wish
+		wish  sync.Once
+	)
+	note := func(what string) {
+		mu.Lock()
+		defer mu.Unlock()
+		order = append(order, what)
+	}
+	begin := make(chan struct{})
+	f.refuse = func(call string) error {
+		note(call)
+		return nil
+	}
+	f.listed = func(what string) {
+		select {
+		case <-begin:
+		default:
+			return
+		}
+		note(what)
+		if what == "ListPeer" {
+			wish.Do(func() { c.Set(bgp.Desired{Generation: 1, Routes: []bgp.Route{{Prefix: someAllow}}}) })
+		}
+	}
+	c = run(t, fakeSpeaker(), serveFake(t, f), gobgp.Options{Resync: 20 * time.Millisecond})
+	c.until("the server", func(r bgp.Report) bool { return r.Connected })
+	close(begin)
+	c.until("the route", func(r bgp.Report) bool { return r.Generation == 1 && len(r.Announced) == 1 })
+	mu.Lock()
+	defer mu.Unlock()
+	after := order[slices.Index(order, "ListPeer")+1:]
+	if len(after) == 0 || after[0] != "AddPath" {
+		t.Errorf("after the sessions came %q, want AddPath", after)
 	}
 }

@@ -231,10 +231,17 @@ func (s *session) loop(ctx context.Context) error {
 	}
 }
 
-// resync reads everything and puts right what is not as it should be.
+// resync reads everything and puts right what is not as it should be. What is wanted meanwhile does not wait for all of it.
 func (s *session) resync() error {
 	if err := s.readNeighbors(); err != nil {
 		return err
+	}
+	select {
+	case <-s.mail:
+		if err := s.apply(); err != nil {
+			return err
+		}
+	default:
 	}
 	before := s.table
 	if err := s.readTable(); err != nil {
