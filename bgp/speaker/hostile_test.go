@@ -283,12 +283,12 @@ func TestNotificationStorm(t *testing.T) {
 	t.Parallel()
 	var stormy atomic.Bool
 	p := newRawPeer(t, "127.0.0.2", nil)
-	p.open = func() []byte {
+	p.answer(func() []byte {
 		if stormy.Load() {
 			return message(packet.BGP_MSG_NOTIFICATION, []byte{6, 7})
 		}
 		return openMessage(64500, 90, nil)
-	}
+	})
 	q := newRawPeer(t, "127.0.0.3", nil)
 	a := startAgent(t, speakerOf(rawNeighbor(p), rawNeighbor(q)))
 	a.set(route4())
@@ -329,14 +329,14 @@ func TestHalfOpen(t *testing.T) {
 	var silent atomic.Bool
 	silent.Store(true)
 	p := newRawPeer(t, "127.0.0.2", nil)
-	p.open = func() []byte {
+	p.answer(func() []byte {
 		if silent.Load() {
 			p.mute.Store(true)
 			return openMessage(64500, 3, nil)[:25] // and nothing more
 		}
 		p.mute.Store(false)
 		return openMessage(64500, 90, nil)
-	}
+	})
 	p.deaf.Store(true)
 	q := newRawPeer(t, "127.0.0.3", nil)
 	a := startAgent(t, speakerOf(rawNeighbor(p), rawNeighbor(q)))

@@ -55,14 +55,14 @@ func TestHostilePacketKillsOnlyTheProcess(t *testing.T) {
 	t.Parallel()
 	hostile := true
 	p := newRawPeer(t, "127.0.0.2", nil)
-	p.open = func() []byte {
+	p.answer(func() []byte {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		if hostile {
 			return message(99, []byte{1, 2, 3})
 		}
 		return openMessage(64500, 90, nil)
-	}
+	})
 	a := startAgent(t, speakerOf(rawNeighbor(p)))
 	a.set(route4())
 	r := a.until(sessionUp, "a crash", func(r bgp.Report) bool { return !r.Connected && strings.Contains(r.Err, "panic: ") })

@@ -21,12 +21,12 @@ type rawPeer struct {
 	t    testing.TB
 	addr netip.AddrPort
 	l    *net.TCPListener
-	open func() []byte // the OPEN to answer with, whole message; nil: an ordinary one
 
 	mute atomic.Bool // sends no KEEPALIVE any more
 	deaf atomic.Bool // reads nothing any more
 
 	mu       sync.Mutex
+	open     func() []byte // the OPEN to answer with, whole message
 	messages []rawMessage
 	conns    []*net.TCPConn
 	changed  chan struct{}
@@ -42,7 +42,7 @@ type rawMessage struct {
 	eof  bool
 }
 
-// newRawPeer listens on address 127.0.0.x, port chosen by the system.
+// newRawPeer listens on address 127.0.0.x, port chosen by the system. It answers with open, or with an ordinary OPEN if that is nil.
 func newRawPeer(t testing.TB, ip string, open func() []byte) *rawPeer {
 	t.Helper()
 	l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.ParseIP(ip)})
@@ -99,7 +99,10 @@ func (p *rawPeer) serve(n int, c *net.TCPConn) {
 		if kind != packet.BGP_MSG_OPEN {
 			continue
 		}
-		_, _ = c.Write(p.open())
+		p.mu.Lock()
+		open := p.open
+		p.mu.Unlock()
+		_, _ = c.Write(open())
 		_, _ = c.Write(message(packet.BGP_MSG_KEEPALIVE, nil))
 		go func() {
 			tick := time.NewTicker(time.Second)
@@ -117,6 +120,13 @@ func (p *rawPeer) serve(n int, c *net.TCPConn) {
 			}
 		}()
 	}
+}
+
+// answer has every OPEN from now on answered with what open says.
+func (p *rawPeer) answer(open func() []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.open = open
 }
 
 func (p *rawPeer) record(m rawMessage) {
