@@ -38,6 +38,7 @@ func (c *Core) interfaceIs(now vrrp.Instant, old, i *Interface, fx *Effects) {
 	c.evaluateFor(now, i.Name, fx)
 	if (old == nil || !old.Up) && i.Up {
 		c.linkReturned(now, i.Name)
+		c.pardon(now, i.Name)
 	}
 }
 

@@ -38,6 +38,17 @@ func (c *Core) giveUp(now vrrp.Instant, r *router, fx *Effects) {
 	c.evaluate(now, r, fx)
 }
 
+// pardon begins the patience with a kernel that refuses an address anew when the interface of the address comes back: while it
+// was away nothing could be added, and now it takes a moment.
+func (c *Core) pardon(now vrrp.Instant, iface string) {
+	for _, r := range c.routers {
+		if r.failing != vrrp.Never && slices.ContainsFunc(r.own.slots, func(s *slot) bool { return s.err != "" && s.key.Interface == iface }) {
+			r.failing = now
+			c.reschedule(r)
+		}
+	}
+}
+
 // refusedAt returns when r gives the role up because the kernel refuses an address; vrrp.Never: it does not.
 func (c *Core) refusedAt(r *router) vrrp.Instant {
 	switch {
