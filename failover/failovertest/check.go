@@ -366,7 +366,7 @@ func (c *checker) announced(h *Host, a failover.LinkAnnouncement) { c.cache[a.Ad
 
 // look looks at the world after each event.
 func (c *checker) look() {
-	c.addresses()
+	c.freshAddresses()
 	for i, k := range c.keys {
 		c.election(k, &c.lans[i])
 	}

@@ -17,6 +17,15 @@ func (c *checker) addresses() {
 	}
 }
 
+// freshAddresses is addresses for an instant at which they were looked at already: only where something was done since.
+func (c *checker) freshAddresses() {
+	for _, h := range c.w.Hosts {
+		if v := &c.hosts[h.index]; v.fresh && !v.steady && h.Kernel.leases > 0 {
+			c.addressesOf(h)
+		}
+	}
+}
+
 // touch is called before something is done to a host that rules depend on.
 func (c *checker) touch(h *Host) {
 	c.touched = true
@@ -27,7 +36,7 @@ func (c *checker) touch(h *Host) {
 		return
 	}
 	v := &c.hosts[h.index]
-	v.dead = false
+	v.dead, v.fresh = false, true
 	if !v.steady {
 		return
 	}
@@ -50,7 +59,7 @@ func (c *checker) hurts(h *Host) {
 func (c *checker) addressesOf(h *Host) {
 	v, a := &c.hosts[h.index], h.agent
 	running := a != nil && !a.frozen
-	v.steady, v.dead, v.due = true, !running, vrrp.Never
+	v.steady, v.dead, v.fresh, v.due = true, !running, false, vrrp.Never
 	for _, l := range h.Kernel.links {
 		for _, x := range l.addresses {
 			k := failover.AddressKey{Interface: l.name, Prefix: x.prefix}

@@ -15,7 +15,9 @@ type hostView struct {
 	steady bool
 	// Where nothing runs that could do anything, nothing changes until touch, and no address is there for too long before due.
 	dead bool
-	due  vrrp.Instant
+	// fresh: something may have been done since the host was looked at.
+	fresh bool
+	due   vrrp.Instant
 }
 
 // right says when a host was last entitled to have an address.
