@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"failoverd/failover"
 	"failoverd/integration/lab"
 )
 
@@ -132,12 +133,17 @@ func TestVMAC_V3_TX_01_V3_TX_05(t *testing.T) {
 			if after := p.neighbour(); after != p.mac {
 				t.Errorf("after the move the client knows %s as %s, want %s", p.vip, after, p.mac)
 			}
-			t.Logf("outage %v, Skew_Time %v, answered again after %v", probe.Longest(begin, time.Now()), 106*300*time.Millisecond/256, at.Sub(begin))
+			o := probe.Longest(begin, time.Now())
+			t.Logf("outage %v, Skew_Time %v, answered again after %v", o, 106*300*time.Millisecond/256, at.Sub(begin))
 			if by := probe.Answers(time.Now().Add(-slack), time.Now()); by["b"] == 0 {
 				t.Errorf("answers come from %v", by)
 			}
 			p.checkAdverts(c.mode != "")
-			p.checkOrder(wb, begin)
+			p.checkOrder(wb, begin, c.mode == "")
+			// Over IPv6 the packet filter of a Backup opens some milliseconds after the address is in.
+			if o.Lost > 0 && !c.v6 && c.mode == "" && p.quick() {
+				t.Errorf("in an orderly move, %v", o)
+			}
 			if len(heard(p.spoken)) == 0 {
 				t.Error("nobody would have heard b speak")
 			}
@@ -181,16 +187,33 @@ func (p *vmacPair) checkAdverts(base bool) {
 	}
 }
 
-// checkOrder: advertisement, address, gratuitous ARP or neighbor advertisement with the virtual MAC; nothing from the
-// client in between.
-func (p *vmacPair) checkOrder(wb *lab.Watch, since time.Time) {
+// quick reports whether b's kernel took the addresses before the first advertisement stopped waiting for them.
+func (p *vmacPair) quick() bool {
+	for _, f := range p.rb.router().Takeover {
+		if f.Name == failover.PhaseAddress {
+			return f.MS < 8
+		}
+	}
+	return false
+}
+
+// checkOrder: advertisement, gratuitous ARP or neighbor advertisement with the virtual MAC; nothing from the client in
+// between. The address comes after the advertisement, or before it if that is what the switches learn from.
+func (p *vmacPair) checkOrder(wb *lab.Watch, since time.Time, learned bool) {
 	t := p.t
 	t.Helper()
 	wire := p.capture
 	ad := first(t, wire, since, "vrrp "+p.sourceOf("b")+" >", "vrid 51")
 	added := first(t, wb, since, "address added "+p.vip.String()+"/", "dev "+p.device)
 	said := first(t, wire, since, "announces "+p.vip.String()+" at "+p.mac)
-	inOrder(t, ad, added, 0)
+	// The news of an address is stamped when it is read, which on a busy machine is after the fact.
+	switch {
+	case !learned:
+		inOrder(t, ad, added, 0)
+	case p.quick():
+		inOrder(t, added, ad, 5*time.Millisecond)
+	}
+	inOrder(t, ad, said, 0)
 	inOrder(t, added, said, 5*time.Millisecond)
 	t.Logf("advertisement +0, address %v, gratuitous %v", added.Sub(ad), said.Sub(ad))
 	for _, k := range p.capture.Packets() {
