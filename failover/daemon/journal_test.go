@@ -96,6 +96,7 @@ func TestJournalNeverBlocks(t *testing.T) {
 	j.put(happened(1, journalQueue+7))
 	j.start()
 	j.stop()
+	<-j.ended // a machine that is busy may take longer than stop waits
 	var s failover.AgentStatus
 	j.describe(&s)
 	if got := reasons(t, path); len(got) != journalQueue || s.EventsLost != 7 || s.EventLog != path || s.EventLogError != "" {
