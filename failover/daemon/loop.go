@@ -379,4 +379,3 @@ func (l *loop) housekeeping(now vrrp.Instant) {
 func (l *loop) deadline() vrrp.Instant {
 	return min(l.core.Deadline(), l.up.at(), l.readyAt, l.partAt, l.touchAt, l.watchdogAt, l.snapshotAt, l.heirs.at, l.heirs.sweepAt)
 }
-
