@@ -183,26 +183,29 @@ func (g *CheckGroupConfig) words(members []opinion, up int) string {
 // longestWords bounds what is said of the members of a group: the words of groups inside of groups are in it.
 const longestWords = 500
 
-// concludeGroup takes over the verdict of a group as what its members say now makes it, and reports whether it is news.
-// While it waits for the first result of a member that decides it has none of its own, or keeps the one that it had.
-func (c *Core) concludeGroup(now vrrp.Instant, g *CheckGroupConfig) (news bool) {
-	members := make([]opinion, len(g.Members))
+// concludeGroup takes over the verdict of a group as what its members say now makes it, and reports whether it is news; or
+// else whether the one of the program before is confirmed. While it waits for the first result of a member that decides it
+// has none of its own, or keeps the one that it had. It is handed over for as long as that of a member is.
+func (c *Core) concludeGroup(now vrrp.Instant, g *CheckGroupConfig) (news, confirmed bool) {
+	members, handed := make([]opinion, len(g.Members)), false
 	for i, m := range g.Members {
 		members[i] = c.trackers[m].opinion(m)
+		handed = handed || c.trackers[m].handed
 	}
 	t, o := c.trackers[Tracker{TrackCheck, g.Name}], g.conclude(members)
 	if o.pending {
-		return false
+		return false, false
 	}
 	unknown := o.verdict == heartbeat.Unknown
 	t.turn(now, o.verdict == heartbeat.Up, unknown)
+	confirmed = t.handed && !handed
 	news = t.take(o.verdict == heartbeat.Up, 0, o.reason)
 	if t.unknown != unknown {
 		news, t.reason = true, o.reason
 	}
-	t.unknown, t.sinceAt = unknown, o.since
+	t.unknown, t.sinceAt, t.handed = unknown, o.since, handed
 	t.goOn()
-	return news
+	return news, confirmed
 }
 
 // concludeGroups works out all check groups anew, each after its members. A verdict that is another one than before is told
@@ -210,15 +213,17 @@ func (c *Core) concludeGroup(now vrrp.Instant, g *CheckGroupConfig) (news bool) 
 func (c *Core) concludeGroups(now vrrp.Instant, fx *Effects) {
 	for _, g := range c.checkGroups {
 		name := Tracker{TrackCheck, g.Name}
-		if !c.concludeGroup(now, g) {
-			continue
-		}
-		c.region.dirty = true
-		if fx == nil {
+		news, confirmed := c.concludeGroup(now, g)
+		c.region.dirty = c.region.dirty || news
+		switch {
+		case fx == nil && news:
 			c.tested(name)
-			continue
+		case fx == nil:
+		case news:
+			c.trackerChanged(now, name, c.trackers[name], fx)
+		case confirmed:
+			c.confirmed(now, c.trackers[name], fx)
 		}
-		c.trackerChanged(now, name, c.trackers[name], fx)
 	}
 }
 

@@ -64,8 +64,10 @@ type Core struct {
 	objects    objects // routes and rules
 	groupsTold groupsTold
 	trackers   map[Tracker]*tracked
-	// checkGroups are in an order in which each comes after its members.
+	// checkGroups are in an order in which each comes after its members. defined are the definitions of definedFor.
 	checkGroups []*CheckGroupConfig
+	defined     map[Tracker]string
+	definedFor  *Config
 	lulls       []lull   // changes of interfaces that do not count yet
 	groups      []*group // in configuration order
 	drains      map[string]*Drain

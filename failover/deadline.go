@@ -89,7 +89,9 @@ func (c *Core) awake(now vrrp.Instant, fx *Effects) {
 	for _, r := range c.routers {
 		r.attracting, r.releasing, r.inherits, r.legacy = false, false, nil, nil
 		c.abandon(now, r, stoodStill, false, fx)
+		r.noLongerServes(now)
 		if r.fsm.State() != vrrp.Active {
+			c.reschedule(r)
 			continue
 		}
 		e := r.fsm.Shutdown(now)

@@ -83,7 +83,7 @@ func (c *Core) settleGroups(now vrrp.Instant, fx *Effects) {
 func (c *Core) settleGroup(now vrrp.Instant, g *group, fx *Effects) {
 	if g.assess {
 		for _, r := range g.members {
-			c.assess(now, r)
+			c.assess(now, r, fx)
 		}
 	}
 	c.shareFault(now, g, fx)

@@ -194,7 +194,7 @@ func (c *Core) handoverEnds(r *router) vrrp.Instant {
 // seenOutside reports whether the check says that the other site serves (handover_overlap ... until).
 func (c *Core) seenOutside(r *router) bool {
 	t := c.trackers[Tracker{Kind: TrackCheck, Name: r.cfg.Region.HandoverUntil}]
-	return t != nil && t.known && t.ok
+	return t != nil && t.saysUp()
 }
 
 // handoverDue ends the handover of r if its time has come.
@@ -214,12 +214,17 @@ func (c *Core) handoverDue(now vrrp.Instant, r *router, fx *Effects) {
 		}
 	}
 	r.handover = nil
+	r.noLongerServes(now)
 	c.settleJoint(r)
 	r.letGo(now, r.settleTime(h))
 	c.dirty = true
 	switch {
 	case r.cfg.Anycast != nil:
 		c.tellHandover(now, r, "over", fmt.Sprintf("drain_time %v has passed", h.until.Sub(h.since)), fx)
+		if r.last != "" {
+			r.drainOver = now // it has a fault from now on
+			return
+		}
 		c.reword(now, r, h.why, fx)
 	case h.heard == vrrp.Never:
 		c.tellHandover(now, r, "over", fmt.Sprintf("nobody has taken the role within %v", h.until.Sub(h.since)), fx)
@@ -286,6 +291,7 @@ func (c *Core) overtaken(now vrrp.Instant, r *router, t heartbeat.Term, fx *Effe
 			c.succeeded(now, h.order, fx) // that is whom it was to be handed to
 		}
 		r.handover = nil
+		r.noLongerServes(now)
 		c.settleJoint(r)
 		r.letGo(now, 0)
 		c.dirty = true

@@ -42,7 +42,7 @@ func (c *Core) evaluate(now vrrp.Instant, r *router, fx *Effects) {
 		r.group.assess = true
 		c.unsettle(r.group)
 	default:
-		c.assess(now, r)
+		c.assess(now, r, fx)
 		c.hinder(now, r, r.obstacle, fx)
 		if r.fsm.State() == vrrp.Active {
 			c.reword(now, r, r.nowBecause(), fx)
@@ -51,7 +51,8 @@ func (c *Core) evaluate(now vrrp.Instant, r *router, fx *Effects) {
 }
 
 // assess finds out what keeps r itself from running, whatever its sync group does.
-func (c *Core) assess(now vrrp.Instant, r *router) {
+func (c *Core) assess(now vrrp.Instant, r *router, fx *Effects) {
+	c.spareNoMore(now, r, fx)
 	r.obstacle, r.sendFrom = c.precondition(now, r)
 	c.noteLast(now, r)
 	if r.sendFrom.IsValid() {
@@ -81,10 +82,7 @@ func (c *Core) hinder(now vrrp.Instant, r *router, h hindrance, fx *Effects) {
 		fx.about(r, Event{Kind: EventFault, At: now, Reason: h.reason})
 	}
 	c.shutdown(now, r, fx)
-	if len(r.untested) > 0 && r.inherits == nil && r.legacy == nil {
-		r.untested = nil // only who runs is spared what nobody has looked at yet
-		c.weigh(now, r, "what it tracks has no result yet", fx)
-	}
+	c.spareNoMore(now, r, fx)
 	if !r.sendFrom.IsValid() {
 		// Not before: the last advertisement is sent from it.
 		c.setSource(r, netip.Addr{})

@@ -2,6 +2,7 @@ package failover
 
 import (
 	"fmt"
+	"slices"
 
 	"failoverd/vrrp"
 )
@@ -26,14 +27,19 @@ import (
 // keepsLast decides whether r, which is not well because of fault, goes on as the last resort. again is when time alone may
 // change that; 0: it does not.
 func (c *Core) keepsLast(now vrrp.Instant, r *router) (keeps bool, again vrrp.Instant) {
-	if r.cfg.Anycast == nil || r.cfg.Anycast.KeepLast == "" || r.drained != nil {
+	switch {
+	case r.cfg.Anycast == nil || r.cfg.Anycast.KeepLast == "":
+		return false, 0
+	case r.handover != nil && r.last != "": // what was the last resort when it was taken out is that until drain_time has passed
+		return true, 0
+	case r.drained != nil:
 		return false, 0
 	}
 	t := c.trackers[Tracker{TrackCheck, r.cfg.Anycast.KeepLast}]
 	settle := r.cfg.Anycast.Settle
 	// One that goes on where another life stood serves, too: to look for settle first would leave nobody.
 	if r.fsm.State() == vrrp.Active || r.inherits != nil && r.inherits.resume {
-		if !t.known || !t.ok {
+		if !t.saysUp() {
 			return true, 0
 		}
 		ends := c.otherSince(r, t).Add(settle)
@@ -91,6 +97,15 @@ func (c *Core) noteLast(now vrrp.Instant, r *router) {
 	r.last = r.obstacle.last
 }
 
+// lastBefore says why a service that goes on was the last resort in the life of the agent before this one; empty: it was not, or
+// every result of this life is there.
+func (c *Core) lastBefore(r *router) string {
+	if r.before != "" && !slices.ContainsFunc(r.untested, func(t Tracker) bool { return c.spared(r, t) }) {
+		r.before = ""
+	}
+	return r.before
+}
+
 // lastWords says why a service is the last resort.
 func lastWords(fault string) string {
 	return "the last resort (keep_last), although " + fault
@@ -100,7 +115,7 @@ func lastWords(fault string) string {
 func (c *Core) waitsForOther(now vrrp.Instant, r *router) string {
 	name := Tracker{TrackCheck, r.cfg.Anycast.KeepLast}
 	t := c.trackers[name]
-	if !t.known || !t.ok {
+	if !t.saysUp() {
 		return fmt.Sprintf("for another announcement, which %s does not see: %s", name, orReason(t))
 	}
 	left := c.otherSince(r, t).Add(r.cfg.Anycast.Settle).Sub(now)
@@ -109,7 +124,7 @@ func (c *Core) waitsForOther(now vrrp.Instant, r *router) string {
 
 func orReason(t *tracked) string {
 	switch {
-	case !t.known:
+	case !t.known, t.handed:
 		return "no result yet"
 	case t.latest == "":
 		return "failed"
@@ -133,7 +148,7 @@ func (c *Core) refusesServiceSwitchover(now vrrp.Instant, r *router) string {
 		return "has just been announced, and its addresses are not in yet"
 	}
 	switch t := c.trackers[name]; {
-	case !t.known || !t.ok:
+	case !t.saysUp():
 		return fmt.Sprintf("must stay: %s sees no other announcement: %s", name, orReason(t))
 	case now < c.otherSince(r, t).Add(r.cfg.Anycast.Settle):
 		return "must stay: it waits " + c.waitsForOther(now, r)

@@ -27,6 +27,8 @@ type Legacy struct {
 	Idle []LegacyIdle `json:",omitempty"`
 	// Governors are those of speakers.
 	Governors []LegacyGovernor `json:",omitempty"`
+	// Verdicts are what is known of tracked things. Programs from before there were any leave them out.
+	Verdicts []LegacyVerdict `json:",omitempty"`
 	// Region is what is known of other sites; nil: the node knows none.
 	Region *LegacyRegion `json:",omitempty"`
 }
@@ -39,6 +41,8 @@ type LegacyRouter struct {
 	Since vrrp.Instant
 	Why   string
 	Told  string `json:",omitempty"`
+	// Last is why an anycast service is not well that serves as the last resort; empty: it does not.
+	Last string `json:",omitempty"`
 	// HoldUntil is when bgp_wait ends.
 	HoldUntil vrrp.Instant
 	// Announced are the addresses that the LAN knows of. The instants are when it is told again; vrrp.Never: it is not.
@@ -60,6 +64,7 @@ type LegacyRouter struct {
 
 // HandoverBar says why the roles cannot be handed over to another program now; empty: they can.
 func (c *Core) HandoverBar() string {
+	c.definitions() // so that they are there when time is short
 	switch {
 	case c.stopping:
 		return "the agent is about to stop"
@@ -83,7 +88,7 @@ func (c *Core) HandoverBar() string {
 
 // Legacy returns that of this moment, after which nothing may be done any more. What it holds is the caller's.
 func (c *Core) Legacy(now vrrp.Instant) *Legacy {
-	l := &Legacy{At: now, LeaseEnds: c.leaseEnds, Groups: maps.Clone(c.groupsTold), Region: c.legacyRegion(), Governors: c.legacyGovernors(now)}
+	l := &Legacy{At: now, LeaseEnds: c.leaseEnds, Groups: maps.Clone(c.groupsTold), Verdicts: c.legacyVerdicts(), Region: c.legacyRegion(), Governors: c.legacyGovernors(now)}
 	for _, r := range c.routers {
 		if r.fsm.State() == vrrp.Initialize {
 			l.tell(r.cfg.heirKey(), r.told)
@@ -92,7 +97,7 @@ func (c *Core) Legacy(now vrrp.Instant) *Legacy {
 		}
 		g := &r.gratuitous
 		h := LegacyRouter{
-			Key: r.cfg.heirKey(), Standing: r.fsm.Standing(), Since: r.since, Why: r.why, Told: r.told, HoldUntil: r.holdUntil,
+			Key: r.cfg.heirKey(), Standing: r.fsm.Standing(), Since: r.since, Why: r.why, Told: r.told, Last: r.last, HoldUntil: r.holdUntil,
 			Second: g.second, Settled: g.settled, LetGo: g.letGo, Refresh: g.refresh, Rival: g.rival, RivalLast: g.rivalAgain, Quiet: g.quiet,
 			Counters: r.counters,
 			Clean:    r.clean, Silence: r.takeover.silence, Quorum: r.takeover.quorum, ActiveDown: r.takeover.activeDown,
@@ -121,23 +126,31 @@ func (l *Legacy) tell(key, told string) {
 // Await makes every router wait for TakeUp, whatever it finds: another program has the roles. It belongs right after New.
 func (c *Core) Await() { c.awaiting = true }
 
+// resultsWithin is how long a core that awaits its turn waits for results of its own. After that it goes on with those that are
+// handed over: a check that cannot reach anything has a result when its timeout is over, and that may be long.
+const resultsWithin = 5 * time.Second
+
 // Unready says what a core that awaits its turn still has to learn before it can go on as the one before; empty: nothing.
 // Sessions of BGP speakers come with the turn, and so nobody waits for what is tracked of them.
 func (c *Core) Unready(now vrrp.Instant) string {
+	c.definitions() // as in HandoverBar
+	patient := now < c.started.Add(resultsWithin)
 	for _, r := range c.routers {
-		r.untested = slices.DeleteFunc(r.notYetKnown(c), func(t Tracker) bool { return t.Kind != TrackBGP })
-		if h, _ := c.precondition(now, r); h.pending && h.reason != waitTurn {
+		r.untested = slices.DeleteFunc(c.notYetKnown(r), func(t Tracker) bool { return patient && t.Kind != TrackBGP })
+		h, _ := c.precondition(now, r)
+		r.untested = nil
+		if h.pending && h.reason != waitTurn {
 			return r.cfg.Name + ": " + h.reason
 		}
 	}
-	if c.regional() {
-		return c.untested()
+	if patient && c.regional() {
+		return c.noResult()
 	}
 	return ""
 }
 
-// untested names a health check that has no result yet: whoever goes on with the votes of the program before has to have one.
-func (c *Core) untested() string {
+// noResult names a health check that has no result yet: whoever goes on with the votes of the program before better has one.
+func (c *Core) noResult() string {
 	name := ""
 	for id, t := range c.trackers {
 		if id.Kind == TrackCheck && !t.known && (name == "" || id.Name < name) {
@@ -172,19 +185,22 @@ func (c *Core) TakeUp(now vrrp.Instant, l *Legacy, fx *Effects) error {
 		}
 		heirs[h.Key] = h
 	}
+	known := make(map[string]bool, len(c.routers))
 	for _, r := range c.routers {
-		if h := heirs[r.cfg.heirKey()]; h != nil {
-			if !late {
-				c.leaveTo(now, r, h)
-			}
-			delete(heirs, h.Key)
-		}
+		known[r.cfg.heirKey()] = true
 	}
 	for key := range heirs {
-		for _, r := range c.routers {
-			r.inherits, r.legacy = nil, nil
+		if !known[key] {
+			return fmt.Errorf("%w: there is no router %s", ErrLegacy, key)
 		}
-		return fmt.Errorf("%w: there is no router %s", ErrLegacy, key)
+	}
+	if !late {
+		c.takeUpVerdicts(now, l.Verdicts)
+		for _, r := range c.routers {
+			if h := heirs[r.cfg.heirKey()]; h != nil {
+				c.leaveTo(now, r, h)
+			}
+		}
 	}
 	c.awaiting, c.started, c.unasked, c.regroup, c.dirty = false, now, true, true, true
 	c.groupsTold = maps.Clone(l.Groups)
@@ -225,16 +241,19 @@ func (l *Legacy) check(now vrrp.Instant) error {
 		}
 	}
 	if l.Region != nil {
-		return l.Region.check(l.At)
+		if err := l.Region.check(l.At); err != nil {
+			return err
+		}
 	}
-	return nil
+	return checkVerdicts(l.Verdicts, l.At)
 }
 
 // leaveTo prepares r for going on as h says.
 func (c *Core) leaveTo(now vrrp.Instant, r *router, h *LegacyRouter) {
-	r.legacy, r.untested, r.priority, r.clean = h, r.notYetKnown(c), h.Standing.Priority, h.Clean
+	r.legacy, r.priority, r.clean, r.before = h, h.Standing.Priority, h.Clean, h.Last
 	r.fsm.SetPriority(r.priority)
 	if h.Standing.State == vrrp.Active {
+		r.untested = c.notYetKnown(r)
 		r.attracting = true // its routes are out
 		c.awaitFound(now, r)
 		until := now.Add(3 * r.cfg.VRRP.Interval.Duration())

@@ -17,12 +17,17 @@ func (c *Core) goOnWith(now vrrp.Instant, s *speaker, l *LegacySpeaker) {
 	s.reported, s.doubt, s.others = true, l.Doubt, l.Others
 	s.unsaid, s.found = true, s.report.Announced
 	if l.Connected {
-		s.reached = now.Add(proofGrace)
-		c.speakersDue = min(c.speakersDue, s.reached)
+		s.believe(c, now)
 	}
 	if t := c.trackers[Tracker{TrackBGP, l.Name}]; t != nil {
 		t.hear(&s.report)
 	}
+}
+
+// believe makes what is known of the sessions hold until the process is reached, or proofGrace is over.
+func (s *speaker) believe(c *Core, now vrrp.Instant) {
+	s.reached = now.Add(proofGrace)
+	c.speakersDue = min(c.speakersDue, s.reached)
 }
 
 // notReached reports whether a report only says that the process which goes on was not reached yet. It is kept, for when time

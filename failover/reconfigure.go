@@ -76,7 +76,7 @@ func (r *router) adopt(now vrrp.Instant, c *Core, cfg *RouterConfig) bool {
 		return false
 	}
 	r.cfg = cfg
-	r.untested = c.newlyTracked(r, old)
+	r.untested, r.rebased = c.newlyTracked(r, old), int(cfg.VRRP.Priority)-int(old.VRRP.Priority)
 	r.links, r.carriers, r.interval = cfg.links(), cfg.carriers(), r.fsm.LearnedInterval()
 	r.refusedUntil = 0
 	r.holdUntil = r.holdUntil.Add(cfg.BGPWait - old.BGPWait)

@@ -41,9 +41,13 @@ type router struct {
 	// not.
 	last      string
 	lastSince vrrp.Instant
-	// untested are tracked things that a reload has added and that are not known yet; priority is the effective one.
+	// before is that of the life of the agent before this one, which holds while something is untested (lastBefore).
+	before string
+	// untested are tracked things that are not known yet, and that it does not suffer for. priority is the effective one;
+	// rebased is by how much a reload has just changed that of the configuration.
 	untested []Tracker
 	priority uint8
+	rebased  int
 	// clean is when something about the router was not all right last; barred is why it must not take a role that it is
 	// ready for.
 	clean  vrrp.Instant
@@ -71,7 +75,8 @@ type router struct {
 	handover  *handover
 	planned   *handover
 	because   string
-	drained   *Drain // a person keeps it out of the role; nil: nobody does
+	drained   *Drain       // a person keeps it out of the role; nil: nobody does
+	drainOver vrrp.Instant // drain_time has passed of one that was the last resort
 	strangers strangers
 	// inherits is what it takes over from another life of the agent as soon as it can run; nil: nothing.
 	inherits *inheritance
@@ -279,8 +284,9 @@ func (c *Core) transition(now vrrp.Instant, r *router, e vrrp.Effect, fx *Effect
 			c.outdate(r)
 		}
 		c.leave(now, r, e.Cause, fx)
+		r.noLongerServes(now)
 	case e.To == vrrp.Initialize && !c.stopping:
-		c.abandon(now, r, r.why, r.retired, fx)
+		c.abandon(now, r, r.why, r.retired || r.pending || r.drainOver == now, fx)
 	}
 	r.rising = e.To == vrrp.Active && e.From == vrrp.Backup && !r.addressesIn
 	if e.To == vrrp.Backup {

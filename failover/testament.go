@@ -29,6 +29,8 @@ type Testament struct {
 type Heir struct {
 	Key      string // vrrp.Key in its text form, or the name of an anycast service
 	Priority uint8  // the effective one
+	// Last is why an anycast service is not well that serves as the last resort; empty: it does not.
+	Last string `json:",omitempty"`
 }
 
 // heirKey tells c from all other routers of the node, in this life and the next: the routers inside of anycast services all have
@@ -49,7 +51,7 @@ func (c *Core) Testament() Testament {
 		if r.fsm.State() != vrrp.Active && (r.inherits == nil || !r.inherits.resume) {
 			continue
 		}
-		t.Heirs = append(t.Heirs, Heir{r.cfg.heirKey(), r.fsm.Priority()})
+		t.Heirs = append(t.Heirs, Heir{r.cfg.heirKey(), r.fsm.Priority(), r.last})
 		interval := r.cfg.VRRP.Interval.Duration()
 		if t.Interval == 0 || interval < t.Interval {
 			t.Interval = interval
@@ -105,7 +107,7 @@ func (c *Core) Inherit(now vrrp.Instant, heirs []Heir, resume bool, died, until 
 			c.awaitFound(now, r)
 			r.priority = heirs[i].Priority
 			r.fsm.SetPriority(r.priority)
-			r.untested = r.notYetKnown(c)
+			r.untested, r.before = c.notYetKnown(r), heirs[i].Last
 		}
 		c.regroup, c.dirty = true, true
 		c.reschedule(r)
@@ -121,17 +123,6 @@ func (c *Core) awaitFound(now vrrp.Instant, r *router) {
 	}
 }
 
-// notYetKnown returns what r tracks and nobody has looked at in this life: it does not lose its role for that.
-func (r *router) notYetKnown(c *Core) (list []Tracker) {
-	for i := range r.cfg.Tracks {
-		t := r.cfg.Tracks[i].Tracker
-		if t.Kind != TrackInterface && (c.trackers[t] == nil || !c.trackers[t].known) {
-			list = append(list, t)
-		}
-	}
-	return list
-}
-
 // Inheriting reports whether a router still waits to take over from another life of the agent.
 func (c *Core) Inheriting() bool {
 	return slices.ContainsFunc(c.routers, func(r *router) bool { return r.inherits != nil })
@@ -145,6 +136,10 @@ func (c *Core) begin(now vrrp.Instant, r *router, fx *Effects) {
 		r.resumed = h != nil && h.resume && r.fsm.State() == vrrp.Active && !r.addressesIn
 	}()
 	switch {
+	case legacy != nil && legacy.Standing.State == vrrp.Backup && now > c.started:
+		// It has not listened since TakeUp, and what it was waiting for then says nothing any more.
+		r.told, r.counters = legacy.Told, legacy.Counters
+		c.apply(now, r, r.fsm.Startup(now), fx)
 	case legacy != nil:
 		c.goOn(now, r, legacy, fx)
 	case h == nil:
@@ -178,6 +173,7 @@ func (c *Core) disinherit(now vrrp.Instant, r *router, fx *Effects) {
 	}
 	resume := r.inherits.resume
 	r.inherits, r.legacy, c.dirty = nil, nil, true
+	r.noLongerServes(now)
 	if resume {
 		c.outdate(r)
 	}

@@ -27,6 +27,8 @@ type tracked struct {
 	down vrrp.Instant
 	// noNumber: a file counts as 0 because there is no number in it.
 	noNumber bool
+	// handed: the verdict is that of the program before this one (an upgrade), and there is no result of our own yet.
+	handed bool
 	// turned is when it was reported last that it is ok, and was not before; looking is since when it has been able to look,
 	// without interruption: it was known, and not unknown.
 	turned, looking vrrp.Instant
@@ -126,7 +128,7 @@ func (t *tracked) turn(now vrrp.Instant, ok, unknown bool) {
 	if !unknown && !t.looks() {
 		t.looking = now
 	}
-	if ok && !(t.known && t.ok) {
+	if ok && !t.saysUp() {
 		t.turned = now
 	}
 }
@@ -145,13 +147,16 @@ func (t *tracked) goOn() {
 	}
 }
 
-// looks reports whether there is a result that is more than a guess.
-func (t *tracked) looks() bool { return t.known && !t.unknown }
+// looks reports whether there is a result of this program's own that is more than a guess.
+func (t *tracked) looks() bool { return t.known && !t.unknown && !t.handed }
+
+// saysUp reports whether there is a result of this program's own, and it is all right.
+func (t *tracked) saysUp() bool { return t.known && t.ok && !t.handed }
 
 // take takes over a result, and reports whether it is news.
 func (t *tracked) take(ok bool, value int, reason string) (news bool) {
 	news = !t.known || t.ok != ok || t.value != value
-	t.latest = reason
+	t.latest, t.handed = reason, false
 	if news {
 		t.known, t.ok, t.value, t.reason = true, ok, value, reason
 	}
@@ -165,7 +170,7 @@ func (c *Core) trackerReported(now vrrp.Instant, rep *TrackerReport, fx *Effects
 		return // news of what a reload removed
 	}
 	c.region.dirty = true
-	unknown := rep.Unknown && !rep.OK
+	unknown, handed := rep.Unknown && !rep.OK, t.handed
 	t.turn(now, rep.OK, unknown)
 	news := t.take(rep.OK, clampValue(rep.Value), rep.Reason)
 	if t.unknown != unknown {
@@ -174,18 +179,37 @@ func (c *Core) trackerReported(now vrrp.Instant, rep *TrackerReport, fx *Effects
 	t.unknown, t.sinceAt, t.noNumber = unknown, now.Add(-max(rep.Since, 0)), rep.NoNumber
 	t.goOn()
 	t.warned(now, rep, fx)
-	if news {
+	switch {
+	case news:
 		c.trackerChanged(now, rep.Tracker, t, fx)
+	case handed:
+		c.confirmed(now, t, fx)
 	}
 	c.concludeGroups(now, fx)
+}
+
+// confirmed lets routers know that this program has found what the one before had found: who serves as the last resort
+// believes nobody else.
+func (c *Core) confirmed(now vrrp.Instant, t *tracked, fx *Effects) {
+	for _, r := range t.routers {
+		c.evaluate(now, r, fx)
+		c.reschedule(r)
+	}
 }
 
 // sessionsReported lets those who track a speaker know whether it has an established session.
 func (c *Core) sessionsReported(now vrrp.Instant, rep *bgp.Report, fx *Effects) {
 	name := Tracker{TrackBGP, rep.Speaker}
-	if t := c.trackers[name]; t != nil && t.hear(rep) {
+	t := c.trackers[name]
+	if t == nil {
+		return
+	}
+	switch handed := t.handed; {
+	case t.hear(rep):
 		t.sinceAt = now
 		c.trackerChanged(now, name, t, fx)
+	case handed:
+		c.confirmed(now, t, fx)
 	}
 }
 
@@ -221,22 +245,6 @@ func (c *Core) trackerChanged(now vrrp.Instant, name Tracker, t *tracked, fx *Ef
 	}
 }
 
-// newlyTracked returns what r, which runs, is to track and has not tracked before, and what is not known yet. It does
-// not suffer for what nobody has looked at.
-func (c *Core) newlyTracked(r *router, old *RouterConfig) (untested []Tracker) {
-	if r.fsm.State() == vrrp.Initialize {
-		return nil
-	}
-	for i := range r.cfg.Tracks {
-		name := r.cfg.Tracks[i].Tracker
-		before := slices.ContainsFunc(old.Tracks, func(t Track) bool { return t.Tracker == name })
-		if name.Kind != TrackInterface && (!before || slices.Contains(r.untested, name)) && (c.trackers[name] == nil || !c.trackers[name].known) {
-			untested = append(untested, name)
-		}
-	}
-	return untested
-}
-
 // tracks reports whether an interface is among what r tracks.
 func (r *router) tracks(iface string) bool {
 	return slices.ContainsFunc(r.cfg.Tracks, func(t Track) bool { return t.Kind == TrackInterface && t.Name == iface })
@@ -255,7 +263,7 @@ func (c *Core) describeTracking(now vrrp.Instant, r *router, st *RouterStatus) {
 		}
 		st.Tracks = append(st.Tracks, TrackStatus{
 			Kind: t.Kind.String(), Name: t.Name, Weight: t.Weight, Reverse: t.Reverse, Known: known, OK: ok, Value: value, Reason: reason,
-			Unknown: c.trackers[t.Tracker].unknown, Effect: v.effect, Fault: v.fault != "" || v.pending && r.fsm.State() == vrrp.Initialize,
+			Unknown: c.trackers[t.Tracker].unknown, Effect: v.effect, Fault: v.fault != "" || v.pending && !r.serves(),
 		})
 	}
 }

@@ -2,7 +2,6 @@ package failover
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 
 	"failoverd/vrrp"
@@ -29,7 +28,7 @@ func (c *Core) result(now vrrp.Instant, name Tracker) (known, ok bool, value int
 func (c *Core) judge(now vrrp.Instant, r *router, t *Track) verdict {
 	known, ok, value, reason := c.result(now, t.Tracker)
 	switch {
-	case !known && slices.Contains(r.untested, t.Tracker):
+	case c.spared(r, t.Tracker):
 		return verdict{}
 	case !known && t.Weight == 0:
 		return verdict{pending: true}
@@ -102,19 +101,27 @@ func (c *Core) trackingFault(now vrrp.Instant, r *router) (h hindrance) {
 		t := &r.cfg.Tracks[i]
 		switch v := c.judge(now, r, t); {
 		case v.fault != "":
-			keeps, again := c.keepsLast(now, r)
-			if keeps {
-				return hindrance{last: v.fault, until: again}
-			}
-			return hindrance{reason: v.fault, until: again, tracked: true}
-		case v.pending && h.reason == "" && r.fsm.State() == vrrp.Initialize:
+			return c.notWell(now, r, v.fault)
+		case v.pending && h.reason == "" && !r.serves():
 			h = hindrance{reason: fmt.Sprintf("%s has no result yet", t.Tracker), pending: true}
 			if t.Kind == TrackInterface {
 				h.until = c.looking.Add(firstLook)
 			}
 		}
 	}
+	if h.reason == "" && c.lastBefore(r) != "" {
+		return c.notWell(now, r, c.lastBefore(r))
+	}
 	return h
+}
+
+// notWell says what a fault that comes from a result means: an anycast service may go on as the last resort.
+func (c *Core) notWell(now vrrp.Instant, r *router, fault string) hindrance {
+	keeps, again := c.keepsLast(now, r)
+	if keeps {
+		return hindrance{last: fault, until: again}
+	}
+	return hindrance{reason: fault, until: again, tracked: true}
 }
 
 // weigh computes the effective priority of r: that of the configuration, and what the tracked things add, from 1 to 254.
@@ -125,10 +132,16 @@ func (c *Core) weigh(now vrrp.Instant, r *router, why string, fx *Effects) {
 		return
 	}
 	total := int(base)
+	var open span
 	for i := range r.cfg.Tracks {
+		if t := &r.cfg.Tracks[i]; c.spared(r, t.Tracker) {
+			open = open.with(t)
+			continue
+		}
 		total += c.judge(now, r, &r.cfg.Tracks[i]).effect
 	}
-	total += min(r.unproven(), max(int(r.priority)-total, 0))
+	total = open.keep(total, int(r.priority)+r.rebased)
+	r.rebased = 0
 	p := uint8(min(max(total, 1), wire.PriorityOwner-1))
 	r.fsm.SetPriority(p)
 	if p == r.priority {
@@ -141,18 +154,4 @@ func (c *Core) weigh(now vrrp.Instant, r *router, why string, fx *Effects) {
 	}
 	fx.about(r, Event{Kind: EventPriority, At: now, From: strconv.Itoa(int(from)), To: strconv.Itoa(int(p)), Reason: why})
 	c.tellPriority(now, r, fx)
-}
-
-// unproven returns what the results that a router waits for since a reload may add to its priority. If it is Active it has
-// kept so much of what it had: it does not lose the role because a check was given another name.
-func (r *router) unproven() (most int) {
-	if r.fsm.State() != vrrp.Active && (r.inherits == nil || !r.inherits.resume) {
-		return 0
-	}
-	for i := range r.cfg.Tracks {
-		if t := &r.cfg.Tracks[i]; t.Kind != TrackFile && slices.Contains(r.untested, t.Tracker) {
-			most += max(0, t.effect(true), t.effect(false))
-		}
-	}
-	return most
 }

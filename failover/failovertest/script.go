@@ -28,7 +28,7 @@ import (
 //
 //	config NAME                                     the lines that follow are the configuration NAME
 //	start NAME                                      make the core, at time 0
-//	follow NAME resume|resign within D [after D] KEY...
+//	follow NAME resume|resign within D [after D] {KEY|SERVICE [at PRIORITY] [last REASON]}...
 //	                                                make another core, after one that has just died, and that had these
 //	                                                roles; after: so much later it gets to taking them over
 //	testament                                       what becomes of the roles if it dies now
@@ -237,6 +237,10 @@ func FormatInstant(i vrrp.Instant) string {
 
 func (s *script) wait(d time.Duration, quietly bool) {
 	target, adverts := s.now.Add(d), 0
+	if s.old != nil {
+		s.now = target // nothing is due of a core that awaits its turn
+		return
+	}
 	for n := 0; s.core.Deadline() <= target; n++ {
 		if n > 100_000 {
 			s.say("the core spins")

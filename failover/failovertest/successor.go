@@ -7,7 +7,8 @@ import (
 	"failoverd/failover"
 )
 
-// follow makes the core of another life of the agent. The priorities that it takes over are those of the configuration.
+// follow makes the core of another life of the agent. The priorities that it takes over are those of the
+// configuration, unless the script says others.
 func (s *script) follow(p *configParser, w *words) (err error) {
 	if s.cfg, err = ParseConfig(s.configs[w.next()]); err != nil {
 		return err
@@ -27,17 +28,32 @@ func (s *script) follow(p *configParser, w *words) (err error) {
 	}
 	var heirs []failover.Heir
 	for len(*w) > 0 {
-		h := failover.Heir{Key: w.next()}
-		for i := range s.cfg.Routers {
-			if v := &s.cfg.Routers[i].VRRP; v.Key.String() == h.Key {
-				h.Priority = v.Priority
-			}
+		switch word := w.next(); word {
+		case "at":
+			heirs[len(heirs)-1].Priority = uint8(p.number(w))
+		case "last":
+			heirs[len(heirs)-1].Last = w.next()
+		default:
+			heirs = append(heirs, s.heir(word))
 		}
-		heirs = append(heirs, h)
 	}
 	s.core.Inherit(s.now, heirs, how == "resume", died, until)
 	s.batch(false)
 	return first(p.errors)
+}
+
+// heir returns the heir of a router, with the priority of the configuration. Of a service the name will do.
+func (s *script) heir(key string) failover.Heir {
+	h := failover.Heir{Key: key}
+	for i := range s.cfg.Routers {
+		switch r := &s.cfg.Routers[i]; {
+		case r.Anycast != nil && r.Name == key:
+			h.Key = r.Kind() + " " + r.Name
+		case r.VRRP.Key.String() == key:
+			h.Priority = r.VRRP.Priority
+		}
+	}
+	return h
 }
 
 // testament shows what would become of the roles.
@@ -45,7 +61,11 @@ func (s *script) testament() {
 	t := s.core.Testament()
 	s.say("testament: %d roles, shortest interval %v, guarded %t, signed %t", len(t.Heirs), t.Interval, t.Guarded, t.Signed)
 	for _, h := range t.Heirs {
-		s.say("  heir %s priority %d", h.Key, h.Priority)
+		last := ""
+		if h.Last != "" {
+			last = ", the last resort: " + h.Last
+		}
+		s.say("  heir %s priority %d%s", h.Key, h.Priority, last)
 	}
 	for i := range t.Adverts {
 		s.say("  %s", describeAdvert(&t.Adverts[i]))

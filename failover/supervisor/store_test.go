@@ -14,7 +14,7 @@ import (
 
 func someWill(build string) *Will {
 	return &Will{
-		Build: build, Boot: "b", Config: "c", Resume: true, Interval: time.Second, Heirs: []Heir{{"eth0/4/51", 100}},
+		Build: build, Boot: "b", Config: "c", Resume: true, Interval: time.Second, Heirs: []Heir{{Key: "eth0/4/51", Priority: 100, Last: "track_check web: refused"}},
 		Adverts: []Advert{{
 			Interface: "eth0", Index: 2, Src: netip.MustParseAddr("192.0.2.1"), Dst: netip.MustParseAddr("224.0.0.18"), TTL: 255,
 			Payload: []byte{0x31, 51, 0, 1},

@@ -23,10 +23,11 @@ type Will struct {
 	Legacy json.RawMessage `json:",omitempty"`
 }
 
-// Heir is a router that has a role: its key in text form, and its priority.
+// Heir is a router that has a role: its key in text form, its priority, and why it is the last resort, if it is.
 type Heir struct {
 	Key      string
 	Priority uint8
+	Last     string `json:",omitempty"`
 }
 
 // Advert is an advertisement of priority 0, ready to be sent.
