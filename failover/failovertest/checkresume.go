@@ -30,6 +30,7 @@ func (c *checker) resumes(a *agent) {
 // writes into its log where it goes on is not a change of state.
 func (c *checker) upgraded(a *agent) {
 	fx := &a.fx
+	c.handedOn(a)
 	if len(c.w.with) > 0 {
 		a.translate()
 	}

@@ -205,8 +205,11 @@ func (c *checker) tracked(a *agent) {
 // weighed: an advertisement has the priority that the results make (PRIORITY).
 func (c *checker) weighed(a *agent, k vrrp.Key, p *wire.Packet) {
 	r := router(a.core.Config(), k)
-	if !c.w.has("checks") || r == nil || p.Priority == wire.PriorityRelease || !a.evidence.complete() ||
-		max(a.evidence.changed, a.adopted[len(a.adopted)-1]) >= c.w.now {
+	if !c.w.has("checks") || r == nil || p.Priority == wire.PriorityRelease {
+		return
+	}
+	c.resumedWith(a, a.state(k), p.Priority)
+	if !a.evidence.complete() || max(a.evidence.changed, a.adopted[len(a.adopted)-1]) >= c.w.now {
 		return
 	}
 	if want := c.rank(a, r); p.Priority != want {

@@ -23,7 +23,7 @@ type extra struct {
 var extras = []extra{
 	{
 		name: "checks", router: checkedRouter, rest: checkGroup, begin: (*Host).addSideLink, heal: (*Host).recover,
-		faults: []string{"check_fails", "check_fails", "check_fails", "side_link", "another_rule"},
+		faults: []string{"check_fails", "check_fails", "check_fails", "side_link", "another_rule", "upgrade", "kill"},
 	},
 	{
 		name: "objects", router: routedRouter, second: secondRouted, rest: staticObjects, begin: (*Host).addObjects, heal: (*Host).objectsWork,

@@ -99,8 +99,8 @@ func (s *scenario) kill(h *Host, f *Fault, _ *rand.Rand) {
 	}
 }
 
-// upgrade has another program take over from the agent of a host.
-func (s *scenario) upgrade(h *Host, _ *Fault, _ *rand.Rand) { h.upgrade() }
+// upgrade has another program take over from the agent of a host: every other time before its checks have looked.
+func (s *scenario) upgrade(h *Host, f *Fault, _ *rand.Rand) { h.upgrade(f.N%2 > 0) }
 
 func (s *scenario) start(h *Host) {
 	s.w.checker.disturb()

@@ -38,17 +38,14 @@ func (h *Host) start() {
 	a.beginCache()
 }
 
-// observe tells the agent at once what there is.
-func (a *agent) observe() {
-	now := a.local()
+// observeLinks tells the agent at once what interfaces and sockets there are.
+func (a *agent) observeLinks(now vrrp.Instant) {
 	for _, f := range []wire.Family{wire.IPv4, wire.IPv6} {
 		a.step(now, failover.LinkChanged{Link: failover.LinkID{Family: f}, Open: true})
 	}
 	for _, l := range a.host.Kernel.links {
 		a.step(now, failover.InterfaceChanged{Interface: l.describe()})
 	}
-	a.observeChecks(now)
-	a.observeHealth(now)
 }
 
 // crash kills the agent, and whoever watches over it. The kernel keeps what it has; the speakers notice, and end.

@@ -44,6 +44,7 @@ const (
 	PlainMAC                      // advertisements leave from the address of the interface
 	Impatient                     // nothing limits the changes of a prefix
 	PatientWithdrawal             // a withdrawal waits like any other change
+	ForgottenVerdicts             // an upgrade does not hand over what the checks have found
 
 	numMutations
 )
@@ -54,7 +55,7 @@ var mutationNames = [numMutations]string{
 	"beyond the list", "stubborn active", "usurper",
 	"edge-triggered removal", "no grace", "hasty promotion", "deaf to checks", "miscount",
 	"early objects", "blind keep_last", "deaf to RPKI", "lost objects",
-	"wrong device", "left device", "plain link-layer address", "impatient", "patient withdrawal",
+	"wrong device", "left device", "plain link-layer address", "impatient", "patient withdrawal", "forgotten verdicts",
 }
 
 // String returns the mutation in words.

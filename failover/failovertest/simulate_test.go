@@ -45,7 +45,7 @@ func TestMutations(t *testing.T) {
 	const seeds = 400
 	about := map[Mutation]string{
 		DeafToChecks: "checks", Miscount: "checks", EarlyObjects: "objects", LostObjects: "objects", BlindKeepLast: "anycast", DeafToRPKI: "rpki",
-		WrongDevice: "vmac", LeftDevice: "vmac", PlainMAC: "vmac", Impatient: "max_changes", PatientWithdrawal: "max_changes",
+		WrongDevice: "vmac", LeftDevice: "vmac", PlainMAC: "vmac", Impatient: "max_changes", PatientWithdrawal: "max_changes", ForgottenVerdicts: "checks",
 	}
 	for _, m := range Mutations() {
 		t.Run(m.String(), func(t *testing.T) {

@@ -28,6 +28,7 @@ type state struct {
 	was, left, farewell, gained bool
 	// resumes is until when it may go on with the role of another life of the agent; 0: it may not.
 	resumes vrrp.Instant
+	had     uint8 // the priority that it had when that one died; 0: there is none
 }
 
 // state returns what is known of a router.

@@ -164,7 +164,7 @@ func (a *agent) heirs(e *succession, until vrrp.Instant) {
 			}
 			st := a.state(r.VRRP.Key)
 			if st.serves = until; e.resume {
-				st.resumes = until
+				st.resumes, st.had = until, x.Priority
 			} else {
 				bound, from := r.VRRP.Interval.Duration()+failover.HandoverMargin, e.released
 				if a.world.now < from.Add(bound) {
@@ -203,15 +203,14 @@ func (a *agent) adopt(kept []*Speaker) {
 	}
 }
 
-// upgrade lets another agent go on where this one stands, if it may. Everything that is handed over is text on the way.
-func (h *Host) upgrade() {
+// upgrade lets another agent go on where this one stands, if it may. Everything that is handed over is text on the way. late:
+// its checks have no results yet.
+func (h *Host) upgrade(late bool) {
 	a, w := h.agent, h.world
 	if !h.idle() || len(w.with) > 0 && (a.pending > 0 || w.now.Sub(a.since) <= lookWithin) || h.Config != a.text || slices.ContainsFunc(h.Kernel.links, func(l *kernelLink) bool { return l.told }) {
 		return // what it is about to learn may change everything
 	}
-	b := h.newAgent(a.offset)
-	b.core.Await()
-	b.observe()
+	b := a.successor(late)
 	if bar, why := a.core.HandoverBar(), b.core.Unready(b.local()); bar != "" || why != "" {
 		w.log(h, "no upgrade: %q, %q", bar, why)
 		return
@@ -224,7 +223,10 @@ func (h *Host) upgrade() {
 	if err != nil {
 		panic(err)
 	}
-	w.log(h, "upgrade")
+	if w.mutation == ForgottenVerdicts {
+		l.Verdicts = nil
+	}
+	w.log(h, "upgrade, late results: %v", late)
 	w.checker.touch(h)
 	h.agent = b
 	b.states = append(b.states, a.states...)
@@ -235,6 +237,9 @@ func (h *Host) upgrade() {
 		w.checker.fail("R3", "%s: %v", h.Name, err)
 	}
 	b.core.Flush(b.local(), &b.fx)
+	if late {
+		b.goesOnWith(a)
+	}
 	w.checker.upgraded(b)
 	b.beginObjects(true)
 	b.fixtures()
