@@ -198,7 +198,7 @@ var processParameters = []parameter[ProcessConfig]{
 func planTrackers(old, next *Config) []PlanEntry {
 	const fresh = "what it has found before counts until there is a new result"
 	script := func(c *ScriptConfig) string { return c.Name }
-	plan := planObjects("vrrp_script", "it is run at once; an instance that runs feels it from the first result on", "it is killed if it runs",
+	plan := planObjects("vrrp_script", "it is run at once; an instance that is MASTER feels it from the first result on", "it is killed if it runs",
 		objectsOf(old.Scripts, script), objectsOf(next.Scripts, script), func(o, n *ScriptConfig, e *PlanEntry) {
 			e.Changes, e.Notes = compareAll(scriptParameters, o, n), note("the command is the same: its last result is kept")
 			if !o.keepsVerdict(n) {
