@@ -16,7 +16,8 @@ type AnycastStatus struct {
 	Why     string `json:"why"`
 	Waiting string `json:"waiting,omitempty"`
 
-	Interface   string  `json:"interface"`
+	Interface string `json:"interface"`
+	// DrainTimeMS is drain_time, while a drain is under way that of this one.
 	DrainTimeMS float64 `json:"drain_time_ms"`
 	// WithdrawGraceMS is withdraw_grace; 0 also where no route leads here.
 	WithdrawGraceMS float64 `json:"withdraw_grace_ms"`
@@ -54,12 +55,20 @@ func (c *Core) describeKeepLast(a *AnycastConfig) *KeepLastStatus {
 	return &KeepLastStatus{Check: a.KeepLast, SettleMS: millis(a.Settle), Known: t.known, Seen: t.known && t.ok, Reason: t.latest}
 }
 
+// drainTime is that of the drain under way, which a reload does not change, or that of the next one.
+func (r *router) drainTime() time.Duration {
+	if h := r.handover; h != nil {
+		return h.until.Sub(h.since)
+	}
+	return r.cfg.Anycast.DrainTime
+}
+
 // describeService describes an anycast service by what is true of the router inside.
 func (c *Core) describeService(now vrrp.Instant, r *router, wall func(vrrp.Instant) time.Time) AnycastStatus {
 	st := c.describe(now, r, wall)
 	return AnycastStatus{
 		Name: st.Name, State: st.State, Since: st.Since, Why: st.Why, Waiting: st.Waiting, Interface: st.Interface,
-		DrainTimeMS: millis(r.cfg.Anycast.DrainTime), WithdrawGraceMS: st.WithdrawGraceMS, KeepLast: c.describeKeepLast(r.cfg.Anycast), Tracks: st.Tracks, Addresses: st.Addresses, Objects: st.Objects, Routes: st.Routes,
+		DrainTimeMS: millis(r.drainTime()), WithdrawGraceMS: st.WithdrawGraceMS, KeepLast: c.describeKeepLast(r.cfg.Anycast), Tracks: st.Tracks, Addresses: st.Addresses, Objects: st.Objects, Routes: st.Routes,
 		TimesAnnounced: r.counters.BecameMaster, TimesWithdrawn: r.counters.ReleasedMaster, Drained: st.Drained, Start: st.Takeover,
 	}
 }
