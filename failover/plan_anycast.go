@@ -25,6 +25,7 @@ func (c *routerChange) serviceEntry(it *RouterConfig) PlanEntry {
 
 // serviceParameters are all parameters of an anycast service, but for the interface, with which it is restarted.
 var serviceParameters = []parameter[RouterConfig]{
+	value("name", "it goes on under the new one, unless it is drained", func(c *RouterConfig) string { return c.Name }),
 	list("virtual_ipaddress", listMeans{"added while it is announced", "removed", "changed in place", ""}, addressItems),
 	list("bgp_announce", listMeans{"announced while it serves", "withdrawn", "replaced in place, without a withdrawal", ""}, announceItems),
 	value("keep_last", "at once", func(c *RouterConfig) string { return orNone(c.Anycast.KeepLast) }),

@@ -19,7 +19,8 @@ func (c *routerChange) keeps() bool { return c.effect == PlanNone || c.effect ==
 
 // compareRouters says what becomes of every router: first those of next, in its order, then those of old that it does
 // not have. A router is the same one if it has the same key, whatever its name; one whose key has changed is followed
-// by its name, to say that it is restarted.
+// by its name, to say that it is restarted. An anycast service, which has no key, is also the same one under another name if
+// nothing else than that name is new about what it serves.
 func compareRouters(old, next *Config) []routerChange {
 	rest := make(map[*RouterConfig]bool, len(old.Routers))
 	byKey, byName := make(map[identity]*RouterConfig, len(old.Routers)), make(map[string]*RouterConfig, len(old.Routers))
@@ -40,6 +41,14 @@ func compareRouters(old, next *Config) []routerChange {
 		if ch := &changes[i]; ch.old == nil && rest[byName[ch.next.Name]] {
 			ch.compare(byName[ch.next.Name], old.Multicast, next.Multicast)
 			delete(rest, ch.old)
+		}
+	}
+	for i := range changes {
+		if ch := &changes[i]; ch.old == nil {
+			if o := renamedService(old, ch.next, rest); o != nil {
+				ch.compare(o, old.Multicast, next.Multicast)
+				delete(rest, o)
+			}
 		}
 	}
 	for i := range old.Routers {
@@ -84,4 +93,34 @@ func (c *routerChange) compare(old *RouterConfig, was, is MulticastGroups) {
 	default:
 		c.effect = PlanLive
 	}
+}
+
+// renamedService returns the only one of rest that serves what next does, which is new by its name; nil: there is none, or it is
+// not clear which one it would be.
+func renamedService(old *Config, next *RouterConfig, rest map[*RouterConfig]bool) (found *RouterConfig) {
+	for i := range old.Routers {
+		switch o := &old.Routers[i]; {
+		case !rest[o] || !o.servesAs(next):
+		case found != nil:
+			return nil
+		default:
+			found = o
+		}
+	}
+	return found
+}
+
+// servesAs reports whether two anycast services have the same addresses on the same interface, and announce the same prefixes in
+// the same states through the same speakers.
+func (c *RouterConfig) servesAs(o *RouterConfig) bool {
+	return c.Anycast != nil && o.Anycast != nil && len(c.Addresses) > 0 && c.VRRP.Key.Interface == o.VRRP.Key.Interface &&
+		slices.EqualFunc(c.Addresses, o.Addresses, func(a, b Address) bool { return a.Key() == b.Key() }) &&
+		slices.EqualFunc(c.Announce, o.Announce, func(a, b Announcement) bool {
+			return a.Speaker == b.Speaker && a.When == b.When && a.Route.Prefix == b.Route.Prefix
+		})
+}
+
+// renames reports whether the router goes on under another name.
+func (c *routerChange) renames() bool {
+	return c.old != nil && c.next != nil && c.old.Name != c.next.Name
 }

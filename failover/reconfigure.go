@@ -33,7 +33,7 @@ func (c *Core) reconfigure(now vrrp.Instant, cfg *Config, fx *Effects) {
 			o.cfg = ch.next
 			delete(old, ch.old)
 			routers[i] = o
-		case ch.keeps() && o.adopt(now, c, ch.next):
+		case ch.keeps() && !c.drainParts(o, &ch) && o.adopt(now, c, ch.next):
 			delete(old, ch.old)
 			routers[i] = o
 		default:
@@ -67,6 +67,12 @@ func (c *Core) reconfigure(now vrrp.Instant, cfg *Config, fx *Effects) {
 	}
 	c.settleGroups(now, fx)
 	c.tellAll(now, fx)
+}
+
+// drainParts reports whether a service cannot go on under another name, because one of the two is kept out of service: what a
+// person has said of a name is about that name.
+func (c *Core) drainParts(r *router, ch *routerChange) bool {
+	return r.cfg.Anycast != nil && ch.renames() && (r.drained != nil || c.drains[ch.next.Name] != nil)
 }
 
 // adopt gives a running router another configuration, if that can be done without disturbing it.
