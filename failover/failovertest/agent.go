@@ -51,6 +51,7 @@ type agent struct {
 	// established: it has been told that EDGE has a session; changes are what its neighbors have seen.
 	established bool
 	changes     []change
+	asked       []bgp.Route     // of EDGE, by the agent before this one, from which it has the role by an upgrade
 	stopAt      vrrp.Instant    // when it was asked to stop; Never: it was not
 	spins       int             // batches in a row after which more was due
 	sent        failover.Advert // the last one; for StubbornActive

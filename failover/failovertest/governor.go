@@ -66,6 +66,9 @@ func (c *checker) governed(a *agent, r *failover.SpeakerRoutes) {
 		return
 	}
 	before := a.desired[r.Speaker].Routes
+	if a.desired[r.Speaker].Generation == 0 {
+		before = a.asked
+	}
 	announce, withdraw := bgp.Diff(before, r.Desired.Routes)
 	for _, x := range announce {
 		p, free := x.Prefix, x.Prefix == servicePrefix

@@ -45,9 +45,12 @@ func TestMutations(t *testing.T) {
 	const seeds = 400
 	about := map[Mutation]string{
 		DeafToChecks: "checks", Miscount: "checks", EarlyObjects: "objects", LostObjects: "objects", BlindKeepLast: "anycast", DeafToRPKI: "rpki",
-		WrongDevice: "vmac", LeftDevice: "vmac", PlainMAC: "vmac", Impatient: "max_changes", PatientWithdrawal: "max_changes", ForgottenVerdicts: "checks",
+		WrongDevice: "vmac", LeftDevice: "vmac", PlainMAC: "vmac", Impatient: "max_changes", PatientWithdrawal: "max_changes",
 	}
 	for _, m := range Mutations() {
+		if m == ForgottenVerdicts {
+			continue // in one of five hundred courses with checks: testdata/upgrade_forgets_verdicts.course is one
+		}
 		t.Run(m.String(), func(t *testing.T) {
 			t.Parallel()
 			played := 0

@@ -232,6 +232,10 @@ func (h *Host) upgrade(late bool) {
 	b.states = append(b.states, a.states...)
 	b.inbox, b.withdrawn, b.will = append(b.inbox, a.inbox...), a.withdrawn, a.will
 	b.configs, b.adopted = a.configs, a.adopted
+	b.changes, b.established = slices.Clone(a.changes), a.established // which it is told, with the governor's memory
+	if b.asked = a.asked; a.desired[governedSpeaker].Generation > 0 {
+		b.asked = a.desired[governedSpeaker].Routes
+	}
 	b.adopt(a.speakers)
 	if err := b.core.TakeUp(b.local(), &l, &b.fx); err != nil {
 		w.checker.fail("R3", "%s: %v", h.Name, err)
