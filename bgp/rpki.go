@@ -19,6 +19,8 @@ type RPKIReport struct {
 	VRPs []VRP
 	// Settled: there is data, or every cache has been tried since the start and none has any: waiting longer is no use.
 	Settled bool
+	// Left is for how long the data counts from now on if it is not renewed; 0: there is none.
+	Left time.Duration
 }
 
 // Validate applies RFC 6811 to a route of ours; Unchecked where there is no data.
@@ -32,7 +34,7 @@ func (r *RPKIReport) Validate(p netip.Prefix, as uint32) (Validity, string) {
 	return ValidateOrigin(r.VRPs, p, as)
 }
 
-// Same reports whether two reports lead to the same decisions: everything but the status of the caches.
+// Same reports whether two reports lead to the same decisions: everything but the status of the caches and Left.
 func (r *RPKIReport) Same(o *RPKIReport) bool {
 	return r.Speaker == o.Speaker && r.Using == o.Using && r.Settled == o.Settled &&
 		slices.Equal(r.Scope, o.Scope) && slices.Equal(r.VRPs, o.VRPs)

@@ -30,6 +30,9 @@ func (c *Core) Expire(now vrrp.Instant, fx *Effects) {
 		}
 	}
 	c.settleGroups(now, fx) // its timers
+	if c.railsDue <= now {
+		c.expireOrigins(now, fx)
+	}
 	if c.renewAt <= now || c.stopAt <= now || c.railsDue <= now {
 		c.dirty = true
 	}

@@ -20,7 +20,7 @@ func (c *Core) describeRPKI(s *speaker) *RPKIStatus {
 	}
 	for _, p := range c.candidates(s) {
 		o := s.rails.origins[p]
-		why := o.why
+		why := o.words()
 		if why == "" {
 			why = "no RPKI cache has answered yet"
 		}
@@ -50,7 +50,7 @@ func (s *speaker) describeRails(st *RouteStatus) {
 		o := s.rails.origins[st.Prefix]
 		st.Origin = o.validity.String()
 		if o.validity == bgp.Invalid && st.Error == "" {
-			st.Warning = "RPKI: the origin is invalid, " + s.originEffect(st.Prefix) + ": " + o.why
+			st.Warning = "RPKI: the origin is invalid, " + s.originEffect(st.Prefix) + ": " + o.words()
 		}
 	}
 	if word := s.rails.holds(st.Prefix); word != "" && st.Wanted {

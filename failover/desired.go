@@ -35,6 +35,9 @@ func (c *Core) Flush(now vrrp.Instant, fx *Effects) {
 
 // flushRoutes asks a speaker for another set of routes if it should announce another one.
 func (c *Core) flushRoutes(now vrrp.Instant, s *speaker, fx *Effects) {
+	if len(s.rails.carried) > 0 {
+		c.railsDue = min(c.railsDue, s.rails.ends)
+	}
 	wanted, guarded := c.wantedRoutes(now, s)
 	routes, invalid := c.passOrigins(now, s, wanted)
 	if c.unfound(now, s, len(routes) < len(wanted)) || c.premature(now, s) {

@@ -29,6 +29,8 @@ type Legacy struct {
 	Governors []LegacyGovernor `json:",omitempty"`
 	// Verdicts are what is known of tracked things. Programs from before there were any leave them out.
 	Verdicts []LegacyVerdict `json:",omitempty"`
+	// Origins are what is known of the RPKI validity of own prefixes. Programs that know nothing of it ask anew.
+	Origins []LegacyOrigin `json:",omitempty"`
 	// Region is what is known of other sites; nil: the node knows none.
 	Region *LegacyRegion `json:",omitempty"`
 }
@@ -88,7 +90,10 @@ func (c *Core) HandoverBar() string {
 
 // Legacy returns that of this moment, after which nothing may be done any more. What it holds is the caller's.
 func (c *Core) Legacy(now vrrp.Instant) *Legacy {
-	l := &Legacy{At: now, LeaseEnds: c.leaseEnds, Groups: maps.Clone(c.groupsTold), Verdicts: c.legacyVerdicts(), Region: c.legacyRegion(), Governors: c.legacyGovernors(now)}
+	l := &Legacy{
+		At: now, LeaseEnds: c.leaseEnds, Groups: maps.Clone(c.groupsTold), Verdicts: c.legacyVerdicts(), Region: c.legacyRegion(),
+		Governors: c.legacyGovernors(now), Origins: c.legacyOrigins(),
+	}
 	for _, r := range c.routers {
 		if r.fsm.State() == vrrp.Initialize {
 			l.tell(r.cfg.heirKey(), r.told)
@@ -206,6 +211,7 @@ func (c *Core) TakeUp(now vrrp.Instant, l *Legacy, fx *Effects) error {
 	c.groupsTold = maps.Clone(l.Groups)
 	c.takeUpIdle(l)
 	c.takeUpGovernors(now, l)
+	c.takeUpOrigins(now, l, fx)
 	if l.Region != nil {
 		c.takeUpRegion(now, l.Region)
 	}
@@ -237,6 +243,11 @@ func (l *Legacy) check(now vrrp.Instant) error {
 	}
 	for i := range l.Governors {
 		if err := l.Governors[i].check(); err != nil {
+			return err
+		}
+	}
+	for i := range l.Origins {
+		if err := l.Origins[i].check(l.At); err != nil {
 			return err
 		}
 	}

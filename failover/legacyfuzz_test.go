@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"failoverd/failover"
@@ -64,6 +65,10 @@ func FuzzTakeUp(f *testing.F) {
 		}
 		return err != nil // one of them is not to be accepted
 	})
+	rpkiConfig := slices.IndexFunc(configs, func(text string) bool { return strings.Contains(text, " rpki ") })
+	if rpkiConfig < 0 {
+		f.Fatal("no configuration asks an RPKI cache")
+	}
 	for i, config := range configs {
 		f.Add(i, legacyOf(f, config))
 	}
@@ -72,6 +77,8 @@ func FuzzTakeUp(f *testing.F) {
 	f.Add(6, []byte(`{"At":9000000000,"Routers":null,"Idle":[{"Key":"eth0/4/1","Word":"FAULT","Since":1,"Why":"x","Fault":"x","Refused":60000000000,"Refusal":"x"}],"Governors":[`+
 		`{"Speaker":"EDGE","Asked":[{"Prefix":"198.51.100.0/24"}],"Heard":true,"History":[{"Prefix":"198.51.100.0/24","Changes":[5,5],"Withdrawals":[30000000000,5]}],`+
 		`"Held":[{"Prefix":"198.51.100.0/24","Left":900000000000,"Flaps":true}]},{"Speaker":"CORE","Asked":null}]}`))
+	f.Add(rpkiConfig, []byte(`{"At":9000000000,"Routers":null,"Origins":[{"Speaker":"EDGE","AS":64501,"Prefix":"198.51.100.0/24","Validity":3,"Why":"x","Learned":5,"Until":19000000000},`+
+		`{"Speaker":"EDGE","AS":64501,"Prefix":"203.0.113.0/24","Validity":1,"Learned":5,"Until":9223372036854775807}]}`))
 	f.Fuzz(func(t *testing.T, which int, text []byte) {
 		core, fx := atWork(t, configs[uint(which)%uint(len(configs))], true)
 		var l failover.Legacy

@@ -29,7 +29,10 @@ func (r *railed) upgrade(early bool) {
 		r.t.Fatal(err)
 	}
 	r.core.Await()
-	last := r.asked[len(r.asked)-1]
+	var last bgp.Desired // nothing: nobody has asked
+	if n := len(r.asked); n > 0 {
+		last = r.asked[n-1]
+	}
 	r.core.Step(r.now, failover.LinkChanged{Link: failover.LinkID{Interface: "eth0", Family: 4}, Open: true}, &r.fx)
 	r.core.Step(r.now, failover.InterfaceChanged{Interface: failover.Interface{
 		Name: "eth0", Index: 2, Up: up, Addresses: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/24")},

@@ -121,7 +121,7 @@ func (r *railed) rpki(vrps ...bgp.VRP) { r.rpkiFrom("cache:323", vrps...) }
 
 func (r *railed) rpkiFrom(cache string, vrps ...bgp.VRP) {
 	rep := bgp.RPKIReport{
-		Speaker: "EDGE", Using: cache, Settled: true, Scope: []netip.Prefix{service}, VRPs: vrps,
+		Speaker: "EDGE", Using: cache, Settled: true, Scope: []netip.Prefix{service}, VRPs: vrps, Left: 2 * time.Hour,
 		Caches: []bgp.CacheStatus{{Address: cache, State: "up", HasData: true}},
 	}
 	r.step(failover.RPKIReported{Report: rep})

@@ -21,9 +21,12 @@ type rails struct {
 	rpki    bgp.RPKIReport
 	told    map[string]*limiter     // when the trouble of a cache was told of last
 	origins map[netip.Prefix]origin // of every prefix that a router may announce, in any role
-	// refusals are the verdicts "invalid" from before the last reload that changed whom to ask. Each counts until a cache has
-	// said something about the prefix: no reload lets a refused route out.
-	refusals map[netip.Prefix]origin
+	// carried are verdicts of before a reload that changed whom to ask, of before an upgrade or of the life before. Each counts
+	// until a cache of now has said something about the prefix, or until its time is over. Of a reload only "invalid" is carried.
+	carried map[netip.Prefix]origin
+	ends    vrrp.Instant // when the next of carried is over
+	// learned is when the data of rpki was renewed last, until when it counts if that does not happen again; 0: there is none.
+	learned, until vrrp.Instant
 	// patience is when routes wait for the caches no longer; zero: there are no caches.
 	patience vrrp.Instant
 	governor bgp.Governor
@@ -35,51 +38,73 @@ type rails struct {
 type origin struct {
 	validity bgp.Validity
 	why      string
+	// before is what a verdict has outlived without an answer of a cache since ("the upgrade"); empty: it is by what a cache
+	// says now. Then learned and until are those of the data that it is by; until is vrrp.Never for one that outlives all.
+	before         string
+	learned, until vrrp.Instant
+}
+
+// words returns why the origin is what it is, and what there is to know about that.
+func (o *origin) words() string {
+	if o.before == "" {
+		return o.why
+	}
+	return o.why + "; that was before " + o.before + ", and no RPKI cache has answered since"
 }
 
 // adopt takes over another configuration; old is nil where there was none.
 func (r *rails) adopt(now vrrp.Instant, old, cfg *bgp.SpeakerConfig) {
 	switch {
 	case len(cfg.RPKICaches) == 0:
-		r.rpki, r.origins, r.refusals, r.told, r.patience = bgp.RPKIReport{}, nil, nil, nil, 0
+		*r = rails{governor: r.governor, held: r.held, before: r.before}
 		return
 	case old != nil && slices.Equal(old.RPKICaches, cfg.RPKICaches) && slices.Equal(old.Allow, cfg.Allow) && old.LocalAS == cfg.LocalAS:
 		return
 	}
 	r.patience = now.Add(originPatience)
 	if old == nil || old.LocalAS != cfg.LocalAS {
-		r.refusals = nil // they were about another origin
+		r.carry(nil) // they were about another origin
 		return
 	}
-	before := r.refusals
-	r.refusals = make(map[netip.Prefix]origin)
+	refusals := make(map[netip.Prefix]origin)
 	for p, o := range r.origins {
-		switch was, carried := before[p]; {
-		case carried:
-			r.refusals[p] = was
-		case o.validity == bgp.Invalid:
-			r.refusals[p] = origin{bgp.Invalid, o.why + "; that was before the reload, and no RPKI cache has answered since"}
+		if o.validity != bgp.Invalid {
+			continue
 		}
+		if o.before == "" {
+			o.before, o.learned = "the reload", r.learned
+		}
+		o.until = vrrp.Never
+		refusals[p] = o
 	}
+	r.carry(refusals)
 }
 
-// validate judges a prefix by what the caches say now. While none says anything, a refusal of before a reload stands.
-func (r *rails) validate(p netip.Prefix, as uint32) (o origin) {
+// validate judges a prefix by what the caches say now. While none says anything, what was carried over stands.
+func (r *rails) validate(now vrrp.Instant, p netip.Prefix, as uint32) (o origin) {
 	o.validity, o.why = r.rpki.Validate(p, as)
-	if was, refused := r.refusals[p]; refused && o.validity == bgp.Unchecked {
+	if was, carried := r.carried[p]; carried && o.validity == bgp.Unchecked && now < was.until {
 		return was
 	}
 	return o
 }
 
-// answered drops the refusals of before a reload that a cache of now has said something about since.
+// carry replaces what was carried over.
+func (r *rails) carry(origins map[netip.Prefix]origin) {
+	r.carried, r.ends = origins, vrrp.Never
+	for _, o := range origins {
+		r.ends = min(r.ends, o.until)
+	}
+}
+
+// answered drops what was carried over and a cache of now has said something about since.
 func (r *rails) answered(cfg *bgp.SpeakerConfig) {
 	if !slices.Contains(cfg.RPKICaches, r.rpki.Using) {
 		return // late news of a cache that a reload removed
 	}
-	for p := range r.refusals {
+	for p := range r.carried {
 		if v, _ := r.rpki.Validate(p, cfg.LocalAS); v != bgp.Unchecked {
-			delete(r.refusals, p)
+			delete(r.carried, p)
 		}
 	}
 }
@@ -90,6 +115,19 @@ func (r *rails) waits(now vrrp.Instant) bool {
 	return now < r.patience && (!r.rpki.Settled || r.rpki.Using != "")
 }
 
+// renew notes for how long the data of a report counts.
+func (r *rails) renew(now vrrp.Instant, rep *bgp.RPKIReport) {
+	if rep.Using == "" {
+		r.learned, r.until = 0, 0
+		return
+	}
+	until := now.Add(min(max(rep.Left, 0), longestVerdict))
+	if until > r.until.Add(time.Second) { // otherwise it is the same data, up to what the two clocks differ by
+		r.learned = now
+	}
+	r.until = until
+}
+
 // rpkiReported takes note of what the caches of a speaker say.
 func (c *Core) rpkiReported(now vrrp.Instant, rep *bgp.RPKIReport, fx *Effects) {
 	s := c.speakers[rep.Speaker]
@@ -98,6 +136,7 @@ func (c *Core) rpkiReported(now vrrp.Instant, rep *bgp.RPKIReport, fx *Effects) 
 	}
 	old := s.rails.rpki
 	s.rails.rpki = *rep
+	s.rails.renew(now, rep)
 	s.rails.answered(s.cfg)
 	for i := range rep.Caches {
 		s.cacheEvent(now, &rep.Caches[i], old.Caches, fx)
@@ -163,13 +202,13 @@ func (c *Core) judgeOrigins(now vrrp.Instant, s *speaker, fx *Effects) {
 	old := s.rails.origins
 	s.rails.origins = make(map[netip.Prefix]origin)
 	for _, p := range c.candidates(s) {
-		o := s.rails.validate(p, s.cfg.LocalAS)
+		o := s.rails.validate(now, p, s.cfg.LocalAS)
 		was, known := old[p]
 		s.rails.origins[p] = o
-		if was.validity == o.validity && (o.validity != bgp.Invalid || was.why == o.why) || !known && o.validity == bgp.Unchecked {
+		if was.validity == o.validity && (o.validity != bgp.Invalid || was.words() == o.words()) || !known && o.validity == bgp.Unchecked {
 			continue
 		}
-		reason := o.why
+		reason := o.words()
 		if e := s.originEffect(p); o.validity != bgp.Valid {
 			reason += "; " + e
 		}
@@ -234,7 +273,7 @@ func (c *Core) passOrigins(now vrrp.Instant, s *speaker, routes []bgp.Route) (pa
 		case s.keeps(r.Prefix):
 		case o.validity == bgp.Invalid && !s.cfg.RPKIWarn:
 			refused = errors.Join(refused, fmt.Errorf("speaker %s: %s: RPKI says that the origin is invalid, and rpki_invalid is refuse: %s",
-				s.cfg.Name, r.Prefix, o.why))
+				s.cfg.Name, r.Prefix, o.words()))
 			continue
 		case o.validity == bgp.Unchecked && waits:
 			c.railsDue = min(c.railsDue, s.rails.patience)

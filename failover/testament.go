@@ -23,6 +23,8 @@ type Testament struct {
 	// Guarded: a router serves by the authority of a site, or takes over from one. After a restart it has none before
 	// it has asked for it again, so it is not to resume (safety.md, S9).
 	Guarded bool
+	// Origins are for Recall in the next life, whatever becomes of the roles.
+	Origins []LegacyOrigin
 }
 
 // Heir is a router that has a role to hand on to the next life of the agent.
@@ -66,7 +68,7 @@ func (c *Core) Testament() Testament {
 		t.Signed = t.Signed || r.trailer != nil
 		c.queueAdverts(r, &a, &fx)
 	}
-	t.Adverts = fx.Adverts
+	t.Adverts, t.Origins = fx.Adverts, c.legacyOrigins()
 	return t
 }
 

@@ -307,7 +307,7 @@ func (c *Client) wait(now time.Time) time.Duration {
 
 // tell reports what is known, if it is news.
 func (c *Client) tell(report func(bgp.RPKIReport)) {
-	r := c.report()
+	r := c.report(time.Now())
 	if c.told && r.Same(&c.last) && slices.Equal(r.Caches, c.last.Caches) {
 		return
 	}
@@ -317,7 +317,7 @@ func (c *Client) tell(report func(bgp.RPKIReport)) {
 
 // report puts together what is known. The data of the first cache in order whose session is up counts; where none is, the
 // newest that has not expired (RFC 8210 section 10).
-func (c *Client) report() bgp.RPKIReport {
+func (c *Client) report(now time.Time) bgp.RPKIReport {
 	r := bgp.RPKIReport{Speaker: c.cfg.Speaker, Settled: true}
 	var use *cache
 	for _, k := range c.caches {
@@ -337,6 +337,7 @@ func (c *Client) report() bgp.RPKIReport {
 	if use != nil {
 		r.Using, r.Settled = use.address, true
 		r.VRPs, r.Scope, _ = use.session.Data()
+		r.Left = max(use.session.Status().Expires.Sub(now), 0)
 	}
 	return r
 }

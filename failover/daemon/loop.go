@@ -338,6 +338,9 @@ func (l *loop) step(in failover.Input) {
 	}
 	l.core.Step(now, in, &l.fx)
 	l.publishSoon(now)
+	if _, ok := in.(failover.RPKIReported); ok {
+		l.heirs.soon(now) // it may only say that the data counts for longer
+	}
 }
 
 // housekeeping renews what depends on the loop's life, and shows what it has done.

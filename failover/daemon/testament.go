@@ -2,7 +2,9 @@ package daemon
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -125,6 +127,13 @@ func (l *loop) will() (*supervisor.Will, failover.Testament) {
 		Build: l.agent.opts.Version, Boot: l.bootID, Config: cfg.Hash, Resume: !cfg.ResignOnCrash && !t.Guarded,
 		Interval: t.Interval,
 	}
+	if len(t.Origins) > 0 {
+		origins, err := json.Marshal(t.Origins)
+		if err != nil {
+			panic(fmt.Sprintf("encode what is known of origins: %v", err)) // no value of these types is refused
+		}
+		w.Origins = origins
+	}
 	for _, h := range t.Heirs {
 		w.Heirs = append(w.Heirs, supervisor.Heir(h))
 	}
@@ -148,6 +157,7 @@ func (l *loop) inherit() (roles bool) {
 	if link.Succession() == supervisor.Take {
 		return true // takeUp has done so
 	}
+	l.recall()
 	if link.Succession() == supervisor.Fresh {
 		if len(link.Kept()) > 0 {
 			_, err := l.readWill()
@@ -190,6 +200,24 @@ func (l *loop) inherit() (roles bool) {
 		l.heirs.sweepAt = now.Add(sweepAfter)
 	}
 	return l.core.Inheriting()
+}
+
+// recall goes on with what the life before has known of the RPKI validity of own prefixes, whatever becomes of its roles, and
+// whatever program and configuration it had: what they were is about the prefixes and not about those.
+func (l *loop) recall() {
+	w, _, err := l.heirs.link.Store().Will()
+	if err != nil || w.Boot != l.bootID || len(w.Origins) == 0 {
+		return // a will that cannot be read is told of where it would be followed
+	}
+	var origins []failover.LegacyOrigin
+	if err = json.Unmarshal(w.Origins, &origins); err == nil {
+		err = l.core.Recall(l.now(), origins, &l.fx)
+	}
+	if err != nil {
+		l.agent.log.Error("what the life before has known of RPKI is not taken over", "err", err)
+		return
+	}
+	l.agent.log.Info("RPKI validity of own prefixes taken over from the life before", "prefixes", len(origins))
 }
 
 // readWill reads the will of the life before, and refuses one that is not about this configuration.

@@ -150,6 +150,15 @@ func (c *Core) Inherit(now vrrp.Instant, heirs []failover.Heir, resume bool, die
 	c.end(nil, mark{})
 }
 
+// Recall is that of failover.Core.
+func (c *Core) Recall(now vrrp.Instant, origins []failover.LegacyOrigin, fx *failover.Effects) error {
+	c.call(now, callRecall, recall{origins})
+	m := markOf(fx)
+	err := c.Core.Recall(now, origins, fx)
+	c.end(fx, m)
+	return err
+}
+
 // Await is that of failover.Core.
 func (c *Core) Await() {
 	if c.tap == nil {

@@ -22,6 +22,7 @@ func FuzzReader(f *testing.F) {
 	f.Add([]byte(`{"failoverd_recording":1,"config":{"Routers":[{}]}}`), true)
 	f.Add([]byte(`{"failoverd_recording":1,"config":null,"secrets":["YQ=="]}`), true)
 	f.Add([]byte(`{"at":-9223372036854775808,"ops":[{"after":9223372036854775807,"call":"expire"},{"wall":1,"call":"inherit","with":{"Heirs":[{}]}}]}`), false)
+	f.Add([]byte(`{"at":9,"ops":[{"call":"recall","with":{"Origins":[{"Speaker":"EDGE","Prefix":"198.51.100.0/24","Validity":3,"Until":9223372036854775807},{}]}}]}`), false)
 	f.Fuzz(func(t *testing.T, text []byte, begin bool) {
 		if bytes.ContainsRune(text, '\n') || !json.Valid(text) {
 			return

@@ -80,6 +80,11 @@ type inheritance struct {
 	Died, Until vrrp.Instant
 }
 
+// recall holds the arguments of failover.Core.Recall.
+type recall struct {
+	Origins []failover.LegacyOrigin
+}
+
 // reconfigured names a configuration that came in a line of its own.
 type reconfigured struct{ Number int }
 

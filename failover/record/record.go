@@ -120,6 +120,7 @@ const (
 	callSnapshot  = "snapshot"
 	callTestament = "testament"
 	callInherit   = "inherit"
+	callRecall    = "recall"
 	callAwait     = "await"
 	callUnready   = "unready"
 	callTakeUp    = "take_up"

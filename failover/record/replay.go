@@ -148,6 +148,12 @@ func (p *Replay) call(at vrrp.Instant, o *op) (refused uint8, err error) {
 			return 0, err
 		}
 		p.core.Inherit(at, h.Heirs, h.Resume, h.Died, h.Until)
+	case callRecall:
+		var r recall
+		if err := decode(o.Call, o.With, &r); err != nil {
+			return 0, err
+		}
+		_ = p.core.Recall(at, r.Origins, &p.fx) // what was refused changes nothing, and is refused again
 	case callAwait:
 		p.core.Await()
 	case callUnready:

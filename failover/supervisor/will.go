@@ -19,6 +19,9 @@ type Will struct {
 	Interval time.Duration
 	Heirs    []Heir
 	Adverts  []Advert
+	// Origins is what the next life is to know in any case, whatever becomes of the roles, as two lives of the program understand
+	// it; empty: nothing.
+	Origins json.RawMessage `json:",omitempty"`
 	// Legacy is what a program that lives hands over to another one (an upgrade), as the two understand it; empty: nothing.
 	Legacy json.RawMessage `json:",omitempty"`
 }
