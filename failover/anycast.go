@@ -148,9 +148,8 @@ func (c *Core) serviceWaits(now vrrp.Instant, r *router) string {
 		return c.outOfService(r) + "; undrain ends that"
 	case r.fsm.State() == vrrp.Active && !r.addressesIn:
 		return "for the kernel to report the addresses in"
-	case r.fsm.State() == vrrp.Active && c.governed(r).IsValid():
-		p, word := c.governedBy(r)
-		return fmt.Sprintf("for %s, which holds %s back", word, p)
+	case c.railed(now, r) != "":
+		return c.railed(now, r)
 	case r.fsm.State() == vrrp.Active && r.last != "":
 		return c.waitsForOther(now, r)
 	case r.releasing:

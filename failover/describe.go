@@ -145,6 +145,8 @@ func (c *Core) waiting(now vrrp.Instant, r *router) string {
 			c.waitsFor(r), r.holdUntil.Sub(now).Seconds())
 	case r.fsm.State() == vrrp.Active && !r.addressesIn:
 		return "for the kernel to report the addresses in"
+	case c.railed(now, r) != "":
+		return c.railed(now, r)
 	case r.releasing:
 		return r.waitsToLetGo()
 	}

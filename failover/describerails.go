@@ -1,9 +1,11 @@
 package failover
 
 import (
+	"fmt"
 	"net/netip"
 
 	"failoverd/bgp"
+	"failoverd/vrrp"
 )
 
 // describeRPKI returns the origin validation of a speaker; nil: it has none.
@@ -61,4 +63,28 @@ func (s *speaker) describeRails(st *RouteStatus) {
 			st.Error = held
 		}
 	}
+}
+
+// railed says what an Active router waits for before it announces what it should, in words; empty: the rails keep nothing back.
+func (c *Core) railed(now vrrp.Instant, r *router) string {
+	if r.fsm.State() != vrrp.Active {
+		return ""
+	}
+	for i := range r.cfg.Announce {
+		a := &r.cfg.Announce[i]
+		p, s := a.Route.Prefix, c.speakers[a.Speaker]
+		if s == nil || len(s.cfg.RPKICaches) == 0 || !r.means(a) || s.keeps(p) {
+			continue
+		}
+		switch o := s.rails.origins[p]; {
+		case o.validity == bgp.Invalid && !s.cfg.RPKIWarn:
+			return fmt.Sprintf("for RPKI, by which the origin of %s is invalid (rpki_invalid refuse): %s", p, o.words())
+		case o.validity == bgp.Unchecked && s.rails.waits(now):
+			return fmt.Sprintf("for an RPKI cache to say whether the origin of %s is valid, at most %.1f s more", p, s.rails.patience.Sub(now).Seconds())
+		}
+	}
+	if p, word := c.governedBy(r); word != "" {
+		return fmt.Sprintf("for %s, which holds %s back", word, p)
+	}
+	return ""
 }

@@ -36,9 +36,15 @@ func TestBGP_RPKI_01_BeforeTheFirstAnnouncement(t *testing.T) {
 			if o := r.origin(); o.Validity != c.word || o.OriginAS != 64501 || !strings.Contains(o.Effect, c.effect) || !o.Wanted {
 				t.Errorf("status %+v", o)
 			}
+			if w := r.snapshot().Routers[0].Waiting; c.announce && w != "" {
+				t.Errorf("it waits %q, and announces", w)
+			}
 			if !c.announce {
 				r.wantTold(failover.EventRefused, ">", "RPKI says that the origin is invalid")
 				s := r.snapshot()
+				if w := s.Routers[0].Waiting; !strings.Contains(w, "for RPKI, by which the origin of 198.51.100.0/24 is invalid (rpki_invalid refuse): AS64501 is not authorized") {
+					t.Errorf("waiting %q", w)
+				}
 				if !strings.Contains(s.Routers[0].Routes[0].Error, "AS64501 is not authorized") && !strings.Contains(s.Routers[0].Routes[0].Error, "AS0") {
 					t.Errorf("route %+v", s.Routers[0].Routes[0])
 				}
@@ -47,6 +53,9 @@ func TestBGP_RPKI_01_BeforeTheFirstAnnouncement(t *testing.T) {
 				}
 				r.rpki(good) // it becomes valid
 				r.announces(true)
+				if w := r.snapshot().Routers[0].Waiting; w != "" {
+					t.Errorf("waiting %q", w)
+				}
 			}
 		})
 	}
@@ -72,6 +81,9 @@ func TestBGP_RPKI_01_WaitsAtTheStartOnly(t *testing.T) {
 	r := start()
 	r.pass(2900 * time.Millisecond)
 	r.announces(false)
+	if w := r.snapshot().Routers[0].Waiting; !strings.Contains(w, "for an RPKI cache to say whether the origin of 198.51.100.0/24 is valid, at most 0.1 s more") {
+		t.Errorf("waiting %q", w)
+	}
 	r.pass(200 * time.Millisecond)
 	r.announces(true)
 
@@ -313,4 +325,27 @@ func TestBGP_RPKI_ReloadLetsNothingOut(t *testing.T) {
 		r.pass(200 * time.Millisecond)
 		r.announces(true)
 	})
+}
+
+// An anycast service that is refused says so, too.
+func TestServiceWaitsForRails(t *testing.T) {
+	cfg := failovertest.MustParseConfig("speaker EDGE allow 198.51.100.0/24 rpki cache:323\n" +
+		"service S lo\n address 198.51.100.1/32 lo\n announce 198.51.100.0/24 EDGE")
+	core, err := failover.New(cfg, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &railed{t: t, core: core}
+	r.rpki(bad)
+	r.step(failover.InterfaceChanged{Interface: failover.Interface{Name: "lo", Index: 1, Up: true, Loopback: true}})
+	r.pass(time.Second)
+	r.announces(false)
+	if s := r.snapshot().Services[0]; s.State != "ANNOUNCED" || !strings.Contains(s.Waiting, "for RPKI, by which the origin of 198.51.100.0/24 is invalid") {
+		t.Errorf("%s, waiting %q", s.State, s.Waiting)
+	}
+	r.rpki(good)
+	r.announces(true)
+	if w := r.snapshot().Services[0].Waiting; w != "" {
+		t.Errorf("waiting %q", w)
+	}
 }
