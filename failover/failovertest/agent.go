@@ -46,8 +46,9 @@ type agent struct {
 	sound     bool               // what the speakers are to announce is right, and stays so until something happens
 	configs   []*failover.Config // all that were in force, the newest last
 	adopted   []vrrp.Instant     // when each of them was
-	invalid   bool               // the RPKI cache has told it that rpkiPrefix is
-	evidence  evidence           // what it has been told by the checks
+	// cache is what the RPKI cache has told it, before what the life before has known, client what its session knows.
+	cache, before, client cacheWord
+	evidence              evidence // what it has been told by the checks
 	// established: it has been told that EDGE has a session; changes are what its neighbors have seen.
 	established bool
 	changes     []change

@@ -120,9 +120,12 @@ func (a *agent) learns(in failover.Input) (deaf bool) {
 		deaf = e.known[i] && a.world.mutation == DeafToChecks
 		e.known[i], e.ok[i] = true, in.Report.OK
 	case failover.RPKIReported:
-		r := &in.Report
-		a.invalid = len(r.VRPs) > 0 && r.VRPs[0].AS != 64501
+		a.hearsCache(&in.Report)
 		return a.world.mutation == DeafToRPKI
+	case failover.Reconfigured:
+		if in.Config.Speaker(rpkiSpeaker) == nil {
+			a.cache, a.before = cacheWord{}, cacheWord{}
+		}
 	case failover.InterfaceChanged:
 		if in.Interface.Name == sideLink {
 			e.sideKnown, e.side = true, in.Interface.Up

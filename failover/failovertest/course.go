@@ -133,6 +133,7 @@ func init() {
 		"drain_service": {(*scenario).drainService, aWhile},
 
 		"origin_invalid": {(*scenario).originInvalid, aTrouble},
+		"cache_dies":     {(*scenario).cacheDies, aTrouble},
 
 		"device_deleted": {(*scenario).deviceDeleted, nil},
 		"device_fails":   {(*scenario).deviceFails, aWhile},

@@ -47,7 +47,7 @@ var extras = []extra{
 	},
 	{
 		name: "rpki", begin: (*Host).beginRPKI, heal: (*Host).validAgain,
-		faults: []string{"origin_invalid", "origin_invalid", "origin_invalid", "kill", "upgrade", "speaker_dies", "restart"},
+		faults: []string{"origin_invalid", "origin_invalid", "cache_dies", "cache_dies", "cache_dies", "kill", "upgrade", "speaker_dies", "restart"},
 	},
 }
 

@@ -45,6 +45,7 @@ const (
 	Impatient                     // nothing limits the changes of a prefix
 	PatientWithdrawal             // a withdrawal waits like any other change
 	ForgottenVerdicts             // an upgrade does not hand over what the checks have found
+	Oblivious                     // what was known of RPKI is not handed over
 
 	numMutations
 )
@@ -55,7 +56,7 @@ var mutationNames = [numMutations]string{
 	"beyond the list", "stubborn active", "usurper",
 	"edge-triggered removal", "no grace", "hasty promotion", "deaf to checks", "miscount",
 	"early objects", "blind keep_last", "deaf to RPKI", "lost objects",
-	"wrong device", "left device", "plain link-layer address", "impatient", "patient withdrawal", "forgotten verdicts",
+	"wrong device", "left device", "plain link-layer address", "impatient", "patient withdrawal", "forgotten verdicts", "oblivious",
 }
 
 // String returns the mutation in words.

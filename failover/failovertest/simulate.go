@@ -32,7 +32,7 @@ func play(c Course, m Mutation, trace io.Writer) *scenario {
 	for _, h := range w.Hosts {
 		w.After(w.upTo(2*s.interval), h.start)
 	}
-	w.supervised = slices.ContainsFunc(c.Faults, func(f Fault) bool { return f.Kind == "kill" })
+	w.supervised = slices.ContainsFunc(c.Faults, func(f Fault) bool { return f.Kind == "kill" || f.Kind == "cache_dies" && f.N%2 == 0 })
 	for i := range c.Faults {
 		w.Run(vrrp.Instant(c.Faults[i].At))
 		if w.checker.broken != "" {

@@ -45,7 +45,7 @@ func TestMutations(t *testing.T) {
 	const seeds = 400
 	about := map[Mutation]string{
 		DeafToChecks: "checks", Miscount: "checks", EarlyObjects: "objects", LostObjects: "objects", BlindKeepLast: "anycast", DeafToRPKI: "rpki",
-		WrongDevice: "vmac", LeftDevice: "vmac", PlainMAC: "vmac", Impatient: "max_changes", PatientWithdrawal: "max_changes",
+		WrongDevice: "vmac", LeftDevice: "vmac", PlainMAC: "vmac", Impatient: "max_changes", PatientWithdrawal: "max_changes", Oblivious: "rpki",
 	}
 	for _, m := range Mutations() {
 		if m == ForgottenVerdicts {

@@ -24,11 +24,15 @@ type lastWill struct {
 	text    string // the configuration
 	index   int    // of eth0
 	carried bool   // its advertisements have been sent
+	// cache is what the agent knew of RPKI then, offset what its clock showed more than the world's.
+	cache  cacheWord
+	offset time.Duration
 }
 
 // succession is what the supervisor has to see to after a death.
 type succession struct {
 	will     *lastWill // nil: there is nothing to take over
+	known    *lastWill // what it says of RPKI counts in any case; nil: there was none
 	resume   bool      // the next life may go on
 	died     vrrp.Instant
 	released vrrp.Instant // when the roles were given away; Never: they were not
@@ -50,7 +54,7 @@ func (a *agent) writeWill() {
 		case a.core.Inheriting():
 			a.writeWill() // until then that of the life before holds
 		default:
-			a.will = &lastWill{Testament: a.core.Testament(), text: a.text, index: a.host.Kernel.link("eth0").index}
+			a.will = &lastWill{Testament: a.core.Testament(), text: a.text, index: a.host.Kernel.link("eth0").index, cache: a.knows(), offset: a.offset}
 		}
 	})
 }
@@ -62,7 +66,7 @@ func (h *Host) kill(resign bool) {
 		return
 	}
 	w.log(h, "agent is killed")
-	e := &succession{will: a.will, died: a.alive, released: vrrp.Never, kept: a.speakers}
+	e := &succession{will: a.will, known: a.will, died: a.alive, released: vrrp.Never, kept: a.speakers}
 	if e.will != nil && len(e.will.Heirs) == 0 {
 		e.will = nil
 	}
@@ -133,6 +137,9 @@ func (h *Host) resign(e *succession) {
 func (a *agent) follow(e *succession) {
 	w := a.world
 	a.host.succession = nil
+	if e.known != nil {
+		a.recall(e.known.Origins, e.known.cache, e.known.offset)
+	}
 	if e.will == nil || e.will.text != a.text {
 		a.adopt(e.kept)
 		return
@@ -223,9 +230,13 @@ func (h *Host) upgrade(late bool) {
 	if err != nil {
 		panic(err)
 	}
-	if w.mutation == ForgottenVerdicts {
+	switch w.mutation {
+	case ForgottenVerdicts:
 		l.Verdicts = nil
+	case Oblivious:
+		l.Origins = nil
 	}
+	b.before = a.knows()
 	w.log(h, "upgrade, late results: %v", late)
 	w.checker.touch(h)
 	h.agent = b
