@@ -140,7 +140,11 @@ func (r *rig) measure(at time.Time, dead bool, revived time.Time) figures {
 type tally struct {
 	outage, owners, stale, route []time.Duration
 	open, kept                   bool
+	made, beyond                 int // repetitions, and those that were beyond a limit at first
 }
+
+// tooOften reports whether more than one repetition in ten was beyond a limit. A single one never is too often.
+func (y *tally) tooOften() bool { return y.beyond > 1 && 10*y.beyond > y.made }
 
 func (y *tally) add(f figures) {
 	y.outage, y.owners = append(y.outage, f.outage), append(y.owners, f.owners)
