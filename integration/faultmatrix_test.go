@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"bufio"
 	"flag"
 	"fmt"
 	"os"
@@ -43,19 +42,21 @@ var beyondCell = regexp.MustCompile(`^(\|[^|]+){5}\| \d+ of \d+ \|`)
 
 // TestFaultMatrixDocument: the document has the rows of the table, in its order, with their bounds.
 func TestFaultMatrixDocument(t *testing.T) {
-	f, err := os.Open(faultDocument)
+	text, err := os.ReadFile(faultDocument)
 	must(t, err)
-	defer f.Close()
 	var rows []string
-	for in := bufio.NewScanner(f); in.Scan(); {
-		if l := in.Text(); strings.HasPrefix(l, "| ") && !strings.HasPrefix(l, "| fault ") {
-			rows = append(rows, l)
+	for l := range strings.Lines(string(text)) {
+		if strings.HasPrefix(l, "| ") && !strings.HasPrefix(l, "| fault ") {
+			rows = append(rows, strings.TrimSuffix(l, "\n"))
 		}
 	}
 	if len(rows) != len(faultTable) {
 		t.Fatalf("%s has %d rows, want %d; write it with -write-fault-matrix", faultDocument, len(rows), len(faultTable))
 	}
 	for i := range faultTable {
+		if w := &faultTable[i]; w.back && !strings.Contains(string(text), "\n"+w.name+": a was back in time, ") {
+			t.Errorf("%s does not say how often a was back in time after %q", faultDocument, w.name)
+		}
 		first, last := faultTable[i].fixed()
 		if !strings.HasPrefix(rows[i], first) || !strings.HasSuffix(rows[i], last) || strings.Count(rows[i], "|") != 11 || !beyondCell.MatchString(rows[i]) {
 			t.Errorf("%s, row %d:\n%s\nwant: %s ... %s", faultDocument, i+1, rows[i], first, last)
@@ -72,7 +73,7 @@ func TestFaultTable(t *testing.T) {
 		for _, r := range faultRigs {
 			known = known || r.name == w.rig
 		}
-		if !known || seen[w.name] || w.limit.outage == 0 || w.limit.owners == 0 || w.dead && w.limit.stale == 0 || w.why == "" {
+		if !known || seen[w.name] || w.limit.outage == 0 || w.limit.owners == 0 || w.dead && w.limit.stale == 0 || w.why == "" || (w.limit == resumes) != w.back {
 			t.Errorf("row %q is not complete", w.name)
 		}
 		seen[w.name] = true
@@ -142,12 +143,23 @@ func TestFaultMatrix(t *testing.T) {
 	if len(all.ours) < len(faultTable) {
 		return // -run has named some
 	}
-	text := faultMarkdown(run, all.ours, all.theirs)
+	text := faultMarkdown(run+returns(all.ours), all.ours, all.theirs)
 	t.Log(text)
 	if *writeFaultMatrix {
 		must(t, os.MkdirAll("docs", 0o755))
 		must(t, os.WriteFile(faultDocument, []byte(text), 0o644))
 	}
+}
+
+// returns says in words how often a was back in time.
+func returns(ours map[string]*tally) (text string) {
+	for i := range faultTable {
+		if w := &faultTable[i]; w.back {
+			y := ours[w.name]
+			text += fmt.Sprintf("\n%s: a was back in time, and went on with its role, in %d of %d times.", w.name, y.back, len(y.outage))
+		}
+	}
+	return text
 }
 
 // rows makes rows in one rig, each n times. A row that leaves the rig unfit for others is the last.
@@ -164,8 +176,15 @@ func (s *results) rows(t *testing.T, kind rigKind, n int, wanted func(*faultRow)
 			}
 			r.t, r.lan.t, fit = t, t, false
 			y := s.of(r, w)
-			for y.made < n {
+			back := w.back && r.kind != theirRig
+			for y.made < n || back && y.tooRarely() && y.made < 2*n { // a busy machine may have been too slow for the first ones
 				r.play(w, y)
+			}
+			if back {
+				t.Logf("a was back in time in %d of %d times", y.back, len(y.outage))
+				if y.tooRarely() {
+					t.Errorf("a was back in time in %d of %d times, want half of them", y.back, len(y.outage))
+				}
 			}
 			if nightly() && y.tooOften() {
 				t.Errorf("%d of %d repetitions were beyond their limits, want at most one in ten", y.beyond, y.made)
@@ -201,6 +220,9 @@ func (r *rig) try(w *faultRow, y *tally) (wrong string) {
 		wrong = w.beyond(&f)
 		if w.check != nil {
 			w.check(r, at)
+		}
+		if w.back && r.resumed(at) {
+			y.back++
 		}
 	}
 	r.recover(w)

@@ -141,7 +141,11 @@ type tally struct {
 	outage, owners, stale, route []time.Duration
 	open, kept                   bool
 	made, beyond                 int // repetitions, and those that were beyond a limit at first
+	back                         int // times that a was back in time
 }
+
+// tooRarely reports whether a was back in time in less than half of the times.
+func (y *tally) tooRarely() bool { return 2*y.back < len(y.outage) }
 
 // tooOften reports whether more than one repetition in ten was beyond a limit. A single one never is too often.
 func (y *tally) tooOften() bool { return y.beyond > 1 && 10*y.beyond > y.made }

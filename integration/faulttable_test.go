@@ -2,7 +2,9 @@ package integration
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -10,7 +12,9 @@ import (
 	"time"
 
 	"failoverd/failover"
+	"failoverd/failover/status"
 	"failoverd/integration/lab"
+	"failoverd/vrrp"
 	"failoverd/vrrp/wire"
 )
 
@@ -30,6 +34,7 @@ type faultRow struct {
 	observe time.Duration // after that
 	restart bool          // nothing of a is left that would come back
 
+	back  bool // a is back in time: in half of the repetitions at least it goes on with its role
 	dead  bool // a has no agent that runs, until another one does or it is mended
 	limit figures
 	check func(r *rig, at time.Time)
@@ -61,7 +66,7 @@ func during(d time.Duration, f figures) figures {
 // faultTable is the fault matrix. All faults are a's, the router that is preferred.
 var faultTable = []faultRow{
 	{
-		name: "SIGKILL of the agent", rig: "processes", theirs: true, fresh: true, dead: true,
+		name: "SIGKILL of the agent", rig: "processes", theirs: true, fresh: true, dead: true, back: true,
 		do: func(r *rig) { r.signal(syscall.SIGKILL) }, observe: 2500 * time.Millisecond, limit: resumes,
 		why: "none if it is back in time; otherwise the will goes out two intervals after the last sign of life, and Skew_Time passes",
 	},
@@ -76,7 +81,7 @@ var faultTable = []faultRow{
 		why: "it has no authority before it has asked for it, so the will goes out at once, and Skew_Time passes",
 	},
 	{
-		name: "panic in the agent", rig: "injected", theirs: true, instead: func(r *rig) { r.signal(syscall.SIGSEGV) }, fresh: true, dead: true,
+		name: "panic in the agent", rig: "injected", theirs: true, instead: func(r *rig) { r.signal(syscall.SIGSEGV) }, fresh: true, dead: true, back: true,
 		do: func(r *rig) { r.tell("panic") }, observe: 2500 * time.Millisecond, limit: resumes, why: "as SIGKILL of the agent",
 	},
 	{
@@ -181,6 +186,39 @@ func killOnce(r *rig) {
 	r.signal(syscall.SIGKILL)
 	waitFor(r.t, 5*time.Second, "another life of a", r.another)
 	r.settle(10 * time.Second)
+}
+
+// resumed reports whether a was back in time: another life of it has gone on with the role. Otherwise it has the role as one that
+// preempts. Either is in the event log.
+func (r *rig) resumed(at time.Time) (back bool) {
+	r.t.Helper()
+	waitFor(r.t, 15*time.Second, "another life of a to have the role", func() bool {
+		for _, e := range r.transitions(at) {
+			if e.PID != r.pid && e.To == "MASTER" {
+				back = e.Reason == vrrp.CauseRestart.String()
+				return true
+			}
+		}
+		return false
+	})
+	return back
+}
+
+// transitions returns those that a's event log has since a moment, in order.
+func (r *rig) transitions(since time.Time) (list []status.Event) {
+	r.t.Helper()
+	log, err := os.ReadFile(filepath.Join(r.alive.dir, "events.jsonl"))
+	must(r.t, err)
+	for line := range strings.Lines(string(log)) {
+		var e status.Event
+		if json.Unmarshal([]byte(line), &e) != nil || e.Kind != "transition" {
+			continue
+		}
+		if when, err := time.Parse(status.EventTime, e.Time); err == nil && when.After(since) {
+			list = append(list, e)
+		}
+	}
+	return list
 }
 
 // resigned: b has taken the role, because a's priority was 0, and a has taken it back when the witness had acknowledged it.
