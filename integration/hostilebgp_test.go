@@ -1,15 +1,21 @@
 package integration
 
 import (
+	"context"
 	octets "encoding/binary"
+	"encoding/json"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"failoverd/failover/status"
+	"failoverd/integration/lab"
 )
 
 // evilPeer is a BGP neighbor, AS 64500, made of octets: well-behaved until it is told otherwise.
@@ -157,7 +163,7 @@ func flood(total int) (all []byte) {
 type hostileAct struct {
 	name   string
 	do     func() // returns when the hostile act is over
-	reason string // in events or log
+	reason string // in status, while it lasts, and in the events
 	within time.Duration
 }
 
@@ -201,7 +207,7 @@ func TestHostileBGPPeer(t *testing.T) {
 				return s != nil && strings.Contains(s.Speakers[0].Neighbors[0].LastError, "no OPEN from the neighbor")
 			})
 			evil.behave(nil)
-		}, "", 3 * time.Second}, // a pause of a second, and up to two until gobgp connects
+		}, "no OPEN from the neighbor", 3 * time.Second}, // a pause of a second, and up to two until gobgp connects
 		{"notification storm", func() {
 			evil.behave(func() []byte { return bgpMessage(3, 6, 7) })
 			evil.send(bgpMessage(3, 6, 7))
@@ -232,16 +238,57 @@ func newHostileLab(t *testing.T) *hostileLab {
 	return n
 }
 
+// heard collects what status says is wrong with the speaker and its session, each reason once, from now until the end of what it
+// returns.
+func (n *hostileLab) heard() (end func() []string) {
+	ctx, cancel := context.WithCancel(n.t.Context())
+	said := make(chan []string, 1)
+	go func() {
+		var list []string
+		for ctx.Err() == nil {
+			if s := n.agent.status(); s != nil && len(s.Speakers) == 1 && len(s.Speakers[0].Neighbors) == 1 {
+				for _, text := range []string{s.Speakers[0].Error, s.Speakers[0].Neighbors[0].LastError} {
+					if text != "" && !slices.Contains(list, text) {
+						list = append(list, text)
+					}
+				}
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		said <- list
+	}()
+	return func() []string {
+		cancel()
+		return <-said
+	}
+}
+
+// told returns the reasons in the events of the speaker and its session since a moment.
+func (n *hostileLab) told(since time.Time) (reasons []string) {
+	log, err := os.ReadFile(filepath.Join(n.agent.dir, "events.jsonl"))
+	must(n.t, err)
+	for line := range strings.Lines(string(log)) {
+		var e status.Event
+		if json.Unmarshal([]byte(line), &e) != nil || e.Kind != "speaker" && e.Kind != "session" {
+			continue
+		}
+		if when, err := time.Parse(status.EventTime, e.Time); err == nil && when.After(since) {
+			reasons = append(reasons, e.Kind+" "+e.To+": "+e.Reason)
+		}
+	}
+	return reasons
+}
+
 // endure lets the neighbor do things. Whatever it does to the speaker, VRRP does not miss an advertisement, the agent's memory
 // does not move, that of the speaker stays under its limit, session and route are back within three seconds of the end of it,
-// and the reason is in the events or the log.
+// and the reason is in the status, until then, and in the events.
 func (n *hostileLab) endure(acts []hostileAct) {
 	t, a, evil, before := n.t, n.agent, n.evil, n.before
 	t.Helper()
 	begin := time.Now()
 	var highest uint64
 	for _, act := range acts {
-		start := time.Now()
+		start, heard := time.Now(), n.heard()
 		act.do()
 		over := time.Now()
 		var at time.Time
@@ -252,11 +299,16 @@ func (n *hostileLab) endure(acts []hostileAct) {
 		s := a.status()
 		highest = max(highest, s.Speakers[0].ResidentBytes)
 		t.Logf("%s: announced again %v after its end; speaker %d MB, restarted %d times", act.name, max(at.Sub(over), 0), s.Speakers[0].ResidentBytes>>20, s.Speakers[0].Restarts)
-		// Events tell of the same speaker's trouble once in a while only; the log has every death.
-		waitFor(t, 3*time.Second, "an event or a line of the log with "+act.reason, func() bool {
-			out, err := os.ReadFile(filepath.Join(a.dir, "events.jsonl"))
-			return err == nil && strings.Contains(string(out)+logOf(t, a.proc), act.reason)
-		})
+		if said := heard(); !strings.Contains(strings.Join(said, "\n"), act.reason) {
+			t.Errorf("%s: status did not say %q, but %q", act.name, act.reason, said)
+		}
+		var told []string
+		if lab.WaitFor(t.Context(), 3*time.Second, "an event with the reason", func() bool {
+			told = n.told(start)
+			return strings.Contains(strings.Join(told, "\n"), act.reason)
+		}) != nil {
+			t.Errorf("%s: no event says %q, but %q", act.name, act.reason, told)
+		}
 		a.waitSession(5 * time.Second)
 		time.Sleep(500 * time.Millisecond)
 	}
