@@ -32,8 +32,8 @@ type Report struct {
 	// Generation is that of the last Desired that Announced reflects.
 	Generation uint64
 	Restarts   uint64 // how often the backend was started again
-	// Resident is the memory of the backend's process, in octets, as of a moment ago, and MemoryLimit what its garbage
-	// collector is told to stay under; 0: not known.
+	// Resident is the memory of the backend's process, in octets, as of a moment ago, and MemoryLimit from where on the
+	// neighbor that sends most loses its session; beyond twice as much the process ends. 0: not known.
 	Resident, MemoryLimit uint64
 	// Version is that of the program that the backend's process runs; empty: not known, as with gobgpd.
 	Version string

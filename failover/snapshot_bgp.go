@@ -36,8 +36,8 @@ type SpeakerStatus struct {
 	// Version is that of the program that the embedded speaker's process runs: after an upgrade, the agent is another one.
 	// Empty: not known, as with gobgpd.
 	Version string `json:"version,omitempty"`
-	// ResidentBytes is what the embedded speaker's process has in memory, and MemoryLimit from where on it works hard to
-	// need less; 0: not known, as with gobgpd.
+	// ResidentBytes is what the embedded speaker's process has in memory, and MemoryLimit from where on the neighbor that
+	// sends most loses its session; beyond twice as much the process ends. 0: not known, as with gobgpd.
 	ResidentBytes uint64               `json:"resident_bytes,omitempty"`
 	MemoryLimit   uint64               `json:"memory_limit_bytes,omitempty"`
 	Neighbors     []bgp.NeighborStatus `json:"neighbors"`

@@ -72,12 +72,14 @@ func (s *session) readNeighbors() error {
 		}
 		s.follows(peers, now)
 	}
+	there := make(map[*neighbor]bool, len(answers))
 	for _, a := range answers {
 		p := a.GetPeer()
 		n := find(s.neighbors, p.GetConf().GetNeighborAddress())
 		if n == nil {
 			continue
 		}
+		there[n] = true
 		if !n.kickAt.IsZero() {
 			continue
 		}
@@ -109,8 +111,35 @@ func (s *session) readNeighbors() error {
 			n.blame, n.status.LastError = why, why
 		}
 	}
+	if err := s.dropMissing(there, now); err != nil {
+		return err
+	}
 	if s.connected {
 		s.tell(false)
+	}
+	return nil
+}
+
+// dropMissing plans when to add the neighbors again that a server of ours has thrown out by itself, because of its memory.
+func (s *session) dropMissing(there map[*neighbor]bool, now time.Time) error {
+	if !s.ours {
+		return nil
+	}
+	for i := range s.neighbors {
+		n := &s.neighbors[i]
+		if there[n] || !n.kickAt.IsZero() || n.status.State == bgp.Unknown { // unknown: not seen in it yet
+			continue
+		}
+		was := n.status.State
+		n.observe(bgp.Idle, 0, now)
+		if err := s.follow(n, was, now); err != nil {
+			return err
+		}
+		if n.kickAt.IsZero() {
+			if err := s.drop(n, now); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

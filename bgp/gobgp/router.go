@@ -41,6 +41,12 @@ func WithdrawAll(s Server) error {
 // StopServer ends every session of s with CEASE (RFC 4486). It may block for as long as the server is busy.
 func StopServer(s Server) error { return s.StopBgp(context.Background(), &api.StopBgpRequest{}) }
 
+// DropPeer takes a neighbor out of s, with all that it has sent and s has not worked through yet. It may block for as long as
+// the server is busy.
+func DropPeer(s Server, peer netip.Addr) error {
+	return s.DeletePeer(context.Background(), &api.DeletePeerRequest{Address: peer.String()})
+}
+
 // HoldTimes returns the negotiated hold time of every neighbor of s with an established session, by address without a
 // zone. It may block for as long as the server is busy.
 func HoldTimes(s Server) (map[netip.Addr]time.Duration, error) {

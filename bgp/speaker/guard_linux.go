@@ -156,6 +156,7 @@ func cut(s guarded) error {
 type connection struct {
 	fd            int
 	local, remote netip.Addr // link-local ones without a zone
+	zone          uint32     // of a link-local remote: the index of the interface
 }
 
 // connections looks for the TCP connections among the descriptors of this process: gobgp keeps them to itself.
@@ -176,7 +177,7 @@ func connections() ([]connection, error) {
 		local, err1 := unix.Getsockname(fd)
 		remote, err2 := unix.Getpeername(fd)
 		if err1 == nil && err2 == nil { // a listener has no peer
-			all = append(all, connection{fd, addrOf(local), addrOf(remote)})
+			all = append(all, connection{fd, addrOf(local), addrOf(remote), zoneOf(remote)})
 		}
 	}
 	return all, nil
@@ -191,6 +192,13 @@ func addrOf(s unix.Sockaddr) netip.Addr {
 	default:
 		return netip.Addr{}
 	}
+}
+
+func zoneOf(s unix.Sockaddr) uint32 {
+	if s, ok := s.(*unix.SockaddrInet6); ok {
+		return s.ZoneId
+	}
+	return 0
 }
 
 // linkBetween is the interface whose subnet both addresses are in; "": the neighbor is not on a link of ours, or inside

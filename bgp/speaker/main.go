@@ -41,14 +41,8 @@ import (
 	"failoverd/bgp/gobgp"
 )
 
-const (
-	// memoryLimit makes the garbage collector work harder before a neighbor's routes, refused but kept by gobgp,
-	// become a problem for the machine.
-	memoryLimit = 128 << 20
-	gcPercent   = 50
-	// stopWithin bounds the CEASE at the end; the sessions end with the process in any case.
-	stopWithin = time.Second
-)
+// stopWithin bounds the CEASE at the end; the sessions end with the process in any case.
+const stopWithin = time.Second
 
 // Options are what the speaker process is told by its parent.
 type Options struct {
@@ -108,7 +102,7 @@ func (o *Options) arguments(leaseFD int) []string {
 // With a lease, Main ignores SIGINT, SIGTERM and SIGHUP, which terminals and service managers send to whole groups:
 // when this process ends is the parent's decision alone. It must not share its process with anything else.
 func Main(ctx context.Context, o Options) error {
-	tuneMemory()
+	k := tuneMemory()
 	syscall.Umask(0o077)
 	if o.Lease != nil {
 		signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
@@ -122,17 +116,19 @@ func Main(ctx context.Context, o Options) error {
 		o.Log = slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	fatal := make(chan error, 1)
-	logger := newLogger(o.Log, func(err error) {
+	fail := func(err error) {
 		select {
 		case fatal <- err:
 		default:
 		}
-	})
+	}
+	logger := newLogger(o.Log, fail)
+	k.log, k.fatal = logger, fail
 	gate := gobgp.NewGate((&railsReader{file: o.Rails}).read)
 	l := newLease(o.LeaseTime)
 	l.withdrew = gate.Withdrawn
 	calls := listenCalls(&o) // before gRPC: who has its answer knows whether there are calls
-	unary := []grpc.UnaryServerInterceptor{l.unary, gatedUnary(gate)}
+	unary := []grpc.UnaryServerInterceptor{l.unary, gatedUnary(gate), k.unary}
 	s := server.NewBgpServer(
 		server.LoggerOption(logger),
 		server.GrpcListenAddress("unix://"+o.Socket),
@@ -155,7 +151,9 @@ func Main(ctx context.Context, o Options) error {
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
 	go func() { lapsed <- l.watch(watching, s, o.Log) }()
+	k.server = s
 	go newGuard(s, logger).run(watching)
+	go k.run(watching)
 	select {
 	case err := <-fatal:
 		return err
@@ -171,13 +169,13 @@ func Main(ctx context.Context, o Options) error {
 }
 
 // tuneMemory sets limits that fit a speaker that originates a few routes, unless the environment says otherwise.
-func tuneMemory() {
+func tuneMemory() *keeper {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(memoryLimit)
-	}
+	k := &keeper{tune: os.Getenv("GOMEMLIMIT") == ""}
+	k.collect()
+	return k
 }
 
 // bounded runs f, which may block for as long as gobgp's event loop is busy, and gives up waiting after d.

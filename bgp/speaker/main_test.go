@@ -13,12 +13,16 @@ import (
 
 // TestMain makes the test binary a speaker process when it is started as one, or an agent that is going to be killed.
 func TestMain(m *testing.M) {
+	memoryScale = raceFactor
 	if len(os.Args) > 1 {
 		switch os.Args[1] {
 		case "speaker":
 			os.Exit(speakerProcess(nil))
 		case "speaker-without-calls":
 			os.Exit(speakerProcess(takeCallSocket))
+		case "speaker-with-little-memory":
+			memoryScale = 0.05
+			os.Exit(speakerProcess(nil))
 		case "agent":
 			os.Exit(agentProcess())
 		}

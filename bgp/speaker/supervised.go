@@ -105,6 +105,7 @@ type Supervised struct {
 	mu    sync.Mutex
 	birth time.Time // of the newest process
 	runs  string    // its version
+	most  int       // neighbors that it had at most: its limit on memory
 	death string    // how the last process ended, until there is a connection again
 }
 
@@ -219,11 +220,12 @@ func (s *Supervised) Run(ctx context.Context, report func(bgp.Report)) error {
 // amend adds to a report what only the supervisor knows.
 func (s *Supervised) amend(r *bgp.Report) {
 	r.Restarts = s.restarts.Load()
-	if pid := s.PID(); pid != 0 {
-		r.Resident, r.MemoryLimit = resident(pid), memoryLimit
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.most = max(s.most, len(r.Neighbors))
+	if pid := s.PID(); pid != 0 {
+		r.Resident, r.MemoryLimit = resident(pid), memoryLimit(s.most)
+	}
 	r.Version = s.runs
 	switch alive := s.pid.Load() != 0; {
 	case r.Connected && alive:
@@ -271,5 +273,5 @@ func (s *Supervised) setDeath(text string) {
 func (s *Supervised) setBirth(at time.Time, version string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.birth, s.runs = at, version
+	s.birth, s.runs, s.most = at, version, 0
 }

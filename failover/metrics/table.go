@@ -128,7 +128,7 @@ var (
 	speakerConnected = gauge("failoverd_bgp_speaker_connected", "1 while the speaker answers.", "speaker")
 	speakerRestarts  = counter("failoverd_bgp_speaker_restarts_total", "How often its process was started again.", "speaker")
 	speakerMemory    = gauge("failoverd_bgp_speaker_resident_memory_bytes", "Memory of its process.", "speaker")
-	speakerLimit     = gauge("failoverd_bgp_speaker_memory_limit_bytes", "From where on it works hard to need less.", "speaker")
+	speakerLimit     = gauge("failoverd_bgp_speaker_memory_limit_bytes", "From where on the neighbor that sends most loses its session.", "speaker")
 	speakerAnnounced = gauge("failoverd_bgp_speaker_announced_routes", "Routes of ours in its table.", "speaker")
 	speakerHeld      = gauge("failoverd_bgp_speaker_held_changes", "Changes that max_changes holds back.", "speaker")
 	sessionUp        = gauge("failoverd_bgp_session_up", "1 while the session is established.", "speaker", "neighbor")

@@ -47,7 +47,7 @@ func speakerRow(s *failover.SpeakerStatus, version string) row {
 		r.notes = append(r.notes, note{plain, clean(s.Backend)})
 	}
 	if s.MemoryLimit > 0 && s.ResidentBytes > s.MemoryLimit/2 {
-		r.notes = append(r.notes, note{yellow, fmt.Sprintf("memory: %d MB, held down from %d MB on: a neighbor sends a lot", s.ResidentBytes>>20, s.MemoryLimit>>20)})
+		r.notes = append(r.notes, note{yellow, fmt.Sprintf("memory: %d MB; from %d MB on the neighbor that sends most loses its session", s.ResidentBytes>>20, s.MemoryLimit>>20)})
 	}
 	if s.Error != "" {
 		r.notes = append(r.notes, note{red, "error: " + s.Error})
