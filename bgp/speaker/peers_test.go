@@ -4,11 +4,14 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"failoverd/bgp"
 )
@@ -159,14 +162,16 @@ func TestBGP_SEC_01_GTSM_BGP_SEC_02_MD5_AndOtherSessions(t *testing.T) {
 		l.addr("us", "d0", "10.96."+net+".1/24")
 		l.addr("bird", "d0", "10.96."+net+".2/24")
 	}
-	l.addr("us", "d0", "fe80::a/64")
-	l.addr("bird", "d0", "fe80::b/64")
+	l.addr("us", "d0", "fe80::a/64", "2001:db8:3::1/64", "2001:db8:4::1/64")
+	l.addr("bird", "d0", "fe80::b/64", "2001:db8:3::2/64", "2001:db8:4::2/64")
 	bird := l.bird("bird", birdCommon+`
 protocol bgp md5right from upstream { local 10.96.1.2 as 64500; neighbor 10.96.1.1 as 64501; password "secret"; }
 protocol bgp md5wrong from upstream { local 10.96.2.2 as 64500; neighbor 10.96.2.1 as 64501; password "other"; }
 protocol bgp gtsm from upstream { local 10.96.3.2 as 64500; neighbor 10.96.3.1 as 64501; ttl security on; }
 # TTL security at our end only: BIRD's listener answers the SYN with 255, its OPEN comes with 1.
 protocol bgp gtsmone from upstream { local 10.96.4.2 as 64500; neighbor 10.96.4.1 as 64501; passive; }
+protocol bgp gtsm6 from upstream { local 2001:db8:3::2 as 64500; neighbor 2001:db8:3::1 as 64501; ttl security on; }
+protocol bgp gtsmone6 from upstream { local 2001:db8:4::2 as 64500; neighbor 2001:db8:4::1 as 64501; passive; }
 protocol bgp inside from upstream { local 10.96.5.2 as 64501; neighbor 10.96.5.1 as 64501; }
 protocol bgp wrongas from upstream { local 10.96.6.2 as 64999; neighbor 10.96.6.1 as 64501; }
 protocol bgp refusing from upstream { local 10.96.7.2 as 64500; neighbor 10.96.7.1 as 64998; }
@@ -186,6 +191,8 @@ protocol bgp far from upstream { local 10.97.2.2 as 64500; neighbor 10.97.1.1 as
 		to("10.96.2.2", 64500, func(n *bgp.Neighbor) { n.Password = "secret" }),
 		to("10.96.3.2", 64500, func(n *bgp.Neighbor) { n.TTLSecurity = 1 }),
 		to("10.96.4.2", 64500, func(n *bgp.Neighbor) { n.TTLSecurity = 1 }),
+		to("2001:db8:3::2", 64500, func(n *bgp.Neighbor) { n.TTLSecurity = 1 }),
+		to("2001:db8:4::2", 64500, func(n *bgp.Neighbor) { n.TTLSecurity = 1 }),
 		to("10.96.5.2", 64501, nil),
 		to("10.96.6.2", 64500, nil),
 		to("10.96.7.2", 64500, nil),
@@ -196,7 +203,7 @@ protocol bgp far from upstream { local 10.97.2.2 as 64500; neighbor 10.97.1.1 as
 	a := startAgent(t, cfg, l.enter("us"))
 	a.set(route4(func(r *bgp.Route) { r.LocalPref = ptr(300); r.MED = ptr(5) }), bgp.Route{Prefix: service6})
 
-	up := map[string]bool{"fe80::b%d0": true, "10.96.1.2": true, "10.96.3.2": true, "10.96.5.2": true, "10.97.2.2": true}
+	up := map[string]bool{"fe80::b%d0": true, "10.96.1.2": true, "10.96.3.2": true, "2001:db8:3::2": true, "10.96.5.2": true, "10.97.2.2": true}
 	a.until(sessionUp, "the good sessions", func(r bgp.Report) bool {
 		for _, n := range r.Neighbors {
 			if up[n.Address.String()] && n.State != bgp.Established {
@@ -214,14 +221,16 @@ protocol bgp far from upstream { local 10.97.2.2 as 64500; neighbor 10.97.1.1 as
 	// Over several hops, the next hop is our side of that session.
 	l.seen(prompt, bird, "show route all protocol far", "BGP.next_hop: 10.97.1.1")
 
+	l.seen(prompt, bird, "show route all protocol gtsm6", "2001:db8:100::/48", "via 2001:db8:3::1 on d0")
 	l.seen(prompt, bird, "show route all protocol linklocal", "2001:db8:100::/48", "via fe80::a on d0")
 
 	reasons := map[string]string{
-		"10.96.2.2":  "no answer from 10.96.2.2 port 179: timeout (unreachable, or the password differs",
-		"10.96.4.2":  "connected, but no OPEN from the neighbor",
-		"10.96.6.2":  "2/2 (OPEN Message Error, Bad Peer AS): as number mismatch expected 64500, received 64999",
-		"10.96.7.2":  "the neighbor refused our OPEN",
-		"10.96.99.2": "cannot connect to 10.96.99.2 port 179: network is unreachable",
+		"10.96.2.2":     "no answer from 10.96.2.2 port 179: timeout (unreachable, or the password differs",
+		"10.96.4.2":     "connected, but no OPEN from the neighbor",
+		"2001:db8:4::2": "connected, but no OPEN from the neighbor",
+		"10.96.6.2":     "2/2 (OPEN Message Error, Bad Peer AS): as number mismatch expected 64500, received 64999",
+		"10.96.7.2":     "the neighbor refused our OPEN",
+		"10.96.99.2":    "cannot connect to 10.96.99.2 port 179: network is unreachable",
 	}
 	a.until(sessionUp, "the reasons", func(r bgp.Report) bool {
 		for _, n := range r.Neighbors {
@@ -242,9 +251,26 @@ protocol bgp far from upstream { local 10.97.2.2 as 64500; neighbor 10.97.1.1 as
 		"ip.src == 10.96.1.1 && tcp.len > 0 && !tcp.options.md5",
 		"ip.src == 10.96.1.1 && tcp.options.md5",
 		"ip.src == 10.96.2.1 && tcp.flags.syn == 1 && tcp.options.md5",
+		"ipv6.src == 2001:db8:3::1 && tcp.flags.reset == 0 && ipv6.hlim != 255",
+		"ipv6.src == 2001:db8:3::1 && tcp && ipv6.hlim == 255",
+		"ipv6.src == 2001:db8:4::2 && tcp.len > 0 && ipv6.hlim < 255", // BIRD's OPEN, which the kernel is to drop
 	)
 	if counts[0] != 0 || counts[1] == 0 {
 		t.Errorf("BGP-SEC-01: %d packets with another TTL than 255, %d with", counts[0], counts[1])
+	}
+	if counts[5] != 0 || counts[6] == 0 || counts[7] == 0 {
+		t.Errorf("BGP-SEC-01, IPv6: %d packets with another hop limit than 255, %d with; %d from too far", counts[5], counts[6], counts[7])
+	}
+	if dropped := l.in("us", "nstat", "-az", "TcpExtTCPMinTTLDrop"); strings.Contains(dropped, "TcpExtTCPMinTTLDrop             0 ") {
+		t.Errorf("BGP-SEC-01: the kernel counted no packet from too far:\n%s", dropped)
+	}
+	for _, o := range []struct{ level, name, want int }{
+		{unix.IPPROTO_IP, unix.IP_MINTTL, 255},
+		{unix.IPPROTO_IPV6, unix.IPV6_MINHOPCOUNT, 255},
+	} {
+		if !slices.Contains(tcpOptions(t, a.s.PID(), o.level, o.name), o.want) {
+			t.Errorf("BGP-SEC-01: no connection has option %d of level %d at %d", o.name, o.level, o.want)
+		}
 	}
 	if counts[2] != 0 || counts[3] == 0 || counts[4] == 0 {
 		t.Errorf("BGP-SEC-02: %d unsigned segments, %d signed, %d signed attempts with the wrong key", counts[2], counts[3], counts[4])

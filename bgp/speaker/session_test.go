@@ -1,6 +1,7 @@
 package speaker
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -92,7 +93,13 @@ func TestBGP_FSM_02_ClosedWindow_BGP_FSM_03_UserTimeout(t *testing.T) {
 }
 
 // userTimeouts reads TCP_USER_TIMEOUT, in milliseconds, of the TCP connections of another process.
-func userTimeouts(t *testing.T, pid int) (all []int) {
+func userTimeouts(t *testing.T, pid int) []int {
+	t.Helper()
+	return tcpOptions(t, pid, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT)
+}
+
+// tcpOptions reads an option of the TCP sockets of another process; those that do not have it are passed over.
+func tcpOptions(t *testing.T, pid, level, name int) (all []int) {
 	t.Helper()
 	process, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
@@ -109,15 +116,16 @@ func userTimeouts(t *testing.T, pid int) (all []int) {
 			t.Fatal(err)
 		}
 		fd, err := unix.PidfdGetfd(process, n, 0)
+		if errors.Is(err, unix.EBADF) { // closed meanwhile
+			continue
+		}
 		if err != nil {
 			t.Fatalf("look at descriptor %d of another process: %v", n, err)
 		}
 		if p, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PROTOCOL); err == nil && p == unix.IPPROTO_TCP {
-			ms, err := unix.GetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT)
-			if err != nil {
-				t.Error(err)
+			if v, err := unix.GetsockoptInt(fd, level, name); err == nil {
+				all = append(all, v)
 			}
-			all = append(all, ms)
 		}
 		_ = unix.Close(fd)
 	}
