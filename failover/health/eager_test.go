@@ -29,7 +29,7 @@ func hasten(ctx context.Context, t *testing.T, serve func(*net.TCPConn)) *eager 
 			serve(c.(*net.TCPConn))
 		}
 	}()
-	s, err := way{}.begin(unix.SOCK_STREAM, 0, netip.MustParseAddrPort(l.Addr().String()), talkative)
+	s, err := way{}.begin(ctx, unix.SOCK_STREAM, 0, netip.MustParseAddrPort(l.Addr().String()), talkative)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,6 +41,7 @@ type healthCheck struct {
 	window  window
 	verdict verdict
 	damping damping
+	hurdle  *hurdle   // of the current run, or the last one; nil in the sweep, where there are none
 	told    news      // what was reported last
 	since   time.Time // when the evidence for it began
 }
@@ -101,7 +102,7 @@ func (h *healthCheck) loop(ctx context.Context) {
 		h.sweep.attend(ctx, h)
 		return
 	}
-	h.rounds = rounds{begins: h.begins, count: h.count, stuck: func() outcome { return timedOut(h.rounds.limit - grace) }}
+	h.rounds = rounds{begins: h.begins, count: h.count, stuck: h.stuck}
 	h.takeOver()
 	h.begin()
 	h.rounds.loop(ctx, h.first, h.changed, func() { h.takeOver(); h.rounds.rearm() })
@@ -143,20 +144,22 @@ func (h *healthCheck) interval() time.Duration {
 
 // begins prepares a run. What is late is ended by the context, and counted by rounds.
 func (h *healthCheck) begins() func(context.Context) outcome {
-	limit := h.p.Timeout
+	limit, hurdle := h.p.Timeout, newHurdle()
+	h.hurdle = hurdle
 	return func(ctx context.Context) outcome {
-		ctx, cancel := context.WithTimeout(ctx, limit)
+		ctx, cancel := context.WithTimeout(hurdle.begun(ctx), limit)
 		defer cancel()
-		return h.look(ctx, limit)
+		o := h.probe(ctx)
+		deadline, _ := ctx.Deadline()
+		if !o.ok && !time.Now().Before(deadline) {
+			return hurdle.late(late(o, deadline, limit))
+		}
+		return o
 	}
 }
 
-// look probes with a context that ends after limit.
-func (h *healthCheck) look(ctx context.Context, limit time.Duration) outcome {
-	o := h.probe(ctx)
-	deadline, _ := ctx.Deadline()
-	return late(o, deadline, limit)
-}
+// stuck is the outcome of a run that goes on after its timeout.
+func (h *healthCheck) stuck() outcome { return h.hurdle.late(timedOut(h.rounds.limit - grace)) }
 
 // late makes a failure that comes in at its deadline or after the timeout that it is, however the prober puts it.
 func late(o outcome, deadline time.Time, limit time.Duration) outcome {
@@ -168,8 +171,8 @@ func late(o outcome, deadline time.Time, limit time.Duration) outcome {
 
 // count adds a result to the verdict and reports what has changed by it.
 func (h *healthCheck) count(o outcome) {
-	if !o.ok && h.rounds.late > stall {
-		o = outcome{blind: true, cause: "this node stood still while it looked"}
+	if !o.ok && !o.blind && h.rounds.late > stall {
+		o = outcome{blind: true, cause: stoodStill}
 	}
 	if o.keep && h.verdict.known {
 		h.log.Debug("check has nothing to go by", "reason", o.reason(1))

@@ -20,7 +20,7 @@ func (w way) knock(ctx context.Context, t *target) error {
 		_ = l.Close() // it was there
 		return nil
 	}
-	s, err := w.begin(unix.SOCK_STREAM, 0, netip.AddrPortFrom(t.address, t.port), abrupt)
+	s, err := w.begin(ctx, unix.SOCK_STREAM, 0, netip.AddrPortFrom(t.address, t.port), abrupt)
 	if err != nil {
 		return err
 	}

@@ -70,7 +70,7 @@ func refused(err error) bool {
 
 // echo pings an address.
 func (p *pinger) echo(ctx context.Context, a netip.Addr) (outcome, error) {
-	s, err := p.open(a.Unmap())
+	s, err := p.open(ctx, a.Unmap())
 	if err != nil {
 		return outcome{}, err
 	}
@@ -101,7 +101,7 @@ func (p *pinger) echo(ctx context.Context, a netip.Addr) (outcome, error) {
 }
 
 // open returns a socket that hears the replies of an address, and as little else as possible.
-func (p *pinger) open(a netip.Addr) (attempt, error) {
+func (p *pinger) open(ctx context.Context, a netip.Addr) (attempt, error) {
 	kind, protocol := unix.SOCK_RAW, unix.IPPROTO_ICMP
 	if a.Is6() {
 		protocol = unix.IPPROTO_ICMPV6
@@ -109,7 +109,7 @@ func (p *pinger) open(a netip.Addr) (attempt, error) {
 	if p.humble {
 		kind = unix.SOCK_DGRAM
 	}
-	return p.way.begin(kind, protocol, netip.AddrPortFrom(a, 0), func(fd int) error {
+	return p.way.begin(ctx, kind, protocol, netip.AddrPortFrom(a, 0), func(fd int) error {
 		if err := mayBroadcast(fd); err != nil || p.humble {
 			return err
 		}

@@ -54,7 +54,7 @@ func (r *remote) ask(ctx context.Context) outcome {
 	if r.tls == nil {
 		options = append(options, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	} else {
-		config, err := r.tls.current()
+		config, err := r.tls.current(ctx)
 		if err != nil {
 			return d.failure(ctx, err)
 		}

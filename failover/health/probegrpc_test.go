@@ -104,7 +104,7 @@ func TestAuthorityIsReadAgain(t *testing.T) {
 	first, second := newAuthority(t), newAuthority(t)
 	tr := newTrust(&failover.Probe{CA: first.file}, "x")
 	verify := func(a *authority) bool {
-		c, err := tr.current()
+		c, err := tr.current(t.Context())
 		if err != nil {
 			return false
 		}
@@ -121,7 +121,7 @@ func TestAuthorityIsReadAgain(t *testing.T) {
 		t.Error("the second authority is not the one that counts")
 	}
 	do(t, os.Remove(first.file))
-	if _, err := tr.current(); err == nil {
+	if _, err := tr.current(t.Context()); err == nil {
 		t.Error("there is no file, and no error")
 	}
 }

@@ -119,7 +119,7 @@ func (h *web) ask(ctx context.Context) outcome {
 
 // hail asks an address without TLS, and waits for as little as possible.
 func (h *web) hail(ctx context.Context) (outcome, error) {
-	s, err := h.way.begin(unix.SOCK_STREAM, 0, netip.AddrPortFrom(h.to.address, h.to.port), talkative)
+	s, err := h.way.begin(ctx, unix.SOCK_STREAM, 0, netip.AddrPortFrom(h.to.address, h.to.port), talkative)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -150,7 +150,7 @@ func (h *web) converse(ctx context.Context, l *link) (outcome, error) {
 	if h.tls == nil {
 		return h.speak(l)
 	}
-	c, err := h.tls.handshake(l)
+	c, err := h.tls.handshake(ctx, l)
 	if err != nil {
 		return outcome{}, err
 	}

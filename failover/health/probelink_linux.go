@@ -15,6 +15,7 @@ func linkProber(name string, w way) prober {
 		return senseless(err)
 	}
 	return func(ctx context.Context) outcome {
+		hinder(ctx, neverAsked) // nobody else is asked
 		fd, err := way{namespace: w.namespace}.socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
 		if err != nil {
 			return w.failure(ctx, err)

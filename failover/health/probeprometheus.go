@@ -50,11 +50,13 @@ func prometheusProber(p *failover.Probe, w way) prober {
 // ask asks once.
 func (m *metric) ask(ctx context.Context) outcome {
 	m.judged = false
+	passed := hinder(ctx, prometheusSilent)
 	o := m.web.ask(ctx)
 	switch {
 	case m.judged:
+		passed()
 	case ctx.Err() != nil:
-		o = outcome{blind: true, cause: "Prometheus does not answer in time"}
+		o = outcome{blind: true, cause: prometheusSilent}
 	default:
 		o.blind, o.cause = true, "Prometheus: "+o.cause
 	}

@@ -69,10 +69,12 @@ func senseless(err error) prober {
 // session nobody can tell.
 func routeProber(p *failover.Probe, lookup Lookup) prober {
 	return func(ctx context.Context) outcome {
+		passed := hinder(ctx, "speaker "+p.Speaker+": does not answer in time")
 		seen, err := lookup(ctx, p.Speaker, p.Prefix)
 		if err != nil {
 			return outcome{blind: true, cause: harmless("speaker " + p.Speaker + ": " + err.Error())}
 		}
+		passed()
 		first, others := "", ""
 		from := make(map[netip.Addr]bool)
 		for i := range seen.Paths {

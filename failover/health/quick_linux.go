@@ -27,7 +27,7 @@ type quickKnock struct {
 func (q *quickKnock) start() step {
 	q.begun = time.Now()
 	var err error
-	if q.attempt, err = q.way.begin(unix.SOCK_STREAM, 0, q.to, abrupt); err != nil {
+	if q.attempt, err = q.way.begin(context.Background(), unix.SOCK_STREAM, 0, q.to, abrupt); err != nil {
 		return done(q.way.failure(context.Background(), err))
 	}
 	q.open = true
@@ -96,7 +96,7 @@ func (q *quickPing) start() step {
 
 // send opens a socket and sends the request. What cannot be sent at once is lost, as what is sent to others may be.
 func (q *quickPing) send() (err error) {
-	if q.attempt, err = q.pinger.open(q.to.Unmap()); err != nil {
+	if q.attempt, err = q.pinger.open(context.Background(), q.to.Unmap()); err != nil {
 		return err
 	}
 	q.open = true
@@ -158,7 +158,7 @@ func (q *quickWeb) start() step {
 	q.begun, q.sent, q.got, q.pieces = time.Now(), 0, q.got[:0], 0
 	to := netip.AddrPortFrom(q.web.to.address, q.web.to.port)
 	var err error
-	if q.attempt, err = q.web.way.begin(unix.SOCK_STREAM, 0, to, talkative); err != nil {
+	if q.attempt, err = q.web.way.begin(context.Background(), unix.SOCK_STREAM, 0, to, talkative); err != nil {
 		return q.fail(err)
 	}
 	q.open = true

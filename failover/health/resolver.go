@@ -82,7 +82,7 @@ func (w way) dialBy(ctx context.Context, kind int, a netip.AddrPort, left int, p
 }
 
 // resolve returns the addresses of a host that this way may lead to: the host itself if it is an address. There is at least
-// one, or an error.
+// one, or an error. It is a hurdle, and stays one if it fails or has taken all the time there was.
 func (w way) resolve(ctx context.Context, host string) ([]netip.Addr, error) {
 	if a, err := netip.ParseAddr(host); err == nil {
 		return []netip.Addr{a}, nil
@@ -91,10 +91,15 @@ func (w way) resolve(ctx context.Context, host string) ([]netip.Addr, error) {
 	if w.namespace != "" {
 		resolver = w.resolver()
 	}
+	passed := hinder(ctx, resolverSilent)
 	all, err := resolver.LookupNetIP(ctx, "ip", host)
+	if err == nil {
+		err = ctx.Err()
+	}
 	if err != nil {
 		return nil, err
 	}
+	passed()
 	var fit []netip.Addr
 	for _, a := range all {
 		if a = a.Unmap(); !w.source.IsValid() || a.Is4() == w.source.Is4() {

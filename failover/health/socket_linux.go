@@ -146,7 +146,7 @@ func socketAddress(fd int, a netip.AddrPort) (unix.Sockaddr, error) {
 // connect returns a socket of a kind that is connected to an address, or fails when ctx ends. An error says which address it
 // is about. prepare, unless it is nil, is called with the socket before.
 func (w way) connect(ctx context.Context, kind, protocol int, a netip.AddrPort, prepare func(fd int) error) (*link, error) {
-	s, err := w.begin(kind, protocol, a, prepare)
+	s, err := w.begin(ctx, kind, protocol, a, prepare)
 	if err != nil {
 		return nil, err
 	}
@@ -160,8 +160,10 @@ type attempt struct {
 	connecting bool
 }
 
-// begin begins what connect does, and waits for nothing.
-func (w way) begin(kind, protocol int, a netip.AddrPort, prepare func(fd int) error) (attempt, error) {
+// begin begins what connect does, and waits for nothing but what the kernel may take its time for, such as to look for the
+// interface of an address. That is a hurdle.
+func (w way) begin(ctx context.Context, kind, protocol int, a netip.AddrPort, prepare func(fd int) error) (attempt, error) {
+	defer hinder(ctx, neverAsked)()
 	family := unix.AF_INET6
 	if a.Addr().Unmap().Is4() {
 		family = unix.AF_INET

@@ -1,6 +1,7 @@
 package health
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -53,11 +54,13 @@ type authorityError struct{ path, why string }
 // Error names the file and says what is wrong.
 func (e *authorityError) Error() string { return "ca " + e.path + ": " + e.why }
 
-// current returns what to go by now. The file with the authorities is read again when it has changed.
-func (t *trust) current() (*tls.Config, error) {
+// current returns what to go by now. The file with the authorities is read again when it has changed, which is a
+// hurdle: it may be on a dead file server.
+func (t *trust) current(ctx context.Context) (*tls.Config, error) {
 	if t.ca == "" {
 		return t.config, nil
 	}
+	defer hinder(ctx, "ca "+t.ca+": it takes too long to read it")()
 	st, err := os.Stat(t.ca)
 	if err != nil {
 		return nil, &authorityError{t.ca, plain(err)}
@@ -81,8 +84,8 @@ func (t *trust) current() (*tls.Config, error) {
 }
 
 // handshake begins TLS on a link, and ends with it.
-func (t *trust) handshake(l net.Conn) (*tls.Conn, error) {
-	config, err := t.current()
+func (t *trust) handshake(ctx context.Context, l net.Conn) (*tls.Conn, error) {
+	config, err := t.current(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -76,7 +76,7 @@ func dnsFailure(err *net.DNSError) outcome {
 	case !o.blind:
 		return o
 	case err.IsTimeout:
-		o.cause = "the resolver does not answer"
+		o.cause = resolverSilent
 	default:
 		o.cause = "the resolver cannot tell"
 	}
