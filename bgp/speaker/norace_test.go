@@ -2,5 +2,5 @@
 
 package speaker
 
-// raceFactor is how much more memory a process needs under the race detector.
+// raceFactor is how much more memory and time a process needs under the race detector.
 const raceFactor = 1

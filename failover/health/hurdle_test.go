@@ -92,8 +92,9 @@ func silentResolver(t *testing.T) {
 	server, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	do(t, err)
 	before := net.DefaultResolver
+	d := net.Dialer{Resolver: new(net.Resolver)} // not the one that is put back while lookups go on
 	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "udp4", server.LocalAddr().String())
+		return d.DialContext(ctx, "udp4", server.LocalAddr().String())
 	}}
 	t.Cleanup(func() {
 		net.DefaultResolver = before
