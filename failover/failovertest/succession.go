@@ -16,6 +16,7 @@ const (
 	startMore = 160 * time.Millisecond // up to so much more
 	willDelay = 20 * time.Millisecond  // a will may be that old
 	memory    = time.Minute            // so long a death counts
+	longLife  = 5 * time.Second        // after so long a life the next one begins at once
 )
 
 // lastWill is what the supervisor knows of the roles of an agent.
@@ -72,6 +73,9 @@ func (h *Host) kill(resign bool) {
 	}
 	h.leave(a)
 	h.succession = e
+	if h.short++; w.now.Sub(a.since) > longLife {
+		h.short = 0
+	}
 	h.deaths = append(slices.DeleteFunc(h.deaths, func(d vrrp.Instant) bool { return w.now.Sub(d) > memory }), w.now)
 	again := len(h.deaths) > 1
 	switch {
@@ -88,10 +92,10 @@ func (h *Host) kill(resign bool) {
 	h.startSoon(e)
 }
 
-// startSoon starts the next life. After more than one death the supervisor waits.
+// startSoon starts the next life. After more than one short life in a row the supervisor waits.
 func (h *Host) startSoon(e *succession) {
 	wait := startTime + h.world.upTo(startMore)
-	if n := len(h.deaths); n > 1 {
+	if n := h.short; n > 1 {
 		wait += min(50*time.Millisecond<<min(n-1, 8), 5*time.Second)
 	}
 	h.world.After(wait, func() {

@@ -73,6 +73,7 @@ type Host struct {
 
 	succession *succession    // what is to become of the roles of an agent that was killed; nil: nothing
 	deaths     []vrrp.Instant // that count
+	short      int            // lives in a row that were shorter than longLife
 	sensors    sensors        // of the extra "checks"
 	health     health         // of the extra "anycast"
 	rpki       cacheView      // of the extra "rpki"

@@ -24,6 +24,7 @@ const programEnvironment = "FAILOVERD_PROGRAM"
 // child is one life of the agent. It is owned by Run's goroutine, but for the socket, which a reader has.
 type child struct {
 	pid   int
+	born  time.Time // zero: before this program was that of the supervisor
 	ours  *os.File
 	inbox chan message // closed when the agent's end is
 
@@ -64,7 +65,7 @@ func startChild(o *Options, path string, program *os.File, store *Store, next Su
 	if err != nil {
 		return nil, errors.Join(err, ours.Close())
 	}
-	c := &child{pid: pid, ours: ours}
+	c := &child{pid: pid, born: time.Now(), ours: ours}
 	c.listen(o.Log)
 	return c, nil
 }

@@ -46,10 +46,12 @@ type Options struct {
 const (
 	// memory is how long a death of the agent counts.
 	memory = time.Minute
-	// firstBackoff is the pause before an agent that has died twice within memory is started again; it doubles up to
-	// maxBackoff. After a single death there is none.
+	// firstBackoff is the pause before an agent is started again that has died twice in a row within longLife of its start; it
+	// doubles up to maxBackoff. After a single such death there is none, and none after a longer life: the addresses of the dead
+	// wait for the next one to take them away.
 	firstBackoff = 100 * time.Millisecond
 	maxBackoff   = 5 * time.Second
+	longLife     = 5 * time.Second
 	// lastMessages is how long the messages of a dead agent are waited for.
 	lastMessages = 100 * time.Millisecond
 )
@@ -74,8 +76,9 @@ type supervisor struct {
 
 	// ending: the agent was asked to end.
 	ending bool
-	worked bool // an agent has taken up its work
-	deaths []time.Time
+	worked bool        // an agent has taken up its work
+	deaths []time.Time // within memory
+	short  int         // lives in a row that were shorter than longLife
 	again  *time.Timer // when the agent is to be started again
 }
 
@@ -132,6 +135,7 @@ func Run(opts Options) (status int, err error) {
 		case <-s.again.C:
 			if err := s.start(); err != nil {
 				opts.Log.Error("agent not started", "err", err)
+				s.short++
 				s.retry()
 			}
 		case sig := <-s.signals:
@@ -353,20 +357,23 @@ func (s *supervisor) ended(ws unix.WaitStatus) (status int, over bool) {
 		return status, true
 	}
 	s.opts.Log.Error("the agent has died", "pid", c.pid, "how", how)
+	if s.short++; time.Since(c.born) > longLife {
+		s.short = 0
+	}
 	s.died()
 	return 0, false
 }
 
 // retry starts the agent after the pause that is due.
 func (s *supervisor) retry() {
-	pause := backoff(len(s.deaths))
+	pause := backoff(s.short)
 	if pause > 0 {
 		s.opts.Log.Info("the agent is started again", "pause", pause.String())
 	}
 	s.again.Reset(pause)
 }
 
-// backoff is the pause before an agent is started again that has died so often lately.
+// backoff is the pause before an agent is started again that has died so often in a row.
 func backoff(deaths int) time.Duration {
 	if deaths < 2 {
 		return 0
