@@ -157,7 +157,7 @@ var injecting = func() func(t *testing.T) string {
 		t.Helper()
 		once.Do(func() {
 			path = filepath.Join(filepath.Dir(binary), "failoverd-faultinject")
-			cmd := exec.Command("go", "build", "-trimpath", "-tags", "grpcnotrace,nethttpomithttp2,faultinject", "-ldflags", "-s -w", "-o", path, "../cmd/failoverd")
+			cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-tags", "grpcnotrace,nethttpomithttp2,faultinject", "-ldflags", "-s -w", "-o", path, "../cmd/failoverd")
 			cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Errorf("build with faults: %v\n%s", err, out)

@@ -31,7 +31,7 @@ var nextProgram = sync.OnceValues(func() (path string, err error) {
 	if err != nil {
 		return "", err
 	}
-	cmd := exec.Command("go", "build", "-trimpath", "-overlay", overlay, "-tags", "grpcnotrace,nethttpomithttp2", "-ldflags", "-s -w -X main.version="+nextVersion,
+	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-overlay", overlay, "-tags", "grpcnotrace,nethttpomithttp2", "-ldflags", "-s -w -X main.version="+nextVersion,
 		"-o", path, "../cmd/failoverd")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
