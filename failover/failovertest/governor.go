@@ -17,6 +17,8 @@ import (
 const (
 	governedSpeaker = "EDGE"
 	mostChanges     = 4
+	// behind is how long a decision may take to be carried out: the agent counts from the one, the neighbors from the other.
+	behind = 10 * time.Millisecond
 )
 
 // governs reports whether an extra limits the changes of a speaker.
@@ -50,12 +52,12 @@ func (a *agent) mayChange(p netip.Prefix) bool {
 	return !a.world.has("max_changes") || len(a.recent(p, bgp.ChangeWindow, false)) < mostChanges-1
 }
 
-// mayReturn reports whether a prefix that is not announced may be.
-func (a *agent) mayReturn(p netip.Prefix) bool {
+// mayReturn reports whether a prefix that is not announced may be, or may be so soon.
+func (a *agent) mayReturn(p netip.Prefix, soon time.Duration) bool {
 	if !a.world.has("calm") {
 		return true
 	}
-	return len(a.recent(p, bgp.CalmPause, true)) == 0 && len(a.recent(p, bgp.CalmWindow, true)) < bgp.CalmMost
+	return len(a.recent(p, bgp.CalmPause-soon, true)) == 0 && len(a.recent(p, bgp.CalmWindow-soon, true)) < bgp.CalmMost
 }
 
 // governed looks at another set of routes for a speaker, and counts what the neighbors see of it: never more than mostChanges of
@@ -72,10 +74,10 @@ func (c *checker) governed(a *agent, r *failover.SpeakerRoutes) {
 	announce, withdraw := bgp.Diff(before, r.Desired.Routes)
 	for _, x := range announce {
 		p, free := x.Prefix, x.Prefix == servicePrefix
-		if n := len(a.recent(p, bgp.ChangeWindow, false)); c.w.has("max_changes") && n >= mostChanges-1 && !free {
+		if n := len(a.recent(p, bgp.ChangeWindow-behind, false)); c.w.has("max_changes") && n >= mostChanges-1 && !free {
 			c.fail("GOVERN", "%s changes %s once more, after %d changes within a minute", a.host.Name, p, n)
 		}
-		if !hasPrefix(before, p) && !a.mayReturn(p) && !free {
+		if !hasPrefix(before, p) && !a.mayReturn(p, behind) && !free {
 			c.fail("CALM", "%s announces %s again, which was withdrawn at %v", a.host.Name, p, a.recent(p, bgp.CalmWindow, true))
 		}
 		a.changes = append(a.changes, change{p, c.w.now, false})
@@ -142,7 +144,7 @@ func (a *agent) awaited(s *Speaker, want []bgp.Route) []bgp.Route {
 	if !a.world.governs(s.cfg.Name) {
 		return want
 	}
-	return slices.DeleteFunc(want, func(r bgp.Route) bool { return !hasPrefix(s.Table, r.Prefix) && !a.mayReturn(r.Prefix) })
+	return slices.DeleteFunc(want, func(r bgp.Route) bool { return !hasPrefix(s.Table, r.Prefix) && !a.mayReturn(r.Prefix, 0) })
 }
 
 // flutter is some reloads in a row with other attributes each time.
