@@ -16,7 +16,7 @@ const (
 	startMore = 160 * time.Millisecond // up to so much more
 	willDelay = 20 * time.Millisecond  // a will may be that old
 	memory    = time.Minute            // so long a death counts
-	longLife  = 5 * time.Second        // after so long a life the next one begins at once
+	longLife  = 2 * time.Second        // after so long a life the next one begins at once
 )
 
 // lastWill is what the supervisor knows of the roles of an agent.

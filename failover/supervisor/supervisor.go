@@ -51,7 +51,7 @@ const (
 	// wait for the next one to take them away.
 	firstBackoff = 100 * time.Millisecond
 	maxBackoff   = 5 * time.Second
-	longLife     = 5 * time.Second
+	longLife     = 2 * time.Second
 	// lastMessages is how long the messages of a dead agent are waited for.
 	lastMessages = 100 * time.Millisecond
 )
