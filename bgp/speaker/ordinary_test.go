@@ -17,7 +17,7 @@ import (
 // TestStartOrdinary starts a process from a thread with a real-time priority: the process has none, the thread keeps it.
 func TestStartOrdinary(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("SKIPPED, NOT PASSED: needs root")
+		skip(t, "needs root")
 	}
 	done := make(chan struct{})
 	go func() {

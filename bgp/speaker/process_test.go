@@ -118,7 +118,7 @@ func TestStopWhileHanging(t *testing.T) {
 // low port keeps the right to, and nothing else. The agent's own threads keep what they have.
 func TestProcessHasNoPrivileges(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("SKIPPED: needs root to have privileges that can be dropped")
+		skip(t, "needs root, to have privileges that can be dropped")
 	}
 	t.Parallel()
 	before := procStatus(t, os.Getpid())

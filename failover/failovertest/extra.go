@@ -15,7 +15,7 @@ type extra struct {
 	router, second, rest func(p *Profile, v variant) string
 	// faults are kinds that only make sense with it.
 	faults []string
-	// begin prepares a host, and heal ends all faults of these kinds there.
+	// begin prepares a host, and heal ends all faults of these kinds there; nil: there is nothing to do.
 	begin, heal func(h *Host)
 }
 
@@ -38,11 +38,11 @@ var extras = []extra{
 		faults: []string{"device_deleted", "device_deleted", "device_fails", "device_fails", "device_fails", "without_vmac", "link_flap", "restart", "kill", "upgrade"},
 	},
 	{
-		name: "max_changes", begin: (*Host).beginGovernor, heal: (*Host).endFlutter,
+		name:   "max_changes",
 		faults: []string{"flutter", "flutter", "quick_turn", "quick_turn", "session_lost", "speaker_dies"},
 	},
 	{
-		name: "calm", begin: (*Host).beginGovernor, heal: (*Host).endFlutter,
+		name:   "calm",
 		faults: []string{"quick_turn", "quick_turn", "flutter", "link_flap", "cut", "session_lost"},
 	},
 	{

@@ -26,10 +26,6 @@ func (w *World) governs(speaker string) bool {
 	return speaker == governedSpeaker && (w.has("max_changes") || w.has("calm"))
 }
 
-func (h *Host) beginGovernor() {}
-
-func (h *Host) endFlutter() {}
-
 // change is one that the neighbors have seen.
 type change struct {
 	prefix    netip.Prefix

@@ -89,7 +89,11 @@ func newScenario(course Course, m Mutation, trace io.Writer) *scenario {
 		h := w.Add(hostName(i), s.address4(i), s.address6(i))
 		s.usual = append(s.usual, s.config(i, variant{}))
 		h.Config = s.usual[i]
-		s.eachExtra(func(x *extra) { x.begin(h) })
+		s.eachExtra(func(x *extra) {
+			if x.begin != nil {
+				x.begin(h)
+			}
+		})
 		w.log(h, "configuration:\n%s", h.Config)
 	}
 	s.quietPaths()
@@ -134,7 +138,11 @@ func (s *scenario) heal() {
 		s.addWorks(h)
 		h.Kernel.setStatic(s.static(h))
 		h.Kernel.setLink(true, true)
-		s.eachExtra(func(x *extra) { x.heal(h) })
+		s.eachExtra(func(x *extra) {
+			if x.heal != nil {
+				x.heal(h)
+			}
+		})
 		h.Config = s.usual[i]
 		h.reload()
 		if h.agent != nil {

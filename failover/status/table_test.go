@@ -105,9 +105,13 @@ func TestTableGolden(t *testing.T) {
 	}
 }
 
-func TestDetailGolden(t *testing.T) {
-	defer func(l *time.Location) { time.Local = l }(time.Local)
+// TestMain has times printed alike everywhere. It is done before any test, because servers of one may still be ending in the next.
+func TestMain(m *testing.M) {
 	time.Local = time.UTC
+	os.Exit(m.Run())
+}
+
+func TestDetailGolden(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		s      *failover.Snapshot
